@@ -1,0 +1,96 @@
+// RouteTable: finds the route for a request in a compressed radix tree over host and path (DESIGN §4). Built once from the
+// snapshot's routes, then immutable and shared by all workers; matching allocates nothing and takes no lock.
+//
+// Host: exact, then the longest "*." wildcard, then any. Path, at each segment: literal, typed or regex parameter, plain
+// parameter, rest; with backtracking, so a dead end never hides a match. Among routes of the same pattern: more header and
+// query conditions first, then file order. Flat: nodes, edges and texts in arrays, children picked by first byte.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "base/result.h"
+#include "http/message.h"
+#include "snapshot/spec.h"
+
+namespace sluice::snapshot {
+
+/// What a match looks at. All views; path is normalised (http::normalise_path), host has no port.
+struct RouteQuery {
+  std::string_view host;  // any case
+  std::string_view path;
+  std::string_view query;
+  http::Method method = http::Method::GET;
+  const http::HeaderMap* headers = nullptr;
+};
+
+constexpr size_t kMaxCaptures = 16;
+
+struct RouteMatch {
+  enum class Outcome : uint8_t {
+    matched,
+    no_route,            // 404
+    method_not_allowed,  // 405: `allowed` lists what the path's routes accept
+    regex_limit,         // a parameter's expression hit PCRE2's match limit
+  };
+  Outcome outcome = Outcome::no_route;
+  uint32_t route = 0;  // index into the routes given to build()
+  http::MethodSet allowed = 0;
+  uint32_t capture_count = 0;
+  std::array<std::string_view, kMaxCaptures> captures;  // in the order of RouteSpec::captures; views into the path
+};
+
+/// Why a pattern is not accepted; `at` is an offset into the pattern.
+struct PatternError {
+  std::string message;
+  size_t at = 0;
+};
+
+/// The parameter names of a pattern, or why it is wrong. Checks everything about one pattern, regexes included.
+std::variant<std::vector<std::string>, PatternError> check_pattern(std::string_view pattern);
+
+class RouteTable {
+ public:
+  RouteTable();
+  ~RouteTable();
+  RouteTable(RouteTable&&) noexcept;
+  RouteTable& operator=(RouteTable&&) noexcept;
+
+  /// Every pattern must have passed check_pattern(). Keeps no reference to `routes`.
+  static RouteTable build(std::span<const RouteSpec> routes);
+
+  /// Thread-safe. `match` must be fresh or reused; it is overwritten.
+  void find(const RouteQuery& query, RouteMatch& match) const;
+
+  /// One step of the way that find() went, for `sluice explain` (snapshot/explain.h formats it).
+  struct Step {
+    uint32_t route;            // candidate
+    enum class Verdict : uint8_t { won, host, path, method, header, query, later } verdict;
+    std::string detail;        // "method POST is not in [GET, HEAD]", "header x-canary is \"0\", not \"1\"", …
+  };
+  /// As find(), and tells of every route that was considered on the way (those of other hosts or paths that the tree never
+  /// visits are not listed). Allocates; not for the request path.
+  std::vector<Step> explain(const RouteQuery& query, RouteMatch& match) const;
+
+  [[nodiscard]] size_t memory_bytes() const;
+
+ private:
+  struct Tree;
+  std::unique_ptr<const Tree> tree_;
+};
+
+/// Routes that can never win: same pattern and hosts as an earlier one whose conditions are a subset (shadowed), and so on.
+struct RouteWarning {
+  uint32_t route;
+  uint32_t shadowed_by;
+  std::string message;  // names both, and why
+};
+std::vector<RouteWarning> find_shadowed(std::span<const RouteSpec> routes);
+
+}  // namespace sluice::snapshot

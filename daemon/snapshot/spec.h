@@ -1,0 +1,170 @@
+// What a configuration means, compiled: plain immutable values that control/compile makes and every later floor reads. A
+// Snapshot is shared by all workers and never changes; a reload makes a new one. Names are for people (logs, admin, labels);
+// the request path uses indices. Every duration here is finite and > 0 unless its comment says that 0 means "none".
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/address.h"
+#include "base/clock.h"
+#include "http/head_scanner.h"
+#include "http/message.h"
+#include "snapshot/template.h"
+
+namespace sluice::snapshot {
+
+struct ProcessSpec {
+  uint32_t workers = 1;  // `auto` is resolved by compile: usable CPUs
+  bool pin_cpus = false;
+  uint32_t max_connections = 65536;  // downstream, whole process
+  Millis shutdown_grace{30'000};
+};
+
+struct AdminSpec {
+  bool enabled = true;
+  SocketAddress address;
+  std::string token;  // empty: none needed (loopback and unix only). Never printed.
+};
+
+struct AccessLogSpec {
+  enum class Format : uint8_t { off, json, combined, custom };
+  Format format = Format::json;
+  std::string path;         // "stdout" for standard output
+  double sample = 1.0;      // 0..1, share of successful requests logged; errors (status >= 500) always are
+  std::string custom_text;  // the template's source when format is custom
+};
+
+struct ListenerTimeouts {
+  Millis request_header{10'000};
+  Millis request_body{30'000};  // between reads
+  Millis write{30'000};         // between writes
+  Millis idle{60'000};          // keep-alive, and silent tunnels
+};
+
+struct ListenerSpec {
+  std::string name;
+  SocketAddress address;
+  http::HeadLimits head;
+  uint64_t body_limit = 10u << 20;
+  uint64_t requests_per_connection = 0;  // 0: no limit
+  bool allow_encoded_slash = false;
+  ListenerTimeouts timeouts;
+};
+
+struct EndpointSpec {
+  SocketAddress address;
+  std::string name;     // as written; label and log value
+  uint32_t weight = 1;  // 1..1000
+};
+
+enum class Balance : uint8_t { round_robin, random, least_request, p2c };
+
+struct PoolSpec {
+  uint32_t max_open = 256;  // per worker and endpoint
+  uint32_t max_idle = 64;
+  Millis idle_timeout{60'000};
+  Millis max_lifetime{600'000};  // 0: none; ±10 % jitter
+  uint64_t max_requests = 0;     // per connection; 0: no limit
+  uint32_t max_pending = 1024;
+  Millis pending_timeout{1'000};
+};
+
+struct ClusterTimeouts {
+  Millis connect{1'000};
+  Millis response_header{30'000};
+  Millis idle{60'000};  // between reads of the response body
+};
+
+struct RetrySpec {
+  uint32_t attempts = 1;  // further tries after the first; 0: never. A stale pooled connection's retry is not counted.
+  bool on_connect = true;
+  bool on_reset = false;  // before any response byte; only when the exchange is safe to repeat
+  bool on_timeout = false;               // per_try ran out
+  std::vector<uint16_t> on_statuses;     // 502, 503, 504, ...
+  double budget = 0.2;                   // share of requests (of the last 10 s) that may be retries; at least 3 are allowed
+  Millis per_try{0};                     // 0: none
+};
+
+struct ClusterSpec {
+  std::string name;
+  std::vector<EndpointSpec> endpoints;  // never empty
+  Balance balance = Balance::p2c;
+  PoolSpec pool;
+  ClusterTimeouts timeouts;
+  RetrySpec retry;
+};
+
+// --- routes ---
+
+/// A condition on a header or a query parameter: present with exactly that value, or merely present if `any`.
+struct FieldCondition {
+  std::string name;  // header names in lower case
+  std::string value;
+  bool any = false;  // written as true in YAML: present with any value
+};
+
+struct MatchSpec {
+  std::vector<std::string> hosts;  // lower case; "api.example.com" or "*.example.com"; empty: any host
+  std::string path;                // the pattern as written, e.g. "/api/{id:int}"
+  http::MethodSet methods = http::kAllMethods;  // GET implies HEAD (compile sets the bit)
+  std::vector<FieldCondition> headers;
+  std::vector<FieldCondition> query;
+};
+
+struct HeaderEdits {
+  std::vector<std::pair<std::string, Template>> set;  // replaces all fields of that name
+  std::vector<std::pair<std::string, Template>> add;
+  std::vector<std::string> remove;
+  [[nodiscard]] bool empty() const { return set.empty() && add.empty() && remove.empty(); }
+};
+
+struct SplitShare {
+  uint32_t cluster = 0;
+  uint32_t weight = 1;
+};
+
+enum class Action : uint8_t { proxy, respond, redirect, static_files };
+
+struct RespondSpec {
+  uint16_t status = 200;
+  std::string body;
+  std::string content_type = "text/plain; charset=utf-8";
+};
+
+struct RedirectSpec {
+  Template to;
+  uint16_t status = 308;
+};
+
+struct StaticSpec {
+  std::string root;  // absolute; opened once when the snapshot is compiled
+  std::string index = "index.html";
+  std::shared_ptr<const int> root_fd;  // O_PATH descriptor, closed with the last snapshot that uses it
+};
+
+struct RouteSpec {
+  std::string name;    // given, or made from the pattern
+  std::string source;  // "sluice.yaml:42"
+  MatchSpec match;
+  Action action = Action::proxy;
+  std::vector<SplitShare> split;  // proxy: one or more clusters by weight
+  uint32_t split_total = 0;       // sum of the weights
+  RespondSpec respond;
+  RedirectSpec redirect;
+  StaticSpec files;
+  Template rewrite_path;     // empty: the path goes on unchanged
+  std::string strip_prefix;  // empty: none
+  Template rewrite_host;     // empty: the client's Host goes on
+  HeaderEdits request_headers;
+  HeaderEdits response_headers;
+  Millis timeout{0};        // whole exchange; 0: none
+  uint64_t body_limit = 0;  // 0: the listener's
+  /// Names of the path pattern's parameters in order; capture i of a match belongs to captures[i].
+  std::vector<std::string> captures;
+};
+
+}  // namespace sluice::snapshot
