@@ -8,6 +8,7 @@
 #include <netinet/in.h>
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -34,13 +35,14 @@ class SocketAddress {
   [[nodiscard]] bool is_loopback() const;  // unix sockets count as loopback
 
   friend bool operator==(const SocketAddress& a, const SocketAddress& b);
+  [[nodiscard]] size_t hash() const;
 
  private:
   union Storage {
+    sockaddr_un path;  // the largest comes first, so that {} clears all of it
     sockaddr any;
     sockaddr_in v4;
     sockaddr_in6 v6;
-    sockaddr_un path;
   } storage_{};
   socklen_t length_ = 0;
 };
@@ -59,3 +61,8 @@ class Network {
 };
 
 }  // namespace sluice
+
+template <>
+struct std::hash<sluice::SocketAddress> {
+  size_t operator()(const sluice::SocketAddress& address) const { return address.hash(); }
+};

@@ -52,6 +52,16 @@ class IntrusiveList {
     static_cast<ListNode<Tag>&>(item).unlink();
     return item;
   }
+  /// Moves every element of `other` to the end of this list, in order. O(1).
+  void take_all(IntrusiveList& other) {
+    if (other.empty()) return;
+    ListNode<Tag>*first = other.head_.next_, *last = other.head_.prev_;
+    other.head_.next_ = other.head_.prev_ = &other.head_;
+    first->prev_ = head_.prev_;
+    head_.prev_->next_ = first;
+    last->next_ = &head_;
+    head_.prev_ = last;
+  }
 
  private:
   static T* from(ListNode<Tag>* node) { return static_cast<T*>(node); }

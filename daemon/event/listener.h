@@ -40,8 +40,22 @@ class Listener {
   [[nodiscard]] const SocketAddress& address() const { return address_; }
 
  private:
-  Listener(Loop& loop, Handler& handler);
+  Listener(Loop& loop, Handler& handler) : loop_(loop), handler_(handler), resume_(loop.timers(), &resume, this) {}
+  Result<void> bind_and_listen(const SocketAddress& address, bool reuse_port, int backlog);
+  [[nodiscard]] bool bind_socket(const SocketAddress& address);
+  static void on_poll(uv_poll_t* handle, int status, int events);
+  void accept_waiting();
+  void on_exhausted(int error);
+  static void resume(void* self);
+
+  Loop& loop_;
+  Handler& handler_;
+  Owned<uv_poll_t> poll_;
+  Timer resume_;  // set while accepting is paused
   SocketAddress address_;
+  int fd_ = -1;
+  int reserve_fd_ = -1;    // given up for a moment when there is no other descriptor left
+  uint64_t inode_ = 0;     // of the unix socket file, so that only our own is removed
 };
 
 }  // namespace sluice::event

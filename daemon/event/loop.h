@@ -4,6 +4,7 @@
 
 #include <uv.h>
 
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -36,7 +37,7 @@ class Loop {
   Loop(const Loop&) = delete;
   Loop& operator=(const Loop&) = delete;
 
-  /// Returns after stop().
+  /// Returns after stop(); may be called again then. A stop() that comes before run() is not lost.
   void run();
   /// Any thread.
   void stop();
@@ -66,14 +67,44 @@ class Loop {
   /// Turns made so far; written by the loop, read by any thread (watchdog).
   [[nodiscard]] uint64_t turns() const;
 
-  // The members are private; see loop.cc. (The helper that implements this floor may lay them out as needed.)
+  /// Called first by every callback that libuv makes: reads the clocks once per turn, after the wait and not before it.
+  void enter_turn() {
+    if (!time_is_fresh_) refresh_now();
+  }
+
  private:
+  struct TurnEnd {
+    void (*action)(void*);
+    void* argument;
+  };
+  enum class Phase : uint8_t { idle, running, stopping, stopped };
+
+  void on_letters();
+  void on_timer();
+  void begin_wait();
+  void end_turn();
+  void arm_timer();
+  void run_turn_ends();
+
   uv_loop_t uv_{};
   MonoTime now_;
   Micros wall_{};
+  bool time_is_fresh_ = true;
+  std::atomic<uint64_t> turns_{0};
+  std::vector<TurnEnd> turn_ends_;
+  std::vector<TurnEnd> turn_ends_running_;  // the second list, kept for its capacity
   BlockPool blocks_;
   TimerWheel timers_;
   std::unique_ptr<char[]> read_buffer_;
+
+  std::mutex mutex_;  // guards the two below
+  std::vector<std::function<void()>> letters_;
+  Phase phase_ = Phase::idle;
+
+  Owned<uv_async_t> mailbox_;
+  Owned<uv_timer_t> timer_;
+  Owned<uv_prepare_t> before_wait_;
+  Owned<uv_check_t> after_wait_;
 };
 
 }  // namespace sluice::event

@@ -17,6 +17,7 @@ class Signals {
   Signals& operator=(const Signals&) = delete;
 
  private:
+  Loop& loop_;
   std::function<void(int)> on_signal_;
   std::vector<Owned<uv_signal_t>> handles_;
 };

@@ -46,7 +46,8 @@ class Stream {
   Stream(const Stream&) = delete;
   Stream& operator=(const Stream&) = delete;
 
-  /// Takes over a connected, non-blocking, close-on-exec descriptor and starts reading. TCP_NODELAY is set.
+  /// Takes over a connected, non-blocking, close-on-exec descriptor and starts reading. TCP_NODELAY is not set here: an
+  /// accepted socket inherits it from its Listener, which spares a system call per connection.
   /// False (descriptor closed) if the loop cannot watch it.
   [[nodiscard]] bool open(Loop& loop, int fd, Handler& handler);
   /// Starts a connection; the outcome comes as on_writable() then connect_error() (0 or errno), or on_error().
@@ -82,9 +83,12 @@ class Stream {
   [[nodiscard]] int fd() const { return fd_; }
 
  private:
+  static void on_poll(uv_poll_t* handle, int status, int events);
+  [[nodiscard]] bool watch(Loop& loop, Handler& handler);
   void update_poll();
 
   Owned<uv_poll_t> poll_;
+  Loop* loop_ = nullptr;
   Handler* handler_ = nullptr;
   int fd_ = -1;
   bool wants_read_ = false;
