@@ -28,6 +28,12 @@ class HeadScanner {
   [[nodiscard]] uint32_t fields() const { return lines_ > 0 ? lines_ - 1 : 0; }
   /// Ready for the next head.
   void reset() { *this = HeadScanner(); }
+  /// A scanner for field lines that no first line precedes: a trailer section. An empty one ends at once.
+  static HeadScanner of_trailers() {
+    HeadScanner scanner;
+    scanner.lines_ = 1;
+    return scanner;
+  }
 
  private:
   uint32_t scanned_ = 0;     // bytes already looked at

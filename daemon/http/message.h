@@ -68,8 +68,14 @@ class HeaderMap {
  public:
   HeaderMap() = default;
   explicit HeaderMap(std::span<HeaderField> fields);
+  /// For a parser that noted on its way which ids it met once (`present`) and again (`repeated`).
+  HeaderMap(std::span<HeaderField> fields, uint64_t present, uint64_t repeated)
+      : fields_(fields), present_(present), repeated_(repeated) {}
+  static constexpr uint64_t bit_of(HeaderId id) { return uint64_t{1} << static_cast<unsigned>(id); }
 
-  [[nodiscard]] bool has(HeaderId id) const { return (present_ >> static_cast<unsigned>(id)) & 1; }
+  [[nodiscard]] bool has(HeaderId id) const { return (present_ & bit_of(id)) != 0; }
+  /// True if more than one field has that id.
+  [[nodiscard]] bool repeated(HeaderId id) const { return (repeated_ & bit_of(id)) != 0; }
   /// The first field with that id or name (any case); nullptr if there is none.
   [[nodiscard]] const HeaderField* find(HeaderId id) const;
   [[nodiscard]] const HeaderField* find(std::string_view name) const;
@@ -84,7 +90,8 @@ class HeaderMap {
 
  private:
   std::span<HeaderField> fields_;
-  uint64_t present_ = 0;  // bit per HeaderId
+  uint64_t present_ = 0;   // bit per HeaderId
+  uint64_t repeated_ = 0;  // likewise: met more than once
 };
 
 struct RequestHead {

@@ -1,0 +1,122 @@
+// Sixteen bytes looked at together: each question gives a mask with bit i for byte i. Sse2Block is what
+// x86-64 runs; PortableBlock gives the same answers anywhere else (a test compares them). Values, no state.
+// Private to http/.
+#pragma once
+
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
+#include "http/bytes.h"
+
+namespace sluice::http {
+
+inline constexpr size_t kBlockBytes = 16;
+
+class PortableBlock {
+ public:
+  static PortableBlock load(const char* at) {
+    PortableBlock block;
+    std::memcpy(block.bytes_, at, kBlockBytes);
+    return block;
+  }
+  [[nodiscard]] uint32_t equal(char c) const {
+    return mask([c](unsigned char byte) { return byte == static_cast<unsigned char>(c); });
+  }
+  /// Bytes that need a second look in a field line: control characters, DEL, and obs-text (0x80 and above).
+  [[nodiscard]] uint32_t unusual() const {
+    return mask([](unsigned char byte) { return byte < 0x20 || byte >= 0x7f; });
+  }
+  /// SP and what is below it, DEL, and 0x80 and above: everything that is not VCHAR.
+  [[nodiscard]] uint32_t not_visible() const {
+    return mask([](unsigned char byte) { return byte <= 0x20 || byte >= 0x7f; });
+  }
+  /// Anything but letters, digits and '-', which is what nearly every field name is made of.
+  [[nodiscard]] uint32_t not_name() const {
+    return mask([](unsigned char byte) { return !byte_class::is_alnum(byte) && byte != '-'; });
+  }
+  /// Bytes that, after their bits of `fold` are set, equal those of `text`; both are 16 bytes, 16-aligned.
+  [[nodiscard]] uint32_t equal_folded(const char* text, const char* fold) const {
+    uint32_t bits = 0;
+    for (size_t i = 0; i < kBlockBytes; ++i) {
+      bits |= static_cast<uint32_t>((bytes_[i] | static_cast<unsigned char>(fold[i])) ==
+                                    static_cast<unsigned char>(text[i]))
+              << i;
+    }
+    return bits;
+  }
+
+ private:
+  template <typename Test>
+  [[nodiscard]] uint32_t mask(Test test) const {
+    uint32_t bits = 0;
+    for (size_t i = 0; i < kBlockBytes; ++i) bits |= static_cast<uint32_t>(test(bytes_[i])) << i;
+    return bits;
+  }
+  unsigned char bytes_[kBlockBytes];
+};
+
+#if defined(__SSE2__)
+class Sse2Block {
+ public:
+  static Sse2Block load(const char* at) {
+    return Sse2Block(_mm_loadu_si128(reinterpret_cast<const __m128i*>(at)));
+  }
+  [[nodiscard]] uint32_t equal(char c) const { return bits(_mm_cmpeq_epi8(v_, _mm_set1_epi8(c))); }
+  // The comparison is signed: adding one turns DEL into -128, so that one comparison finds it with the rest.
+  [[nodiscard]] uint32_t unusual() const {
+    return bits(_mm_cmplt_epi8(_mm_add_epi8(v_, _mm_set1_epi8(1)), _mm_set1_epi8(0x21)));
+  }
+  [[nodiscard]] uint32_t not_visible() const {
+    return bits(_mm_cmplt_epi8(_mm_add_epi8(v_, _mm_set1_epi8(1)), _mm_set1_epi8(0x22)));
+  }
+  [[nodiscard]] uint32_t not_name() const {
+    const __m128i letter = in_range(_mm_or_si128(v_, _mm_set1_epi8(0x20)), 'a', 'z');
+    const __m128i digit = in_range(v_, '0', '9');
+    const __m128i dash = _mm_cmpeq_epi8(v_, _mm_set1_epi8('-'));
+    return bits(_mm_or_si128(_mm_or_si128(letter, digit), dash)) ^ 0xffff;
+  }
+  [[nodiscard]] uint32_t equal_folded(const char* text, const char* fold) const {
+    const __m128i folded = _mm_or_si128(v_, _mm_load_si128(reinterpret_cast<const __m128i*>(fold)));
+    return bits(_mm_cmpeq_epi8(folded, _mm_load_si128(reinterpret_cast<const __m128i*>(text))));
+  }
+
+ private:
+  explicit Sse2Block(__m128i v) : v_(v) {}
+  static uint32_t bits(__m128i v) { return static_cast<uint32_t>(_mm_movemask_epi8(v)); }
+  static __m128i in_range(__m128i v, char first, char last) {
+    const __m128i offset = _mm_sub_epi8(v, _mm_set1_epi8(first));
+    return _mm_cmpeq_epi8(_mm_min_epu8(offset, _mm_set1_epi8(static_cast<char>(last - first))), offset);
+  }
+  __m128i v_;
+};
+using ByteBlock = Sse2Block;
+#else
+using ByteBlock = PortableBlock;
+#endif
+
+/// The first byte in [at, end) whose bit `find(block)` sets, or `end`. `begin` <= `at` is where readable
+/// memory starts: the last, partial block is read from before `at`. No byte outside [begin, end) is touched.
+template <typename Block = ByteBlock, typename Find>
+inline const char* find_in_blocks(const char* begin, const char* at, const char* end, Find find) {
+  for (; end - at >= static_cast<ptrdiff_t>(kBlockBytes); at += kBlockBytes) {
+    if (const uint32_t mask = find(Block::load(at)); mask != 0) return at + std::countr_zero(mask);
+  }
+  if (at == end) return end;
+  const size_t left = static_cast<size_t>(end - at);
+  if (end - begin >= static_cast<ptrdiff_t>(kBlockBytes)) {
+    const uint32_t mask = find(Block::load(end - kBlockBytes)) >> (kBlockBytes - left);
+    return mask != 0 ? at + std::countr_zero(mask) : end;
+  }
+  char padded[kBlockBytes] = {};
+  std::memcpy(padded, at, left);
+  const uint32_t mask = find(Block::load(padded)) & ((1u << left) - 1);
+  return mask != 0 ? at + std::countr_zero(mask) : end;
+}
+
+}  // namespace sluice::http

@@ -1,0 +1,89 @@
+// The known field names as a perfect hash table, made at compile time from SL_HEADERS: first letter, last
+// letter and length name one candidate, and one comparison of 16 bytes (two past that) settles it. Private to
+// http/; others call header_id().
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string_view>
+
+#include "http/byte_block.h"
+#include "http/message.h"
+
+namespace sluice::http::header_names {
+
+inline constexpr size_t kLongest = 24;
+
+struct alignas(64) Row {
+  alignas(16) char text[kLongest] = {};  // lower case, zeros behind
+  size_t length = 0;                     // 0 in the row of `other`: no name has that length
+  alignas(16) char fold[kLongest] =
+      {};  // 0x20 under each letter: OR-ing it makes a letter lower case, and harms no other byte
+};
+
+inline constexpr size_t kRows = static_cast<size_t>(HeaderId::other) + 1;
+inline constexpr std::array<std::string_view, kRows> kNames = {
+#define SL_ROW(name, text) std::string_view(text),
+    SL_HEADERS(SL_ROW)
+#undef SL_ROW
+        std::string_view(),
+};
+
+// XXX: the factors were found by trying; when a new row in SL_HEADERS collides, the static_assert below asks
+// for others.
+constexpr size_t slot_of(char first, char last, size_t length) {
+  return (static_cast<size_t>(first | 0x20) + 16 * static_cast<size_t>(last | 0x20) + 5 * length) % 128;
+}
+
+constexpr std::array<Row, kRows> make_rows() {
+  std::array<Row, kRows> rows{};
+  for (size_t id = 0; id < kRows; ++id) {
+    rows[id].length = kNames[id].size();
+    for (size_t i = 0; i < kNames[id].size(); ++i) {
+      const char c = kNames[id][i];
+      rows[id].text[i] = c;
+      rows[id].fold[i] = c >= 'a' && c <= 'z' ? 0x20 : 0;
+    }
+  }
+  return rows;
+}
+
+constexpr std::array<uint8_t, 128> make_slots() {
+  std::array<uint8_t, 128> slots{};
+  slots.fill(static_cast<uint8_t>(HeaderId::other));
+  for (size_t id = 0; id + 1 < kRows; ++id) {
+    slots[slot_of(kNames[id].front(), kNames[id].back(), kNames[id].size())] = static_cast<uint8_t>(id);
+  }
+  return slots;
+}
+
+inline constexpr std::array<Row, kRows> kTable = make_rows();
+inline constexpr std::array<uint8_t, 128> kSlots = make_slots();
+
+constexpr bool is_perfect() {
+  for (size_t id = 0; id + 1 < kRows; ++id) {
+    if (kNames[id].size() > kLongest) return false;
+    if (kSlots[slot_of(kNames[id].front(), kNames[id].back(), kNames[id].size())] != id) return false;
+  }
+  return true;
+}
+static_assert(is_perfect(), "two rows of SL_HEADERS share a slot: choose other factors in slot_of()");
+
+/// The id of the name that begins at `at`, whose first 16 bytes (of which `length` > 0 belong to the name)
+/// are `block`.
+inline HeaderId find(const char* at, size_t length, const ByteBlock& block) {
+  const uint8_t id = kSlots[slot_of(at[0], at[length - 1], length)];
+  const Row& row = kTable[id];
+  if (row.length != length) return HeaderId::other;
+  const uint32_t differs = ~block.equal_folded(row.text, row.fold);
+  if (length <= kBlockBytes) {
+    return (differs & ((1u << length) - 1)) == 0 ? static_cast<HeaderId>(id) : HeaderId::other;
+  }
+  if ((differs & 0xffff) != 0) return HeaderId::other;
+  for (size_t i = kBlockBytes; i < length; ++i) {
+    if ((at[i] | row.fold[i]) != row.text[i]) return HeaderId::other;
+  }
+  return static_cast<HeaderId>(id);
+}
+
+}  // namespace sluice::http::header_names
