@@ -1,17 +1,22 @@
-// The gateway's figures. A Series is one line of /metrics: a family from the table in families.h and its label values. Series
-// are interned on the control thread and known to the request path as a SeriesId, an index into the Shard of the worker that
-// counts: one writer per cell, relaxed atomics without a lock prefix, no cache line shared between workers. The
-// control thread sums the shards when somebody reads.
+// The gateway's figures. A series is one line of /metrics: a family from the table in families.h and its label values.
+// Series are interned on the control thread and known to the request path as a SeriesId, an index into the Shard of the
+// worker that counts: one writer per cell, relaxed atomics without a lock prefix, no cache line shared between workers.
+// The control thread sums the shards when somebody reads. The Registry outlives every worker; a series is never forgotten,
+// so that a reload that keeps a name keeps its figures.
 #pragma once
 
-#include <atomic>
+#include <algorithm>
 #include <array>
+#include <atomic>
+#include <cstddef>
 #include <cstdint>
+#include <initializer_list>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <string>
 #include <string_view>
-#include <utility>
+#include <unordered_map>
 #include <vector>
 
 #include "stats/families.h"
@@ -21,49 +26,123 @@ namespace sluice::stats {
 
 using SeriesId = uint32_t;  // index of the series' first cell in every shard
 
-/// One worker's cells. Written by that worker's thread only; read by any.
+/// What is counted here is never shown. A SeriesId that was not interned yet is this one, and harmless.
+constexpr SeriesId kSink = 0;
+
+/// How many cells one series takes.
+constexpr size_t cells_of(Kind kind) { return kind == Kind::histogram ? HistogramSnapshot::kCells : 1; }
+
+/// The cell that belongs to `value` in the run that intern() gave for a family whose last label is a list.
+constexpr SeriesId pick(SeriesId run, Reason value) { return run + static_cast<SeriesId>(value); }
+constexpr SeriesId pick(SeriesId run, StatusClass value) { return run + static_cast<SeriesId>(value); }
+constexpr SeriesId pick(SeriesId run, ConnectionState value) { return run + static_cast<SeriesId>(value); }
+constexpr SeriesId pick(SeriesId run, RetryKind value) { return run + static_cast<SeriesId>(value); }
+constexpr SeriesId pick(SeriesId run, Slice value) {  // the slices are histograms
+  return run + static_cast<SeriesId>(value) * static_cast<SeriesId>(HistogramSnapshot::kCells);
+}
+
+/// One thread's cells, in chunks of whole pages of its own. Written by that thread only; read by any.
 class alignas(64) Shard {
  public:
-  static constexpr size_t kChunkCells = 512;
-  static constexpr size_t kMaxChunks = 65536;
+  static constexpr unsigned kChunkBits = 15;
+  static constexpr size_t kChunkCells = size_t{1} << kChunkBits;
+  static constexpr size_t kMaxChunks = 2048;
 
-  void add(SeriesId id, uint64_t amount = 1) {
-    auto& cell = cell_of(id);
-    cell.store(cell.load(std::memory_order_relaxed) + amount, std::memory_order_relaxed);
-  }
+  Shard() = default;
+  ~Shard();
+  Shard(const Shard&) = delete;
+  Shard& operator=(const Shard&) = delete;
+
+  void add(SeriesId id, uint64_t amount = 1) { grow(*cells_at(id), amount); }
   /// Gauges are sums of signed steps over the shards.
   void step(SeriesId id, int64_t amount) { add(id, static_cast<uint64_t>(amount)); }
-  /// Counts `value` (microseconds, bytes, ...) into a histogram series.
-  void observe(SeriesId id, uint64_t value);
+  /// For figures that one thread alone states, such as the process's memory.
+  void set(SeriesId id, uint64_t value) { Cell(*cells_at(id)).store(value, std::memory_order_relaxed); }
+  /// Counts `value` (microseconds) into a histogram series.
+  void observe(SeriesId id, uint64_t value) {
+    uint64_t* cells = cells_at(id);
+    grow(cells[0], value);
+    grow(cells[1 + Buckets::index(value)], 1);
+  }
 
  private:
   friend class Registry;
-  std::atomic<uint64_t>& cell_of(SeriesId id);
-  // chunk table: filled by the control thread before an id is handed out
-};
+  using Cell = std::atomic_ref<uint64_t>;
 
-struct Label {
-  std::string_view name;
-  std::string_view value;
+  static void grow(uint64_t& cell, uint64_t amount) {
+    const Cell atomic(cell);
+    atomic.store(atomic.load(std::memory_order_relaxed) + amount, std::memory_order_relaxed);
+  }
+  // Relaxed: whoever holds an id learned it, by a letter or a lock, after its chunk was there.
+  [[nodiscard]] uint64_t* cells_at(SeriesId id) const {
+    return chunks_[id >> kChunkBits].load(std::memory_order_relaxed) + id % kChunkCells;
+  }
+  void map_chunk(size_t index);
+
+  std::array<std::atomic<uint64_t*>, kMaxChunks> chunks_{};
 };
 
 class Registry {
  public:
-  explicit Registry(size_t shards);
+  /// One shard per worker, and one more for the control thread.
+  explicit Registry(size_t workers);
 
-  /// Finds or makes the series. Labels must be the family's, in its order. Control thread (locked; not for the hot path).
-  SeriesId intern(Family family, std::initializer_list<std::string_view> label_values = {});
+  /// Finds or makes the series. `label_values` are the family's, in its order; if the last label is a list, it may be left
+  /// out: that gives the run for pick(). Any thread, but locked: not for the hot path. Past 67 million cells: kSink.
+  SeriesId intern(Family family, std::span<const std::string_view> label_values);
+  SeriesId intern(Family family, std::initializer_list<std::string_view> label_values = {}) {
+    return intern(family, std::span(label_values.begin(), label_values.size()));
+  }
 
-  [[nodiscard]] Shard& shard(size_t index);
-  [[nodiscard]] size_t shard_count() const;
+  /// 0 .. workers-1 are the workers'.
+  [[nodiscard]] Shard& shard(size_t index) { return *shards_[index]; }
+  [[nodiscard]] Shard& control() { return *shards_.back(); }
+  [[nodiscard]] size_t shard_count() const { return shards_.size(); }
 
-  /// Sum over the shards now.
+  /// Sum over the shards now. Any thread. A gauge's is an int64_t in two's complement.
   [[nodiscard]] uint64_t value(SeriesId id) const;
   [[nodiscard]] HistogramSnapshot histogram(SeriesId id) const;
 
-  /// Calls `visit(family, label_values, id)` for every series, grouped by family.
+  /// Calls `visit(family, label_values, id)` for every series, grouped by family in the table's order; `label_values` is a
+  /// span of string_views. Locked: `visit` must not intern.
   template <typename Visit>
   void for_each(Visit&& visit) const;
+
+ private:
+  struct Run {  // one or more series that differ in their last label only
+    std::vector<std::string> labels;
+    SeriesId first;
+  };
+  struct FamilySeries {
+    std::vector<Run> runs;
+    std::unordered_map<std::string, SeriesId> index;
+  };
+  SeriesId allocate(size_t cells);
+
+  mutable std::mutex mutex_;
+  std::vector<std::unique_ptr<Shard>> shards_;
+  std::array<FamilySeries, static_cast<size_t>(Family::kCount)> families_;
+  size_t next_cell_ = 0;
+  bool full_ = false;
 };
+
+template <typename Visit>
+void Registry::for_each(Visit&& visit) const {
+  const std::lock_guard lock(mutex_);
+  std::array<std::string_view, kMaxLabels> values;
+  for (size_t f = 0; f < families_.size(); ++f) {
+    const auto family = static_cast<Family>(f);
+    const FamilyRow& shape = row(family);
+    const size_t last_count = shape.last_values.empty() ? 1 : shape.last_values.size();
+    for (const Run& run : families_[f].runs) {
+      std::copy(run.labels.begin(), run.labels.end(), values.begin());
+      for (size_t i = 0; i < last_count; ++i) {
+        if (!shape.last_values.empty()) values[shape.label_count - 1u] = shape.last_values[i];
+        visit(family, std::span<const std::string_view>(values.data(), shape.label_count),
+              run.first + static_cast<SeriesId>(i * cells_of(shape.kind)));
+      }
+    }
+  }
+}
 
 }  // namespace sluice::stats

@@ -1,0 +1,105 @@
+// Every figure that the gateway keeps is one row here; /metrics, /stats and the documentation are made from the rows.
+// Columns: enumerator, kind, unit, Prometheus name, label names, help. Durations are counted in microseconds and shown in
+// seconds. A label that is one of the lists below (reason, class, state, slice, kind) takes its values from that list and
+// stands last: such a family is interned as one run of cells, and pick(run, value) is the cell of a value.
+// Families with a `reason` show a series only once it is not zero, so that a page does not drown in things that never happened.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+#include "base/reason.h"
+
+namespace sluice::stats {
+
+#define SL_STATUS_CLASSES(X) X(c1xx, "1xx") X(c2xx, "2xx") X(c3xx, "3xx") X(c4xx, "4xx") X(c5xx, "5xx")
+#define SL_CONNECTION_STATES(X) \
+  X(idle, "idle") X(reading, "reading") X(waiting, "waiting") X(writing, "writing") X(tunnel, "tunnel")
+#define SL_SLICES(X)                                                      \
+  X(read_head, "read_head") X(wait_connection, "wait_connection")         \
+  X(upstream_first_byte, "upstream_first_byte") X(response, "response")
+#define SL_RETRY_KINDS(X) X(stale, "stale") X(policy, "policy") X(denied_by_budget, "denied_by_budget")
+
+// clang-format off
+#define SL_FAMILIES(X) \
+  /* clients */ \
+  X(downstream_accepted,      counter,   none,    "sluice_downstream_connections_accepted_total", "listener",                 "Client connections accepted.") \
+  X(downstream_connections,   gauge,     none,    "sluice_downstream_connections",                "listener state",           "Client connections open now, by what they are doing.") \
+  X(downstream_closed,        counter,   none,    "sluice_downstream_connections_closed_total",   "listener reason",          "Client connections ended, by why.") \
+  X(downstream_received,      counter,   bytes,   "sluice_downstream_received_bytes_total",       "listener",                 "Bytes read from clients.") \
+  X(downstream_sent,          counter,   bytes,   "sluice_downstream_sent_bytes_total",           "listener",                 "Bytes written to clients.") \
+  /* requests */ \
+  X(requests,                 counter,   none,    "sluice_requests_total",                        "route class",              "Requests answered, by route and status class.") \
+  X(requests_in_flight,       gauge,     none,    "sluice_requests_in_flight",                    "",                         "Requests begun and not yet finished.") \
+  X(request_duration,         histogram, micros,  "sluice_request_duration_seconds",              "route",                    "From the first byte of a request to the last byte of its answer.") \
+  X(request_slices,           histogram, micros,  "sluice_request_slice_seconds",                 "slice",                    "Where the time of requests goes.") \
+  X(request_failures,         counter,   none,    "sluice_request_failures_total",                "reason",                   "Requests refused, failed or aborted, by why.") \
+  /* upstreams */ \
+  X(upstream_requests,        counter,   none,    "sluice_upstream_requests_total",               "upstream endpoint",        "Requests sent to an endpoint, retries included.") \
+  X(upstream_response_time,   histogram, micros,  "sluice_upstream_response_seconds",             "upstream endpoint",        "From a request sent to the first byte of the endpoint's answer.") \
+  X(upstream_opened,          counter,   none,    "sluice_upstream_connections_opened_total",     "upstream endpoint",        "Connections opened to an endpoint.") \
+  X(upstream_reused,          counter,   none,    "sluice_upstream_connections_reused_total",     "upstream endpoint",        "Requests that found a pooled connection.") \
+  X(upstream_active,          gauge,     none,    "sluice_upstream_connections_active",           "upstream endpoint",        "Connections that carry an exchange now.") \
+  X(upstream_idle,            gauge,     none,    "sluice_upstream_connections_idle",             "upstream endpoint",        "Connections that wait in the pool now.") \
+  X(upstream_pending,         gauge,     none,    "sluice_upstream_pending_requests",             "upstream endpoint",        "Requests that wait for a connection now.") \
+  X(upstream_closed,          counter,   none,    "sluice_upstream_connections_closed_total",     "upstream endpoint reason", "Connections to an endpoint ended, by why.") \
+  X(upstream_connect_failures, counter,  none,    "sluice_upstream_connect_failures_total",       "upstream endpoint",        "Connections to an endpoint that could not be made.") \
+  X(upstream_retries,         counter,   none,    "sluice_upstream_retries_total",                "upstream kind",            "Further attempts: after a stale pooled connection, by policy, or wished but over the budget.") \
+  /* the access log */ \
+  X(access_log_lines,         counter,   none,    "sluice_access_log_lines_total",                "",                         "Lines handed to the access log's writer.") \
+  X(access_log_dropped,       counter,   none,    "sluice_access_log_dropped_total",              "",                         "Lines dropped since the writer was behind.") \
+  /* the gateway itself; the process_ names are those of every Prometheus client library */ \
+  X(build_info,               gauge,     none,    "sluice_build_info",                            "version",                  "Always 1; the version is the label.") \
+  X(config_generation,        gauge,     none,    "sluice_config_generation",                     "",                         "Grows by one with each configuration adopted.") \
+  X(workers,                  gauge,     none,    "sluice_workers",                               "",                         "Worker threads.") \
+  X(process_start_time,       gauge,     micros,  "process_start_time_seconds",                   "",                         "When the process began, in seconds since the epoch.") \
+  X(process_cpu,              counter,   micros,  "process_cpu_seconds_total",                    "",                         "CPU time used, user and system.") \
+  X(process_open_fds,         gauge,     none,    "process_open_fds",                             "",                         "File descriptors open.") \
+  X(process_max_fds,          gauge,     none,    "process_max_fds",                              "",                         "File descriptors allowed.") \
+  X(process_resident,         gauge,     bytes,   "process_resident_memory_bytes",                "",                         "Resident memory.")
+// clang-format on
+
+enum class Family : uint8_t {
+#define SL_ROW(name, ...) name,
+  SL_FAMILIES(SL_ROW)
+#undef SL_ROW
+      kCount
+};
+#define SL_ROW(name, text) name,
+enum class StatusClass : uint8_t { SL_STATUS_CLASSES(SL_ROW) };
+enum class ConnectionState : uint8_t { SL_CONNECTION_STATES(SL_ROW) };
+enum class Slice : uint8_t { SL_SLICES(SL_ROW) };
+enum class RetryKind : uint8_t { SL_RETRY_KINDS(SL_ROW) };
+#undef SL_ROW
+
+/// 100..599; what is outside counts as 5xx.
+constexpr StatusClass status_class(uint16_t status) {
+  return status >= 100 && status < 600 ? static_cast<StatusClass>(status / 100 - 1) : StatusClass::c5xx;
+}
+
+enum class Kind : uint8_t { counter, gauge, histogram };
+enum class Unit : uint8_t { none, bytes, micros };
+
+constexpr size_t kMaxLabels = 3;
+
+struct FamilyRow {
+  Kind kind;
+  Unit unit;
+  std::string_view name;
+  std::array<std::string_view, kMaxLabels> labels;  // the first label_count are used
+  uint8_t label_count;
+  std::span<const std::string_view> last_values;  // the values of the last label if they are a list; else empty
+  std::string_view help;
+
+  /// True if a series is shown only once it is not zero.
+  [[nodiscard]] bool sparse() const { return label_count > 0 && labels[label_count - 1] == "reason"; }
+};
+
+/// The row of a family; static storage.
+const FamilyRow& row(Family family);
+std::string_view name(Kind kind);
+
+}  // namespace sluice::stats
