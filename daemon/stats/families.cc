@@ -36,7 +36,8 @@ constexpr FamilyRow make_row(Kind kind, Unit unit, std::string_view name, std::s
 }
 
 constexpr FamilyRow kRows[] = {
-#define SL_ROW(enumerator, kind, unit, name, labels, help) make_row(Kind::kind, Unit::unit, name, labels, help),
+#define SL_ROW(enumerator, kind, unit, name, labels, help) \
+  make_row(Kind::kind, Unit::unit, name, labels, help),
     SL_FAMILIES(SL_ROW)
 #undef SL_ROW
 };

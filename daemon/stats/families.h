@@ -1,8 +1,9 @@
-// Every figure that the gateway keeps is one row here; /metrics, /stats and the documentation are made from the rows.
-// Columns: enumerator, kind, unit, Prometheus name, label names, help. Durations are counted in microseconds and shown in
-// seconds. A label that is one of the lists below (reason, class, state, slice, kind) takes its values from that list and
-// stands last: such a family is interned as one run of cells, and pick(run, value) is the cell of a value.
-// Families with a `reason` show a series only once it is not zero, so that a page does not drown in things that never happened.
+// Every figure that the gateway keeps is one row here; /metrics, /stats and the documentation are made from
+// the rows. Columns: enumerator, kind, unit, Prometheus name, label names, help. Durations are counted in
+// microseconds and shown in seconds. A label that is one of the lists below (reason, class, state, slice,
+// kind) takes its values from that list and stands last: such a family is interned as one run of cells, and
+// pick(run, value) is the cell of a value. Families with a `reason` show a series only once it is not zero,
+// so that a page does not drown in things that never happened.
 #pragma once
 
 #include <array>
@@ -18,9 +19,10 @@ namespace sluice::stats {
 #define SL_STATUS_CLASSES(X) X(c1xx, "1xx") X(c2xx, "2xx") X(c3xx, "3xx") X(c4xx, "4xx") X(c5xx, "5xx")
 #define SL_CONNECTION_STATES(X) \
   X(idle, "idle") X(reading, "reading") X(waiting, "waiting") X(writing, "writing") X(tunnel, "tunnel")
-#define SL_SLICES(X)                                                      \
-  X(read_head, "read_head") X(wait_connection, "wait_connection")         \
-  X(upstream_first_byte, "upstream_first_byte") X(response, "response")
+#define SL_SLICES(X)                                                                  \
+  X(read_head, "read_head")                                                           \
+  X(wait_connection, "wait_connection") X(upstream_first_byte, "upstream_first_byte") \
+      X(response, "response")
 #define SL_RETRY_KINDS(X) X(stale, "stale") X(policy, "policy") X(denied_by_budget, "denied_by_budget")
 
 // clang-format off
@@ -91,7 +93,8 @@ struct FamilyRow {
   std::string_view name;
   std::array<std::string_view, kMaxLabels> labels;  // the first label_count are used
   uint8_t label_count;
-  std::span<const std::string_view> last_values;  // the values of the last label if they are a list; else empty
+  std::span<const std::string_view>
+      last_values;  // the values of the last label if they are a list; else empty
   std::string_view help;
 
   /// True if a series is shown only once it is not zero.

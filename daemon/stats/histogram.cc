@@ -8,7 +8,8 @@
 
 namespace sluice::stats {
 
-static_assert(Buckets::index(0) == 0 && Buckets::index(7) == 7 && Buckets::index(8) == 8 && Buckets::index(9) == 8);
+static_assert(Buckets::index(0) == 0 && Buckets::index(7) == 7 && Buckets::index(8) == 8 &&
+              Buckets::index(9) == 8);
 static_assert(Buckets::index(~uint64_t{0}) == Buckets::kCount - 1);
 static_assert(Buckets::lower(Buckets::kCount) == uint64_t{1} << Buckets::kTopBits);
 

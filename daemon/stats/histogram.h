@@ -1,7 +1,8 @@
-// A histogram that is cheap to write and honest at every scale: log-linear buckets, four to each power of two, so that a
-// bucket is never wider than a quarter of its lower bound (HdrHistogram's idea with two bits of precision). Values are
-// whole numbers, here microseconds: exact below 8 µs, the last bucket takes everything from 2 h 5 min on.
-// In a Shard a histogram is a run of kCells: the sum of the values, then the buckets.
+// A histogram that is cheap to write and honest at every scale: log-linear buckets, four to each power of
+// two, so that a bucket is never wider than a quarter of its lower bound (HdrHistogram's idea with two bits
+// of precision). Values are whole numbers, here microseconds: exact below 8 µs, the last bucket takes
+// everything from 2 h 5 min on. In a Shard a histogram is a run of kCells: the sum of the values, then the
+// buckets.
 #pragma once
 
 #include <array>
@@ -43,7 +44,8 @@ struct HistogramSnapshot {
   [[nodiscard]] uint64_t count() const;
   /// How many values are less than `limit`, which must be a bucket's lower bound, as every power of two is.
   [[nodiscard]] uint64_t count_below(uint64_t limit) const;
-  /// The value below which the share `q` (0..1) of all values lies, linear inside its bucket; 0 if there are none.
+  /// The value below which the share `q` (0..1) of all values lies, linear inside its bucket; 0 if there are
+  /// none.
   [[nodiscard]] double quantile(double q) const;
   /// An upper bound of the largest value; 0 if there are none.
   [[nodiscard]] uint64_t max() const;

@@ -36,11 +36,13 @@ size_t run_cells(const FamilyRow& shape) {
 
 Shard::~Shard() {
   for (const auto& chunk : chunks_) {
-    if (uint64_t* memory = chunk.load(std::memory_order_relaxed); memory != nullptr) munmap(memory, kChunkBytes);
+    if (uint64_t* memory = chunk.load(std::memory_order_relaxed); memory != nullptr)
+      munmap(memory, kChunkBytes);
   }
 }
 
-// Straight from the kernel: zeroed, nobody else's cache line, and no memory is used before a cell of the page is.
+// Straight from the kernel: zeroed, nobody else's cache line, and no memory is used before a cell of the page
+// is.
 void Shard::map_chunk(size_t index) {
   void* memory = mmap(nullptr, kChunkBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   SL_ASSERT(memory != MAP_FAILED);  // out of memory aborts, by design
@@ -50,7 +52,8 @@ void Shard::map_chunk(size_t index) {
 Registry::Registry(size_t workers) {
   for (size_t i = 0; i < workers + 1; ++i) shards_.push_back(std::make_unique<Shard>());
   size_t widest = 0;  // pick() of any list stays inside the sink
-  for (size_t f = 0; f < families_.size(); ++f) widest = std::max(widest, run_cells(row(static_cast<Family>(f))));
+  for (size_t f = 0; f < families_.size(); ++f)
+    widest = std::max(widest, run_cells(row(static_cast<Family>(f))));
   const SeriesId sink = allocate(widest);
   SL_ASSERT(sink == kSink);
 }
@@ -69,7 +72,8 @@ SeriesId Registry::intern(Family family, std::span<const std::string_view> label
   const auto [entry, is_new] = series.index.try_emplace(key_of(own_values), kSink);
   if (is_new) {
     entry->second = allocate(run_cells(shape));
-    if (entry->second != kSink) series.runs.push_back({{own_values.begin(), own_values.end()}, entry->second});
+    if (entry->second != kSink)
+      series.runs.push_back({{own_values.begin(), own_values.end()}, entry->second});
   }
   return entry->second + in_run;
 }
@@ -101,7 +105,8 @@ uint64_t Registry::value(SeriesId id) const {
 HistogramSnapshot Registry::histogram(SeriesId id) const {
   HistogramSnapshot whole;
   whole.sum = value(id);
-  for (size_t i = 0; i < whole.buckets.size(); ++i) whole.buckets[i] = value(static_cast<SeriesId>(id + 1 + i));
+  for (size_t i = 0; i < whole.buckets.size(); ++i)
+    whole.buckets[i] = value(static_cast<SeriesId>(id + 1 + i));
   return whole;
 }
 

@@ -1,8 +1,8 @@
-// The gateway's figures. A series is one line of /metrics: a family from the table in families.h and its label values.
-// Series are interned on the control thread and known to the request path as a SeriesId, an index into the Shard of the
-// worker that counts: one writer per cell, relaxed atomics without a lock prefix, no cache line shared between workers.
-// The control thread sums the shards when somebody reads. The Registry outlives every worker; a series is never forgotten,
-// so that a reload that keeps a name keeps its figures.
+// The gateway's figures. A series is one line of /metrics: a family from the table in families.h and its
+// label values. Series are interned on the control thread and known to the request path as a SeriesId, an
+// index into the Shard of the worker that counts: one writer per cell, relaxed atomics without a lock prefix,
+// no cache line shared between workers. The control thread sums the shards when somebody reads. The Registry
+// outlives every worker; a series is never forgotten, so that a reload that keeps a name keeps its figures.
 #pragma once
 
 #include <algorithm>
@@ -30,13 +30,23 @@ using SeriesId = uint32_t;  // index of the series' first cell in every shard
 constexpr SeriesId kSink = 0;
 
 /// How many cells one series takes.
-constexpr size_t cells_of(Kind kind) { return kind == Kind::histogram ? HistogramSnapshot::kCells : 1; }
+constexpr size_t cells_of(Kind kind) {
+  return kind == Kind::histogram ? HistogramSnapshot::kCells : 1;
+}
 
 /// The cell that belongs to `value` in the run that intern() gave for a family whose last label is a list.
-constexpr SeriesId pick(SeriesId run, Reason value) { return run + static_cast<SeriesId>(value); }
-constexpr SeriesId pick(SeriesId run, StatusClass value) { return run + static_cast<SeriesId>(value); }
-constexpr SeriesId pick(SeriesId run, ConnectionState value) { return run + static_cast<SeriesId>(value); }
-constexpr SeriesId pick(SeriesId run, RetryKind value) { return run + static_cast<SeriesId>(value); }
+constexpr SeriesId pick(SeriesId run, Reason value) {
+  return run + static_cast<SeriesId>(value);
+}
+constexpr SeriesId pick(SeriesId run, StatusClass value) {
+  return run + static_cast<SeriesId>(value);
+}
+constexpr SeriesId pick(SeriesId run, ConnectionState value) {
+  return run + static_cast<SeriesId>(value);
+}
+constexpr SeriesId pick(SeriesId run, RetryKind value) {
+  return run + static_cast<SeriesId>(value);
+}
 constexpr SeriesId pick(SeriesId run, Slice value) {  // the slices are histograms
   return run + static_cast<SeriesId>(value) * static_cast<SeriesId>(HistogramSnapshot::kCells);
 }
@@ -87,8 +97,9 @@ class Registry {
   /// One shard per worker, and one more for the control thread.
   explicit Registry(size_t workers);
 
-  /// Finds or makes the series. `label_values` are the family's, in its order; if the last label is a list, it may be left
-  /// out: that gives the run for pick(). Any thread, but locked: not for the hot path. Past 67 million cells: kSink.
+  /// Finds or makes the series. `label_values` are the family's, in its order; if the last label is a list,
+  /// it may be left out: that gives the run for pick(). Any thread, but locked: not for the hot path. Past 67
+  /// million cells: kSink.
   SeriesId intern(Family family, std::span<const std::string_view> label_values);
   SeriesId intern(Family family, std::initializer_list<std::string_view> label_values = {}) {
     return intern(family, std::span(label_values.begin(), label_values.size()));
@@ -103,8 +114,8 @@ class Registry {
   [[nodiscard]] uint64_t value(SeriesId id) const;
   [[nodiscard]] HistogramSnapshot histogram(SeriesId id) const;
 
-  /// Calls `visit(family, label_values, id)` for every series, grouped by family in the table's order; `label_values` is a
-  /// span of string_views. Locked: `visit` must not intern.
+  /// Calls `visit(family, label_values, id)` for every series, grouped by family in the table's order;
+  /// `label_values` is a span of string_views. Locked: `visit` must not intern.
   template <typename Visit>
   void for_each(Visit&& visit) const;
 

@@ -28,7 +28,8 @@ TEST_CASE("label values cannot imitate each other") {
 TEST_CASE("a family whose last label is a list is one run of cells") {
   Registry registry(1);
   const SeriesId run = registry.intern(Family::downstream_closed, {"public"});
-  CHECK(registry.intern(Family::downstream_closed, {"public", "idle_timeout"}) == pick(run, Reason::idle_timeout));
+  CHECK(registry.intern(Family::downstream_closed, {"public", "idle_timeout"}) ==
+        pick(run, Reason::idle_timeout));
   const SeriesId slices = registry.intern(Family::request_slices);
   CHECK(registry.intern(Family::request_slices, {"response"}) == pick(slices, Slice::response));
   CHECK(registry.intern(Family::upstream_retries, {"u", "policy"}) ==
@@ -100,11 +101,10 @@ TEST_CASE("every series is visited once, with its label values in the family's o
     for (const std::string_view label : labels) line += " " + std::string(label);
     seen.push_back(line);
   });
-  CHECK(seen == std::vector<std::string>{"sluice_downstream_connections_accepted_total public",
-                                         "sluice_upstream_retries_total users stale",
-                                         "sluice_upstream_retries_total users policy",
-                                         "sluice_upstream_retries_total users denied_by_budget",
-                                         "sluice_access_log_lines_total"});
+  CHECK(seen == std::vector<std::string>{
+                    "sluice_downstream_connections_accepted_total public",
+                    "sluice_upstream_retries_total users stale", "sluice_upstream_retries_total users policy",
+                    "sluice_upstream_retries_total users denied_by_budget", "sluice_access_log_lines_total"});
 }
 
 // Run under ThreadSanitizer this is the proof that counting, reading and interning may happen at once.
