@@ -1,0 +1,40 @@
+// AccessLog: writes one line per exchange into its worker's LogRing. One per worker, used by its thread only; a reload that
+// changes the format makes a new one on the same ring. No system call, no allocation, no wait: if the ring is full, the line
+// is dropped and counted there.
+#pragma once
+
+#include <string>
+
+#include "proxy/access_log_format.h"
+#include "proxy/access_log_text.h"
+#include "proxy/log_ring.h"
+
+namespace sluice::proxy {
+
+class AccessLog {
+ public:
+  /// Texts of a record past this many bytes in all are cut: no line may take much of the ring.
+  static constexpr size_t kMaxTextBytes = 24 * 1024;
+
+  /// `seed` decides which requests a sample picks; give each worker another one.
+  AccessLog(LogFormat format, LogRing& ring, uint64_t seed = 1)
+      : format_(std::move(format)), ring_(&ring), random_(seed) {}
+
+  [[nodiscard]] bool enabled() const { return format_.kind() != LogFormat::Kind::off; }
+  /// Writes the line, unless the format is off or the sample leaves it out. Status >= 500 is always logged.
+  void write(const AccessRecord& record);
+
+ private:
+  void write_line(const AccessRecord& record, size_t text_bytes);
+  char* write_json(char* out, const AccessRecord& r);
+  char* write_template(char* out, const AccessRecord& r);
+  [[nodiscard]] bool sampled();
+
+  LogFormat format_;
+  LogRing* ring_;
+  uint64_t random_;
+  LogTime time_;
+  std::string scratch_;
+};
+
+}  // namespace sluice::proxy
