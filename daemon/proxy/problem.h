@@ -1,0 +1,21 @@
+// The body of the errors that the gateway makes itself: application/problem+json (RFC 9457). It holds what the access log
+// and /metrics hold too (the reason's code) and the request id, so that a user's screenshot leads to the line in the log.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+#include "base/reason.h"
+
+namespace sluice::proxy {
+
+constexpr std::string_view kProblemType = "application/problem+json";
+/// Enough for every reason and any request id; longer ids are cut.
+constexpr size_t kMaxProblemBytes = 1024;
+
+/// Writes the body and returns its length. `out` must hold kMaxProblemBytes.
+size_t write_problem(Reason reason, uint16_t status, std::string_view request_id, std::span<char> out);
+
+}  // namespace sluice::proxy
