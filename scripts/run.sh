@@ -70,9 +70,10 @@ Sluice is running; Ctrl-C ends it. In another terminal:
 TRY
 fi
 
-# A trapped signal ends `wait` early; Sluice then ends by itself.
-while kill -0 "$sluice_pid" 2>/dev/null; do
+# A trapped signal ends `wait` early; Sluice has been told by then, and this waits for it again.
+while :; do
   status=0
   wait "$sluice_pid" || status=$?
+  kill -0 "$sluice_pid" 2>/dev/null || break
 done
 exit "$status"
