@@ -24,7 +24,7 @@ class Slab {
 
   struct Deleter {
     Slab* slab;
-    void operator()(T* object) const { slab->destroy(object); }
+    void operator()(T* object) const { slab->reclaim(object); }
   };
   using Pointer = std::unique_ptr<T, Deleter>;
 
@@ -40,14 +40,8 @@ class Slab {
     ++live_;
     return Pointer(new (memory) T(std::forward<Args>(args)...), Deleter{this});
   }
-  [[nodiscard]] size_t live() const { return live_; }
-
- private:
-  union Cell {
-    Cell* next;
-    alignas(T) char object[sizeof(T)];
-  };
-  void destroy(T* object) {
+  /// Destroys an object whose Pointer was released.
+  void reclaim(T* object) {
     object->~T();
     --live_;
     auto* cell = reinterpret_cast<Cell*>(object);
@@ -59,6 +53,13 @@ class Slab {
     free_ = cell;
     ++spare_;
   }
+  [[nodiscard]] size_t live() const { return live_; }
+
+ private:
+  union Cell {
+    Cell* next;
+    alignas(T) char object[sizeof(T)];
+  };
 
   Cell* free_ = nullptr;
   size_t spare_ = 0;

@@ -1,0 +1,235 @@
+#include "proxy/downstream.h"
+
+#include "proxy/engine.h"
+#include "proxy/exchange.h"
+
+namespace sluice::proxy {
+
+using stats::ConnectionState;
+
+namespace {
+constexpr int kReadsPerWake = 4;
+constexpr Millis kLingerFor{2'000};
+}  // namespace
+
+Downstream::Downstream(Engine& engine, uint32_t listener, const SocketAddress& peer, bool trusted)
+    : engine_(engine),
+      timer_(engine.loop().timers(), [](void* self) { static_cast<Downstream*>(self)->on_timer(); }, this),
+      pending_(engine.loop().blocks()),
+      listener_(listener),
+      trusted_(trusted),
+      peer_port_(peer.port()),
+      peer_ip_length_(static_cast<uint8_t>(peer.write_ip(peer_ip_))) {
+  engine_.shard().step(stats::pick(series().connections, state_), 1);
+}
+
+Downstream::~Downstream() {
+  SL_ASSERT(closed_ && exchange_ == nullptr);
+}
+
+const snapshot::ListenerSpec& Downstream::listener() const {
+  return engine_.snapshot().listeners[listener_];
+}
+
+const ListenerSeries& Downstream::series() const {
+  return engine_.series().listeners[listener_];
+}
+
+bool Downstream::last_request() const {
+  const uint64_t limit = listener().requests_per_connection;
+  return half_closed_ || (limit != 0 && requests_ >= limit);
+}
+
+void Downstream::open(int fd) {
+  if (!stream_.open(engine_.loop(), fd, *this)) return close(Reason::internal_error);
+  arm(listener().timeouts.request_header, Reason::idle_timeout);  // who connects is expected to speak
+}
+
+void Downstream::close(Reason reason) {
+  if (closed_) return;
+  closed_ = true;
+  if (Exchange* exchange = std::exchange(exchange_, nullptr)) exchange->on_client_gone(reason);
+  timer_.cancel();
+  stream_.close();
+  pending_.clear();
+  engine_.shard().step(stats::pick(series().connections, state_), -1);
+  engine_.shard().add(stats::pick(series().closed, reason));
+  engine_.end_downstream(*this);
+}
+
+void Downstream::set_state(ConnectionState state) {
+  if (state == state_) return;
+  stats::Shard& shard = engine_.shard();
+  shard.step(stats::pick(series().connections, state_), -1);
+  shard.step(stats::pick(series().connections, state), 1);
+  state_ = state;
+}
+
+void Downstream::arm(Millis after, Reason reason) {
+  timer_reason_ = reason;
+  timer_.set(engine_.loop().now() + after);
+}
+
+void Downstream::on_timer() {
+  if (exchange_ != nullptr) return exchange_->on_client_timeout(timer_reason_);
+  if (timer_reason_ == Reason::request_header_timeout) return refuse_head({Reason::request_header_timeout, ""});
+  close(lingering_ ? close_reason_ : timer_reason_);
+}
+
+void Downstream::on_readable() {
+  const std::span<char> buffer = engine_.loop().read_buffer();
+  for (int i = 0; i < kReadsPerWake && !closed_ && stream_.wants_read(); ++i) {
+    // While bytes wait unprocessed only as much is read as the queue can hold beside them.
+    const size_t room = pending_.empty() ? buffer.size() : std::min(buffer.size(), pending_.room());
+    const event::IoResult result = stream_.read(buffer.first(room));
+    if (result.status == event::IoStatus::again) return;
+    if (result.status == event::IoStatus::eof) return on_client_eof();
+    if (result.status == event::IoStatus::error) return close(Reason::client_closed);
+    engine_.shard().add(series().received, result.bytes);
+    if (!lingering_) take({buffer.data(), result.bytes});
+    if (result.bytes < room) return;
+  }
+}
+
+void Downstream::on_writable() {
+  if (exchange_ != nullptr) return exchange_->on_client_writable();
+  stream_.want_write(false);
+}
+
+void Downstream::on_error() {
+  close(lingering_ ? close_reason_ : Reason::client_closed);
+}
+
+void Downstream::on_client_eof() {
+  if (lingering_) return close(close_reason_);
+  half_closed_ = true;
+  stream_.want_read(false);  // a FIN stays readable for ever
+  if (exchange_ != nullptr) return exchange_->on_client_eof();
+  close(pending_.empty() ? Reason::keepalive_done : Reason::client_closed);
+}
+
+void Downstream::take(std::string_view bytes) {
+  processing_ = true;
+  if (pending_.empty()) {
+    const std::string_view rest = process(bytes);
+    if (!closed_) pending_.append(rest);
+  } else {
+    pending_.append(bytes);
+    const std::string_view rest = process(pending_.view());
+    if (!closed_) pending_.consume(pending_.size() - rest.size());
+  }
+  processing_ = false;
+  if (closed_ || exchange_ == nullptr) return;
+  if (pending_.size() > kHighWatermark) pause_reading();  // pipelined requests that have to wait
+}
+
+// Looks at what can be looked at now and returns the rest: an unfinished head, or requests behind the current one.
+std::string_view Downstream::process(std::string_view bytes) {
+  while (!closed_ && !lingering_) {
+    if (exchange_ == nullptr) {
+      if (bytes.empty() || !begin_request(bytes)) break;
+    }
+    if (exchange_ == nullptr) continue;
+    if (!exchange_->request_complete()) {
+      bytes = exchange_->take_request_bytes(bytes);
+      if (exchange_ != nullptr) exchange_->on_client_pause_point();
+    } else {
+      exchange_->on_client_pause_point();
+    }
+    if (exchange_ != nullptr) break;  // one at a time
+  }
+  return closed_ || lingering_ ? std::string_view() : bytes;
+}
+
+// Takes a head off the front of `bytes` and starts its exchange. False if it is not complete, or refused.
+bool Downstream::begin_request(std::string_view& bytes) {
+  if (state_ == ConnectionState::idle) request_began_ = engine_.loop().now();
+  if (state_ != ConnectionState::reading) bytes.remove_prefix(http::skip_leading_crlf(bytes));
+  const Result<size_t> length = scanner_.scan(bytes, listener().head);
+  if (!length) {
+    refuse_head(length.error());
+    return false;
+  }
+  if (*length == 0) {
+    if (!bytes.empty()) expect_rest_of_head();
+    return false;
+  }
+  const uint32_t fields = scanner_.fields();
+  scanner_.reset();
+  timer_.cancel();
+  ++requests_;
+  set_state(ConnectionState::waiting);
+  exchange_ = &engine_.start_exchange(*this);
+  exchange_->start(bytes.substr(0, *length), fields);
+  bytes.remove_prefix(*length);
+  return true;
+}
+
+void Downstream::expect_rest_of_head() {
+  if (state_ != ConnectionState::idle) return;
+  set_state(ConnectionState::reading);
+  arm(listener().timeouts.request_header, Reason::request_header_timeout);
+}
+
+void Downstream::refuse_head(Error error) {
+  timer_.cancel();
+  scanner_.reset();
+  ++requests_;
+  set_state(ConnectionState::waiting);
+  exchange_ = &engine_.start_exchange(*this);
+  exchange_->refuse(error);
+}
+
+void Downstream::resume_reading() {
+  if (half_closed_ || closed_) return;
+  if (pending_.size() <= kHighWatermark) stream_.want_read(true);
+  if (!pending_.empty()) pump_later();
+}
+
+void Downstream::on_exchange_end(bool keep_alive, Reason reason) {
+  exchange_ = nullptr;
+  if (closed_) return;
+  if (!keep_alive || (half_closed_ && pending_.empty())) return linger(reason);
+  become_idle();
+  if (!processing_ && !pending_.empty()) pump_later();
+}
+
+void Downstream::become_idle() {
+  set_state(ConnectionState::idle);
+  arm(listener().timeouts.idle, Reason::idle_timeout);
+  if (!half_closed_) stream_.want_read(true);
+}
+
+// Closing at once while the client still sends would answer with RST and could destroy the answer on its way
+// (RFC 9112 §9.6): so close our side, and drop what comes until the client closes, for a while.
+void Downstream::linger(Reason reason) {
+  if (half_closed_) return close(reason);
+  lingering_ = true;
+  close_reason_ = reason;
+  set_state(ConnectionState::writing);
+  pending_.clear();
+  stream_.shutdown_write();
+  stream_.want_write(false);
+  stream_.want_read(true);
+  arm(kLingerFor, reason);
+}
+
+void Downstream::pump_later() {
+  if (pump_scheduled_ || closed_) return;
+  pump_scheduled_ = true;
+  engine_.loop().at_turn_end([](void* self) { static_cast<Downstream*>(self)->pump(); }, this);
+}
+
+void Downstream::pump() {
+  pump_scheduled_ = false;
+  if (closed_ || pending_.empty()) return;
+  processing_ = true;
+  const std::string_view rest = process(pending_.view());
+  if (!closed_ && !lingering_) pending_.consume(pending_.size() - rest.size());
+  processing_ = false;
+  if (closed_ || lingering_) return;
+  if (exchange_ == nullptr && half_closed_) return close(pending_.empty() ? Reason::keepalive_done : Reason::client_closed);
+  if (!half_closed_ && pending_.size() <= kLowWatermark) stream_.want_read(true);
+}
+
+}  // namespace sluice::proxy

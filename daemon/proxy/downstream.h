@@ -1,0 +1,107 @@
+// Downstream: one client connection. It reads, finds request heads, and hands each request to an Exchange, one at a time;
+// pipelined requests wait in order. Owned by the Engine's slab, worker thread only; freed at the end of the turn in which it
+// closed. An idle one owns no buffer: only this object and libuv's poll handle.
+//
+// State      meaning                                                   leaves by
+// idle       no byte of a request is here                              first byte -> reading; idle timeout -> closed
+// reading    part of a head is here                                    whole head -> exchange; timeout -> 408
+// waiting    an exchange runs                                          its end -> idle, lingering or closed
+// writing    an exchange runs, and the client does not read            as waiting
+// tunnel     an exchange runs, bytes pass both ways                    its end -> closed
+// lingering  our side is closed; what the client still sends is dropped, so that it can read our last answer   -> closed
+#pragma once
+
+#include "base/address.h"
+#include "base/buffer.h"
+#include "base/intrusive_list.h"
+#include "event/stream.h"
+#include "http/head_scanner.h"
+#include "snapshot/spec.h"
+#include "stats/registry.h"
+
+namespace sluice::proxy {
+
+class Engine;
+class Exchange;
+struct DownstreamTag;
+struct ListenerSeries;
+
+class Downstream final : public ListNode<DownstreamTag>, private event::Stream::Handler {
+ public:
+  Downstream(Engine& engine, uint32_t listener, const SocketAddress& peer, bool trusted);
+  ~Downstream();
+
+  /// Takes over the accepted descriptor.
+  void open(int fd);
+  /// Ends the connection, and the exchange with it. Idempotent.
+  void close(Reason reason);
+
+  [[nodiscard]] Engine& engine() { return engine_; }
+
+  // For the exchange:
+  [[nodiscard]] event::Stream& stream() { return stream_; }
+  [[nodiscard]] const snapshot::ListenerSpec& listener() const;
+  [[nodiscard]] const ListenerSeries& series() const;
+  [[nodiscard]] std::string_view peer_ip() const { return {peer_ip_, peer_ip_length_}; }
+  [[nodiscard]] uint16_t peer_port() const { return peer_port_; }
+  [[nodiscard]] bool trusted() const { return trusted_; }
+  [[nodiscard]] uint64_t requests() const { return requests_; }
+  /// When the first byte of the current request was read.
+  [[nodiscard]] MonoTime request_began() const { return request_began_; }
+  /// The client sent its FIN; it may still read.
+  [[nodiscard]] bool half_closed() const { return half_closed_; }
+  /// No request after this one: the limit of requests per connection is reached, or the client said so.
+  [[nodiscard]] bool last_request() const;
+
+  /// After `after` without progress the exchange hears of `reason`. Replaces the timeout before.
+  void arm(Millis after, Reason reason);
+  void disarm() { timer_.cancel(); }
+  void set_state(stats::ConnectionState state);
+  void pause_reading() { stream_.want_read(false); }
+  void resume_reading();
+  /// The exchange is over. `keep_alive`: the next request may come. Else the connection ends for `reason`, after the client
+  /// had a chance to read what was sent (lingering) if it may still be sending.
+  void on_exchange_end(bool keep_alive, Reason reason);
+  /// Process what was read but not looked at yet, at the end of this turn.
+  void pump_later();
+
+ private:
+  void on_readable() override;
+  void on_writable() override;
+  void on_error() override;
+  void on_timer();
+
+  void take(std::string_view bytes);
+  std::string_view process(std::string_view bytes);
+  bool begin_request(std::string_view& bytes);
+  void expect_rest_of_head();
+  void refuse_head(Error error);
+  void on_client_eof();
+  void become_idle();
+  void linger(Reason reason);
+  void pump();
+
+  Engine& engine_;
+  event::Stream stream_;
+  event::Timer timer_;
+  Exchange* exchange_ = nullptr;
+  Buffer pending_;  // read, but not yet looked at: part of a head, or pipelined requests
+  http::HeadScanner scanner_;
+  MonoTime request_began_;
+  uint64_t requests_ = 0;
+  uint32_t listener_;
+  Reason timer_reason_ = Reason::idle_timeout;
+  Reason close_reason_ = Reason::keepalive_done;
+  stats::ConnectionState state_ = stats::ConnectionState::idle;
+  bool trusted_;
+  bool processing_ = false;
+  bool pump_scheduled_ = false;
+  bool half_closed_ = false;
+  bool lingering_ = false;
+  bool closed_ = false;
+  uint16_t peer_port_;
+  uint8_t peer_ip_length_ = 0;
+  char peer_ip_[46];  // INET6_ADDRSTRLEN
+};
+
+}  // namespace sluice::proxy

@@ -1,0 +1,97 @@
+#include "proxy/engine.h"
+
+#include <unistd.h>
+
+#include "http/serializer.h"
+
+namespace sluice::proxy {
+
+namespace {
+constexpr size_t kMaxResponseFields = 256;
+}
+
+Engine::Engine(event::Loop& loop, stats::Shard& shard, std::shared_ptr<const snapshot::Snapshot> snapshot,
+               std::shared_ptr<const Series> series, AccessLog* access_log, uint32_t max_connections)
+    : loop_(loop),
+      shard_(shard),
+      snapshot_(std::move(snapshot)),
+      series_(std::move(series)),
+      access_log_(access_log),
+      max_connections_(max_connections),
+      field_scratch_(kMaxResponseFields) {
+  const upstream::PoolShared shared{loop_, shard_, random_, field_scratch_};
+  for (size_t i = 0; i < snapshot_->clusters.size(); ++i) {
+    clusters_.push_back(
+        std::make_unique<upstream::Cluster>(shared, snapshot_->clusters[i], series_->clusters[i].endpoints));
+  }
+}
+
+Engine::~Engine() {
+  SL_ASSERT(downstreams_.empty());  // close_all() and one more turn of the loop come first
+}
+
+void Engine::accept(uint32_t listener, int fd, const SocketAddress& peer) {
+  shard_.add(series_->listeners[listener].accepted);
+  if (downstream_slab_.live() >= max_connections_) return refuse(listener, fd, Reason::too_many_connections);
+  Downstream* downstream = downstream_slab_.make(*this, listener, peer, is_trusted(peer)).release();
+  downstreams_.push_back(*downstream);
+  downstream->open(fd);
+}
+
+void Engine::count_exhausted(uint32_t listener) {
+  shard_.add(stats::pick(series_->listeners[listener].closed, Reason::out_of_descriptors));
+}
+
+// The one answer that is written without an exchange: the point is to spend nothing on it.
+void Engine::refuse(uint32_t listener, int fd, Reason reason) {
+  constexpr std::string_view kAnswer =
+      "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nRetry-After: 1\r\nConnection: close\r\n\r\n";
+  [[maybe_unused]] const ssize_t sent = ::send(fd, kAnswer.data(), kAnswer.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+  ::close(fd);
+  shard_.add(stats::pick(series_->listeners[listener].closed, reason));
+}
+
+void Engine::close_all() {
+  while (!downstreams_.empty()) downstreams_.front().close(Reason::shutting_down);
+}
+
+bool Engine::is_trusted(const SocketAddress& peer) const {
+  for (const Network& network : snapshot_->trusted_proxies) {
+    if (network.contains(peer)) return true;
+  }
+  return false;
+}
+
+std::string_view Engine::date() {
+  const int64_t second = loop_.wall() / Seconds(1);
+  if (second != date_second_) {
+    http::write_http_date(second, date_);
+    date_second_ = second;
+  }
+  return {date_, sizeof(date_)};
+}
+
+Exchange& Engine::start_exchange(Downstream& downstream) {
+  return *exchange_slab_.make(*this, downstream).release();
+}
+
+void Engine::end_exchange(Exchange& exchange) {
+  loop_.at_turn_end(
+      [](void* raw) {
+        auto* ended = static_cast<Exchange*>(raw);
+        ended->engine().exchange_slab_.reclaim(ended);
+      },
+      &exchange);
+}
+
+void Engine::end_downstream(Downstream& downstream) {
+  downstream.unlink();
+  loop_.at_turn_end(
+      [](void* raw) {
+        auto* ended = static_cast<Downstream*>(raw);
+        ended->engine().downstream_slab_.reclaim(ended);
+      },
+      &downstream);
+}
+
+}  // namespace sluice::proxy

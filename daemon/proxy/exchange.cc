@@ -1,0 +1,375 @@
+#include "proxy/exchange.h"
+
+#include "http/parser.h"
+#include "proxy/engine.h"
+
+namespace sluice::proxy {
+
+using stats::ConnectionState;
+
+namespace {
+constexpr int kFileWritesPerWake = 4;
+constexpr size_t kFileWriteBytes = 512 * 1024;
+constexpr size_t kReplayBytes = 64 * 1024;  // a longer body is not kept for a repetition
+}  // namespace
+
+Exchange::Exchange(Engine& engine, Downstream& downstream)
+    : Waiter(engine.loop()),
+      engine_(engine),
+      downstream_(&downstream),
+      arena_(engine.loop().blocks()),
+      to_client_(engine.loop().blocks()),
+      to_upstream_(engine.loop().blocks()),
+      replay_(engine.loop().blocks()),
+      route_timer_(engine.loop().timers(), [](void* self) { static_cast<Exchange*>(self)->on_route_timeout(); }, this) {
+  engine_.shard().step(engine_.series().in_flight, 1);
+  request_.peer = downstream.peer_ip();
+  request_.client = request_.peer;
+  request_.peer_trusted = downstream.trusted();
+  slices_.began = downstream.request_began();
+}
+
+Exchange::~Exchange() {
+  SL_ASSERT(phase_ == Phase::over);
+  engine_.shard().step(engine_.series().in_flight, -1);
+}
+
+void Exchange::start(std::string_view head, uint32_t field_count) {
+  request_bytes_ = head.size();
+  slices_.head_read = engine_.loop().now();
+  const snapshot::Snapshot& snapshot = engine_.snapshot();
+  const Result<void> read = read_request(arena_.copy(head), field_count, downstream_->listener(), snapshot.trusted_proxies,
+                                         arena_, engine_.random(), request_);
+  if (!read) return refuse(read.error());
+  keep_alive_ = request_.framing.keep_alive && !downstream_->last_request();
+  request_complete_ = request_.framing.body.empty();
+  if (request_.target.asterisk) return answer_options();
+  if (const Result<void> matched = match_route(snapshot, request_); !matched) return answer_error(matched.error());
+  if (request_.framing.body.kind == http::BodyFraming::Kind::length && request_.framing.body.length > body_limit()) {
+    return answer_error({Reason::body_too_large, ""});
+  }
+  if (const Millis timeout = request_.route->timeout; timeout.count() > 0) route_timer_.set(engine_.loop().now() + timeout);
+  dispatch();
+}
+
+void Exchange::refuse(Error error) {
+  // Where this request ends is unknown, so nothing behind it can be read either.
+  keep_alive_ = false;
+  request_complete_ = true;
+  answer_error(error);
+}
+
+void Exchange::dispatch() {
+  switch (request_.route->action) {
+    case snapshot::Action::proxy: return start_proxying();
+    case snapshot::Action::respond: return answer_respond();
+    case snapshot::Action::redirect: return answer_redirect();
+    case snapshot::Action::static_files: return answer_file();
+  }
+}
+
+uint64_t Exchange::body_limit() const {
+  const uint64_t own = request_.route == nullptr ? 0 : request_.route->body_limit;
+  return own != 0 ? own : downstream_->listener().body_limit;
+}
+
+void Exchange::start_proxying() {
+  const snapshot::RouteSpec& route = *request_.route;
+  uint32_t ticket = route.split.size() > 1 ? engine_.random().below(route.split_total) : 0;
+  size_t share = 0;
+  while (ticket >= route.split[share].weight) ticket -= route.split[share++].weight;
+  cluster_ = &engine_.cluster(route.split[share].cluster);
+  retries_ = engine_.series().clusters[route.split[share].cluster].retries;
+  cluster_->retry_budget().on_request(engine_.loop().now());
+
+  const Result<std::string_view> head = compose_upstream_head(request_, arena_, engine_.random());
+  if (!head) return answer_error(head.error());
+  upstream_head_ = *head;
+  to_upstream_.add(upstream_head_);
+  replayable_ = http::is_idempotent(request_.head.method);
+  if (!request_complete_) watch_request_body();
+  begin_try(cluster_->choose(nullptr), false);
+}
+
+// --- the request's body ---
+
+std::string_view Exchange::take_request_bytes(std::string_view bytes) {
+  if (bytes.empty()) return bytes;
+  const size_t before = bytes.size();
+  if (phase_ == Phase::tunnel) {
+    forward_body(bytes);
+    bytes = {};
+    watch_tunnel();
+  } else if (request_.framing.body.kind == http::BodyFraming::Kind::chunked) {
+    bytes = take_chunked(bytes);
+  } else {
+    const std::string_view data = bytes.substr(0, request_.framing.body.length - body_received_);
+    bytes.remove_prefix(data.size());
+    forward_body(data);
+    if (body_received_ == request_.framing.body.length) end_request({});
+  }
+  request_bytes_ += before - bytes.size();
+  if (!request_complete_ && phase_ != Phase::tunnel && phase_ != Phase::over) watch_request_body();
+  return bytes;
+}
+
+std::string_view Exchange::take_chunked(std::string_view bytes) {
+  while (phase_ != Phase::over) {
+    const Result<http::ChunkedDecoder::Step> step = request_chunks_.next(bytes);
+    if (!step) {
+      keep_alive_ = false;
+      request_complete_ = true;
+      fail(step.error());
+      return {};
+    }
+    bytes.remove_prefix(step->consumed);
+    if (!step->data.empty()) forward_body(step->data);
+    if (request_complete_) return {};  // refused: too large
+    if (step->done) {
+      end_request(request_chunks_.trailers());
+      return bytes;
+    }
+    if (step->consumed == 0) break;
+  }
+  return bytes;
+}
+
+void Exchange::forward_body(std::string_view data) {
+  body_received_ += data.size();
+  if (phase_ == Phase::finishing || phase_ == Phase::over) return;  // answered already: the rest is dropped
+  if (phase_ != Phase::tunnel && body_received_ > body_limit()) {
+    keep_alive_ = false;
+    request_complete_ = true;
+    return fail({Reason::body_too_large, ""});
+  }
+  if (upstream_dead_) return;
+  if (request_.framing.body.kind == http::BodyFraming::Kind::chunked) {
+    to_upstream_.add_chunk(data);
+  } else {
+    to_upstream_.add(data);
+  }
+  if (!replayable_) return;
+  replayable_ = replay_.size() + data.size() <= kReplayBytes;
+  if (replayable_) {
+    replay_.append(data);
+  } else {
+    replay_.clear();
+  }
+}
+
+void Exchange::end_request(std::string_view trailers) {
+  request_complete_ = true;
+  if (downstream_ != nullptr) downstream_->disarm();
+  if (phase_ == Phase::finishing || phase_ == Phase::over) return maybe_finish();
+  if (request_.framing.body.kind == http::BodyFraming::Kind::chunked && !upstream_dead_) {
+    if (trailers.empty()) {
+      to_upstream_.add("0\r\n\r\n");
+    } else {
+      replayable_ = false;
+      add_request_trailers(trailers);
+    }
+  }
+  if (phase_ == Phase::awaiting) arm_response_timeout();
+}
+
+void Exchange::add_request_trailers(std::string_view block) {
+  const auto fields = arena_.allocate_array<http::HeaderField>(request_chunks_.trailer_fields());
+  const Result<http::HeaderMap> parsed = http::parse_fields(block, fields);
+  if (!parsed) return fail({Reason::bad_chunk, "malformed trailers"});
+  to_upstream_.add("0\r\n");
+  to_upstream_.add(compose_trailers(*parsed, arena_));
+}
+
+void Exchange::watch_request_body() {
+  if (downstream_ != nullptr) downstream_->arm(downstream_->listener().timeouts.request_body, Reason::request_body_timeout);
+}
+
+void Exchange::watch_tunnel() {
+  if (downstream_ != nullptr) downstream_->arm(downstream_->listener().timeouts.idle, Reason::tunnel_idle);
+}
+
+void Exchange::on_client_pause_point() {
+  if (phase_ != Phase::finishing && phase_ != Phase::over) flush_upstream();
+}
+
+void Exchange::flush_upstream() {
+  if (!lease_ || upstream_dead_) {
+    to_upstream_.hold();
+    if (to_upstream_.held() > kHighWatermark && downstream_ != nullptr) downstream_->pause_reading();
+    return;
+  }
+  event::Stream& stream = lease_->stream();
+  switch (to_upstream_.flush(stream)) {
+    case event::IoStatus::error:
+    case event::IoStatus::eof:
+      // The endpoint may have answered before it closed: its bytes, or its end, come as an event of their own.
+      upstream_dead_ = true;
+      stream.want_write(false);
+      return;
+    case event::IoStatus::again:
+      stream.want_write(true);
+      if (to_upstream_.held() > kHighWatermark && downstream_ != nullptr) pause_client();
+      return;
+    case event::IoStatus::ok: break;
+  }
+  stream.want_write(false);
+  if (client_paused_) resume_client();
+  if (phase_ == Phase::tunnel && request_complete_ && !upstream_shut_) {
+    upstream_shut_ = true;
+    stream.shutdown_write();
+    maybe_end_tunnel();
+  }
+}
+
+// The upstream is slow, so the client is not read and cannot be blamed for silence.
+void Exchange::pause_client() {
+  client_paused_ = true;
+  downstream_->pause_reading();
+  if (phase_ != Phase::tunnel) downstream_->disarm();
+  if (phase_ == Phase::awaiting) arm_response_timeout();
+}
+
+void Exchange::resume_client() {
+  client_paused_ = false;
+  if (downstream_ == nullptr) return;
+  downstream_->resume_reading();
+  if (!request_complete_ && phase_ != Phase::tunnel) watch_request_body();
+}
+
+// --- the client's side of the response ---
+
+void Exchange::flush_client() {
+  if (downstream_ == nullptr || phase_ == Phase::over) return;
+  event::Stream& stream = downstream_->stream();
+  const uint64_t sent_before = to_client_.sent();
+  const event::IoStatus status = to_client_.flush(stream);
+  const uint64_t sent = to_client_.sent() - sent_before;
+  engine_.shard().add(downstream_->series().sent, sent);
+  if (status == event::IoStatus::error) return downstream_->close(Reason::client_closed);
+  if (status == event::IoStatus::again) return wait_for_client(sent > 0);
+  if (file_left_ > 0 && !write_file_body()) return;
+  on_client_drained();
+}
+
+void Exchange::wait_for_client(bool progress) {
+  const bool waited = downstream_->stream().wants_write();
+  downstream_->stream().want_write(true);
+  if (to_client_.held() > kHighWatermark && lease_) lease_->pause_reading();
+  if (phase_ == Phase::tunnel) return;
+  downstream_->set_state(ConnectionState::writing);
+  if (progress || !waited) downstream_->arm(downstream_->listener().timeouts.write, Reason::client_write_timeout);
+}
+
+void Exchange::on_client_drained() {
+  if (downstream_->stream().wants_write()) {
+    downstream_->stream().want_write(false);
+    if (phase_ != Phase::tunnel) {
+      downstream_->set_state(ConnectionState::waiting);
+      downstream_->disarm();
+      if (!request_complete_) watch_request_body();
+    }
+  }
+  if (lease_ && !response_complete_) lease_->resume_reading();
+  if (!response_complete_) return;
+  if (phase_ != Phase::tunnel) return maybe_finish();
+  if (!client_shut_) {
+    client_shut_ = true;
+    downstream_->stream().shutdown_write();
+  }
+  maybe_end_tunnel();
+}
+
+// True if all of the file is out.
+bool Exchange::write_file_body() {
+  for (int i = 0; i < kFileWritesPerWake && file_left_ > 0; ++i) {
+    const size_t want = std::min<uint64_t>(file_left_, kFileWriteBytes);
+    const event::IoResult result = downstream_->stream().write_file(file_.get(), file_offset_, want);
+    if (result.status == event::IoStatus::again) break;
+    if (result.status == event::IoStatus::error) {
+      downstream_->close(Reason::client_closed);
+      return false;
+    }
+    if (result.status == event::IoStatus::eof || result.bytes == 0) {
+      abort(Reason::internal_error);  // the file shrank while it was sent
+      return false;
+    }
+    file_offset_ += result.bytes;
+    file_left_ -= result.bytes;
+    file_sent_ += result.bytes;
+    engine_.shard().add(downstream_->series().sent, result.bytes);
+  }
+  if (file_left_ == 0) return true;
+  wait_for_client(true);
+  return false;
+}
+
+void Exchange::on_client_eof() {
+  if (phase_ == Phase::tunnel) {
+    request_complete_ = true;
+    return flush_upstream();
+  }
+  keep_alive_ = false;
+  if (!request_complete_) downstream_->close(Reason::client_closed);
+}
+
+void Exchange::on_client_timeout(Reason reason) {
+  if (reason == Reason::request_body_timeout && !response_begun_) {
+    keep_alive_ = false;
+    request_complete_ = true;
+    return fail({reason, ""});
+  }
+  if (phase_ == Phase::tunnel || phase_ == Phase::finishing) {
+    reason_ = reason_ == Reason::none ? reason : reason_;
+    return downstream_->close(reason);
+  }
+  abort(reason);
+}
+
+void Exchange::on_route_timeout() {
+  fail({Reason::route_timeout, ""});
+}
+
+// --- the end ---
+
+void Exchange::maybe_finish() {
+  if (phase_ == Phase::over || !response_complete_ || !to_client_.empty() || file_left_ > 0) return;
+  phase_ = Phase::finishing;
+  if (!request_complete_ && keep_alive_) return watch_request_body();  // a short rest of a body: the connection is worth it
+  finish();
+}
+
+void Exchange::maybe_end_tunnel() {
+  if (!upstream_shut_ || !client_shut_ || !to_upstream_.empty() || !to_client_.empty()) return;
+  reason_ = Reason::tunnel_done;
+  finish();
+}
+
+void Exchange::finish() {
+  Downstream& downstream = *downstream_;
+  const bool next = keep_alive_ && request_complete_;
+  const bool limit = downstream.last_request() && !downstream.half_closed();
+  end();
+  downstream.on_exchange_end(next, reason_ != Reason::none ? reason_
+                                   : limit                 ? Reason::requests_limit
+                                                           : Reason::keepalive_done);
+}
+
+void Exchange::on_client_gone(Reason reason) {
+  if (phase_ == Phase::over) return;
+  if (reason_ == Reason::none) reason_ = reason;
+  if (!response_begun_) status_ = row(Reason::client_closed).status;
+  end();
+}
+
+void Exchange::end() {
+  phase_ = Phase::over;
+  slices_.ended = engine_.loop().now();
+  route_timer_.cancel();
+  if (endpoint_ != nullptr) endpoint_->pool().cancel(*this);
+  lease_.give_back(reason_ == Reason::none ? Reason::keepalive_done : reason_);
+  record();
+  downstream_ = nullptr;
+  engine_.end_exchange(*this);
+}
+
+}  // namespace sluice::proxy

@@ -1,0 +1,166 @@
+// Exchange: one request and its response. Made by a Downstream when a request head is complete; owns its memory (arena), its
+// upstream connection (lease) and both directions' outgoing bytes; freed at the end of the turn in which it ended.
+// Worker thread only.
+//
+// Phase       what is awaited                                         leaves by
+// connecting  a connection from the pool                              lease -> awaiting; failure -> retry or local answer
+// awaiting    the response's head (request body goes up meanwhile)    head -> relaying; 101 -> tunnel; failure -> retry or answer
+// relaying    the response's body                                     last byte -> finishing; failure -> abort
+// tunnel      bytes both ways                                         both sides closed -> over
+// finishing   the client to take the last bytes, or to send the rest of its request -> over
+// over        -
+//
+// The request's side runs beside this: request_complete() turns true once, and finish() needs both.
+#pragma once
+
+#include "base/arena.h"
+#include "base/unique_fd.h"
+#include "http/chunked.h"
+#include "proxy/head_composer.h"
+#include "proxy/outbox.h"
+#include "proxy/request.h"
+#include "proxy/slices.h"
+#include "upstream/cluster.h"
+
+namespace sluice::proxy {
+
+class Downstream;
+class Engine;
+
+class Exchange final : private upstream::Connection::User, private upstream::Pool::Waiter {
+ public:
+  Exchange(Engine& engine, Downstream& downstream);
+  ~Exchange();
+
+  [[nodiscard]] Engine& engine() { return engine_; }
+
+  /// Begins with a complete head, valid during the call.
+  void start(std::string_view head, uint32_t field_count);
+  /// Begins and ends with an answer to a head that could not be read.
+  void refuse(Error error);
+
+  // From the downstream:
+  [[nodiscard]] bool request_complete() const { return request_complete_; }
+  /// Takes what belongs to this request's body off the front of `bytes` and returns the rest.
+  std::string_view take_request_bytes(std::string_view bytes);
+  /// All bytes of this wake-up were handed over: time to write them out.
+  void on_client_pause_point();
+  void on_client_writable() { flush_client(); }
+  void on_client_eof();
+  void on_client_timeout(Reason reason);
+  /// The connection is closed; the downstream does not want to hear of this exchange again.
+  void on_client_gone(Reason reason);
+
+ private:
+  enum class Phase : uint8_t { connecting, awaiting, relaying, tunnel, finishing, over };
+
+  // upstream::Connection::User
+  void on_informational(const http::ResponseHead& head) override;
+  void on_response_head(const http::ResponseHead& head, const http::ResponseFraming& framing) override;
+  void on_response_body(std::string_view data) override;
+  void on_response_end(const http::HeaderMap& trailers) override;
+  void on_upstream_pause_point() override { flush_client(); }
+  void on_upstream_writable() override { flush_upstream(); }
+  void on_upstream_error(Error error) override;
+  // upstream::Pool::Waiter
+  void on_lease(upstream::Connection& connection) override;
+  void on_lease_failed(Error error) override;
+  upstream::Connection::User& user() override { return *this; }
+  [[nodiscard]] http::Method request_method() const override { return request_.head.method; }
+
+  // exchange.cc: the life of an exchange, the request's body, and the client's side of the response
+  void dispatch();
+  void start_proxying();
+  std::string_view take_chunked(std::string_view bytes);
+  void forward_body(std::string_view data);
+  void end_request(std::string_view trailers);
+  void add_request_trailers(std::string_view block);
+  [[nodiscard]] uint64_t body_limit() const;
+  void flush_upstream();
+  void pause_client();
+  void resume_client();
+  void watch_request_body();
+  void watch_tunnel();
+  void flush_client();
+  void wait_for_client(bool progress);
+  void on_client_drained();
+  bool write_file_body();
+  void maybe_finish();
+  void maybe_end_tunnel();
+  void finish();
+  void end();
+  void on_route_timeout();
+
+  // exchange_upstream.cc: tries, retries and the response
+  void begin_try(upstream::Endpoint& endpoint, bool fresh);
+  void attach(upstream::Connection& connection);
+  void arm_response_timeout();
+  [[nodiscard]] bool can_repeat() const;
+  bool retry_after(Error error);
+  bool retry_status(uint16_t status);
+  bool spend_retry();
+  void repeat(upstream::Endpoint& endpoint, Reason why, bool fresh);
+  [[nodiscard]] ClientFraming client_framing(const http::ResponseHead& head, const http::BodyFraming& body) const;
+  void begin_tunnel();
+  void fail(Error error);
+  void abort(Reason reason);
+
+  // exchange_local.cc: answers that the gateway makes itself
+  void answer_error(Error error);
+  void answer_options();
+  void answer_respond();
+  void answer_redirect();
+  void answer_file();
+  void answer(uint16_t status, std::string_view field_lines, std::string_view body);
+  bool begin_answer(uint16_t status, std::string_view field_lines, http::BodyFraming body);
+  void drop_upstream(Reason reason);
+  [[nodiscard]] bool may_keep_alive() const;
+
+  // exchange_record.cc: what is left of an exchange: counters and a line in the log
+  void record();
+  void count();
+  void log();
+
+  Engine& engine_;
+  Downstream* downstream_;  // nullptr once the client is gone
+  Arena arena_;
+  Request request_;
+  http::ChunkedDecoder request_chunks_;
+  Outbox to_client_;
+  Outbox to_upstream_;
+  Buffer replay_;  // the request body as it was sent, while the request may still have to be repeated
+
+  upstream::Cluster* cluster_ = nullptr;
+  stats::SeriesId retries_ = stats::kSink;
+  upstream::Endpoint* endpoint_ = nullptr;
+  upstream::Lease lease_;
+  std::string_view upstream_head_;
+  ClientFraming client_framing_;
+  UniqueFd file_;
+  uint64_t file_offset_ = 0;
+  uint64_t file_left_ = 0;
+  uint64_t file_sent_ = 0;
+
+  event::Timer route_timer_;
+  Slices slices_;
+  uint64_t request_bytes_ = 0;   // head and body, as received
+  uint64_t body_received_ = 0;
+  uint32_t tries_ = 0;
+  uint32_t policy_retries_ = 0;
+  uint16_t status_ = 0;
+  Reason reason_ = Reason::none;
+  Phase phase_ = Phase::connecting;
+  bool request_complete_ = false;
+  bool response_begun_ = false;     // a byte of the final head was queued for the client
+  bool response_complete_ = false;  // all of it was queued
+  bool keep_alive_ = true;
+  bool upstream_dead_ = false;  // writing failed; reading may still find an answer
+  bool stale_retried_ = false;
+  bool replayable_ = true;
+  bool upstream_reused_ = false;
+  bool client_paused_ = false;  // the client is not read, since the upstream is slow
+  bool upstream_shut_ = false;  // tunnel: our FIN went up
+  bool client_shut_ = false;    // tunnel: our FIN went down
+};
+
+}  // namespace sluice::proxy

@@ -1,0 +1,138 @@
+// The answers that the gateway makes itself: errors, fixed responses, redirects, files.
+
+#include "http/parser.h"
+#include "proxy/engine.h"
+#include "proxy/problem.h"
+#include "proxy/static_file.h"
+
+namespace sluice::proxy {
+
+using http::BodyFraming;
+using http::HeadWriter;
+
+namespace {
+constexpr uint64_t kDrainBytes = 64 * 1024;
+constexpr size_t kSmallLines = 512;
+constexpr http::MethodSet kAnyMethod =
+    http::kAllMethods & ~(http::method_bit(http::Method::CONNECT) | http::method_bit(http::Method::TRACE));
+
+HeadWriter lines(Arena& arena, size_t bytes = kSmallLines) {
+  return HeadWriter({arena.allocate(bytes), bytes});
+}
+
+void write_allow(HeadWriter& out, http::MethodSet methods) {
+  out.text("Allow: ");
+  bool first = true;
+  for (unsigned i = 0; i < static_cast<unsigned>(http::Method::unknown); ++i) {
+    const auto method = static_cast<http::Method>(i);
+    if ((methods & http::method_bit(method)) == 0) continue;
+    if (!std::exchange(first, false)) out.text(", ");
+    out.text(http::name(method));
+  }
+  out.text("\r\n");
+}
+
+// What of the path names the file: the rest that the pattern's last parameter took, or all of it.
+std::string_view path_below_root(const Request& request) {
+  const std::string_view pattern = request.route->match.path;
+  const bool ends_with_rest = pattern.size() > 4 && pattern.substr(pattern.size() - 4) == "...}";
+  return ends_with_rest ? request.match.captures[request.match.capture_count - 1] : request.path;
+}
+}  // namespace
+
+// An answer before the request's end leaves the rest to be read and dropped; that pays only for a short rest.
+bool Exchange::may_keep_alive() const {
+  if (request_complete_) return true;
+  const BodyFraming& body = request_.framing.body;
+  return body.kind == BodyFraming::Kind::length && body.length - body_received_ <= kDrainBytes &&
+         !request_.framing.expects_continue;
+}
+
+void Exchange::answer_error(Error error) {
+  reason_ = error.reason;
+  const uint16_t status = row(error.reason).status != 0 ? row(error.reason).status : 502;
+  char* memory = arena_.allocate(kMaxProblemBytes);
+  const size_t length = write_problem(error.reason, status, request_.id, {memory, kMaxProblemBytes});
+  HeadWriter fields = lines(arena_);
+  fields.field("Content-Type", kProblemType);
+  if (status == 405) write_allow(fields, request_.match.allowed);
+  if (status == 503) fields.field("Retry-After", 1);
+  answer(status, fields.view(), {memory, length});
+}
+
+void Exchange::answer_options() {
+  HeadWriter fields = lines(arena_);
+  write_allow(fields, kAnyMethod);
+  answer(204, fields.view(), {});
+}
+
+void Exchange::answer_respond() {
+  const snapshot::RespondSpec& respond = request_.route->respond;
+  HeadWriter fields = lines(arena_, respond.content_type.size() + kSmallLines);
+  if (!respond.body.empty()) fields.field("Content-Type", respond.content_type);
+  answer(respond.status, fields.view(), respond.body);
+}
+
+void Exchange::answer_redirect() {
+  constexpr size_t kMaxLocation = 16 * 1024;
+  char* memory = arena_.allocate(kMaxLocation);
+  const auto length = request_.route->redirect.to.expand(request_.values(), {memory, kMaxLocation});
+  if (!length || !http::is_field_value({memory, *length})) return answer_error({Reason::bad_template, ""});
+  HeadWriter fields = lines(arena_, *length + kSmallLines);
+  fields.field("Location", std::string_view(memory, *length));
+  answer(request_.route->redirect.status, fields.view(), {});
+}
+
+void Exchange::answer_file() {
+  StaticAnswer file =
+      open_static(request_.route->files, path_below_root(request_), request_.head.method, request_.head.headers);
+  if (file.reason != Reason::none && file.status != 416 && file.status != 405) return answer_error({file.reason, ""});
+  HeadWriter fields = lines(arena_, request_.head.target.size() + 2 * kSmallLines);
+  file.write_fields(fields, request_.target.query);
+  if (!begin_answer(file.status, fields.view(), {BodyFraming::Kind::length, file.length})) return;
+  if (file.reason != Reason::none) reason_ = file.reason;
+  if (!file.head_only && file.file) {
+    file_offset_ = file.offset;
+    file_left_ = file.length;
+    file_ = std::move(file.file);
+  }
+  flush_client();
+}
+
+void Exchange::answer(uint16_t status, std::string_view field_lines, std::string_view body) {
+  drop_upstream(reason_);
+  if (!begin_answer(status, field_lines, {BodyFraming::Kind::length, body.size()})) return;
+  if (request_.head.method != http::Method::HEAD && client_framing_.body.kind == BodyFraming::Kind::length) {
+    to_client_.add(body);
+  }
+  flush_client();
+}
+
+// Queues the head of a local answer; false if that failed and another answer was made instead.
+bool Exchange::begin_answer(uint16_t status, std::string_view field_lines, BodyFraming body) {
+  if (status == 204 || status == 304) body = {};
+  keep_alive_ = keep_alive_ && may_keep_alive();
+  client_framing_ = {body, keep_alive_};
+  const Result<std::string_view> head =
+      compose_local_head(request_, status, field_lines, client_framing_, engine_.date(), arena_);
+  if (!head) {
+    request_.route = nullptr;  // its response edits are what failed
+    answer_error(head.error());
+    return false;
+  }
+  status_ = status;
+  phase_ = Phase::finishing;
+  response_begun_ = true;
+  response_complete_ = true;
+  to_client_.add(*head);
+  return true;
+}
+
+void Exchange::drop_upstream(Reason reason) {
+  if (endpoint_ != nullptr) endpoint_->pool().cancel(*this);
+  if (lease_) lease_->spoil();
+  lease_.give_back(reason);
+  to_upstream_.clear();
+}
+
+}  // namespace sluice::proxy

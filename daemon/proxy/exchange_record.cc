@@ -1,0 +1,75 @@
+// What is left of an Exchange when it is over: its counters and its line in the access log.
+
+#include <charconv>
+
+#include "proxy/engine.h"
+
+namespace sluice::proxy {
+
+using stats::Slice;
+
+void Exchange::record() {
+  count();
+  if (engine_.access_log() != nullptr) log();
+}
+
+void Exchange::count() {
+  stats::Shard& shard = engine_.shard();
+  const Series& series = engine_.series();
+  const RouteSeries& route = request_.route == nullptr ? series.unrouted : series.routes[request_.match.route];
+  shard.add(stats::pick(route.requests, stats::status_class(status_)));
+  shard.observe(route.duration, static_cast<uint64_t>(slices_.total()));
+  shard.observe(stats::pick(series.slices, Slice::read_head), static_cast<uint64_t>(slices_.read_head()));
+  if (endpoint_ != nullptr) {
+    shard.observe(stats::pick(series.slices, Slice::wait_connection), static_cast<uint64_t>(slices_.wait_connection()));
+    shard.observe(stats::pick(series.slices, Slice::upstream_first_byte), static_cast<uint64_t>(slices_.upstream_first_byte()));
+    shard.observe(stats::pick(series.slices, Slice::response), static_cast<uint64_t>(slices_.response()));
+  }
+  if (reason_ != Reason::none && reason_ != Reason::tunnel_done) shard.add(stats::pick(series.failures, reason_));
+}
+
+void Exchange::log() {
+  // "192.0.2.1:40312": a trusted peer's word for the client comes without a port.
+  char client[64];
+  std::string_view client_text = request_.client;
+  if (request_.client.data() == request_.peer.data() && downstream_ != nullptr && request_.peer.size() < 50) {
+    const bool v6 = request_.peer.find(':') != std::string_view::npos;
+    char* at = client;
+    if (v6) *at++ = '[';
+    at = std::copy(request_.peer.begin(), request_.peer.end(), at);
+    if (v6) *at++ = ']';
+    if (downstream_->peer_port() != 0) {
+      *at++ = ':';
+      at = std::to_chars(at, client + sizeof(client), downstream_->peer_port()).ptr;
+    }
+    client_text = {client, static_cast<size_t>(at - client)};
+  }
+  const event::Loop& loop = engine_.loop();
+  engine_.access_log()->write({
+      .wall_start = loop.wall() - (loop.now() - slices_.began),
+      .request_id = request_.id,
+      .client = client_text,
+      .method = request_.head.method_text,
+      .host = request_.framing.host,
+      .target = request_.head.target,
+      .route = request_.route == nullptr ? std::string_view() : request_.route->name,
+      .endpoint = endpoint_ == nullptr ? std::string_view() : endpoint_->name(),
+      .user_agent = request_.head.headers.value(http::HeaderId::user_agent),
+      .referer = request_.head.headers.value(http::HeaderId::referer),
+      .protocol = request_.head.version == http::Version::http10 ? "HTTP/1.0" : "HTTP/1.1",
+      .status = status_,
+      .reason = reason_,
+      .bytes_in = request_bytes_,
+      .bytes_out = to_client_.sent() + file_sent_,
+      .attempts = tries_,
+      .upstream_reused = upstream_reused_,
+      .connection_reused = downstream_ != nullptr && downstream_->requests() > 1,
+      .read_head = static_cast<uint64_t>(slices_.read_head()),
+      .wait_connection = static_cast<uint64_t>(slices_.wait_connection()),
+      .upstream_first_byte = static_cast<uint64_t>(slices_.upstream_first_byte()),
+      .response = static_cast<uint64_t>(slices_.response()),
+      .total = static_cast<uint64_t>(slices_.total()),
+  });
+}
+
+}  // namespace sluice::proxy

@@ -1,0 +1,230 @@
+// The upstream's side of an Exchange: tries, retries, and the response as it streams by.
+
+#include <algorithm>
+
+#include "base/strings.h"
+#include "proxy/engine.h"
+
+namespace sluice::proxy {
+
+using http::BodyFraming;
+
+// --- tries ---
+
+void Exchange::begin_try(upstream::Endpoint& endpoint, bool fresh) {
+  ++tries_;
+  endpoint_ = &endpoint;
+  phase_ = Phase::connecting;
+  slices_.try_began = engine_.loop().now();
+  const Result<upstream::Connection*> acquired = endpoint.pool().acquire(*this, fresh);
+  if (!acquired) return on_lease_failed(acquired.error());
+  if (*acquired != nullptr) attach(**acquired);
+}
+
+void Exchange::attach(upstream::Connection& connection) {
+  lease_ = upstream::Lease(connection);
+  upstream_reused_ = connection.reused();
+  slices_.leased = engine_.loop().now();
+  phase_ = Phase::awaiting;
+  arm_response_timeout();
+}
+
+void Exchange::on_lease(upstream::Connection& connection) {
+  attach(connection);
+  flush_upstream();
+}
+
+void Exchange::on_lease_failed(Error error) {
+  if (!retry_after(error)) fail(error);
+}
+
+// Runs from the last byte sent; a request whose body still comes from the client moves it on.
+void Exchange::arm_response_timeout() {
+  if (!lease_) return;
+  const Millis whole = cluster_->spec().timeouts.response_header;
+  const Millis per_try = cluster_->spec().retry.per_try;
+  const bool try_first = per_try.count() > 0 && per_try < whole;
+  lease_->arm(try_first ? per_try : whole, try_first ? Reason::upstream_try_timeout : Reason::upstream_timeout);
+}
+
+// Nothing was sent, or it may be sent twice and all of it is still here.
+bool Exchange::can_repeat() const {
+  return !response_begun_ && (to_upstream_.sent() == 0 || replayable_);
+}
+
+bool Exchange::retry_after(Error error) {
+  if (phase_ == Phase::tunnel || !can_repeat()) return false;
+  const bool stale = lease_ && lease_->reused() && !lease_->got_bytes() && !stale_retried_ &&
+                     row(error.reason).retry == RetryHint::if_reused;
+  if (stale) {
+    stale_retried_ = true;
+    engine_.shard().add(stats::pick(retries_, stats::RetryKind::stale));
+    repeat(*endpoint_, error.reason, true);
+    return true;
+  }
+  const snapshot::RetrySpec& policy = cluster_->spec().retry;
+  const bool wanted = (policy.on_connect && (error.reason == Reason::connect_failed || error.reason == Reason::connect_timeout)) ||
+                      (policy.on_reset && error.reason == Reason::upstream_reset) ||
+                      (policy.on_timeout && error.reason == Reason::upstream_try_timeout);
+  if (!wanted || !spend_retry()) return false;
+  repeat(cluster_->choose(endpoint_), error.reason, false);
+  return true;
+}
+
+bool Exchange::retry_status(uint16_t status) {
+  const auto& statuses = cluster_->spec().retry.on_statuses;
+  if (std::find(statuses.begin(), statuses.end(), status) == statuses.end()) return false;
+  if (!replayable_ || !can_repeat() || !spend_retry()) return false;
+  lease_->spoil();
+  repeat(cluster_->choose(endpoint_), Reason::keepalive_done, false);
+  return true;
+}
+
+bool Exchange::spend_retry() {
+  if (policy_retries_ >= cluster_->spec().retry.attempts) return false;
+  const bool allowed = cluster_->retry_budget().try_spend(engine_.loop().now());
+  engine_.shard().add(
+      stats::pick(retries_, allowed ? stats::RetryKind::policy : stats::RetryKind::denied_by_budget));
+  if (allowed) ++policy_retries_;
+  return allowed;
+}
+
+void Exchange::repeat(upstream::Endpoint& endpoint, Reason why, bool fresh) {
+  lease_.give_back(why);
+  upstream_dead_ = false;
+  if (to_upstream_.sent() > 0) {
+    const bool chunked = request_.framing.body.kind == BodyFraming::Kind::chunked;
+    to_upstream_.clear();
+    to_upstream_.add(upstream_head_);
+    if (chunked) {
+      to_upstream_.add_chunk(replay_.view());
+      if (request_complete_) to_upstream_.add("0\r\n\r\n");
+    } else {
+      to_upstream_.add(replay_.view());
+    }
+  }
+  begin_try(endpoint, fresh);
+  if (phase_ == Phase::connecting || phase_ == Phase::awaiting) flush_upstream();
+}
+
+// --- the response ---
+
+void Exchange::on_informational(const http::ResponseHead& head) {
+  if (request_.head.version == http::Version::http10) return;  // RFC 9110 §15.2
+  const Result<std::string_view> composed = compose_informational(head, arena_);
+  if (composed) to_client_.add(*composed);
+}
+
+void Exchange::on_response_head(const http::ResponseHead& head, const http::ResponseFraming& framing) {
+  slices_.first_byte = engine_.loop().now();
+  const Micros waited = slices_.first_byte - slices_.leased;
+  endpoint_->observe(slices_.first_byte, waited);
+  engine_.shard().observe(endpoint_->pool().series().response_time, static_cast<uint64_t>(waited.count()));
+  if (head.status == 101 && !request_.framing.upgrade) return fail({Reason::upstream_bad_response, "unasked 101"});
+  if (retry_status(head.status)) return;
+
+  const bool tunnel = head.status == 101;
+  if (!tunnel) client_framing_ = client_framing(head, framing.body);
+  const Result<std::string_view> composed =
+      compose_client_head(request_, head, framing.connection, client_framing_, engine_.date(), arena_);
+  if (!composed) return fail(composed.error());
+  status_ = head.status;
+  response_begun_ = true;
+  to_client_.add(*composed);
+  if (tunnel) return begin_tunnel();
+  phase_ = Phase::relaying;
+  keep_alive_ = client_framing_.keep_alive;
+}
+
+// A body of unknown length is chunked for HTTP/1.1 clients; for HTTP/1.0 only the connection's end can end it.
+ClientFraming Exchange::client_framing(const http::ResponseHead& head, const BodyFraming& body) const {
+  ClientFraming framing{body, keep_alive_ && may_keep_alive()};
+  switch (body.kind) {
+    case BodyFraming::Kind::length: break;
+    case BodyFraming::Kind::none:
+      // HEAD and 304 tell the length that GET would have had.
+      if (const auto length = parse_u64(head.headers.value(http::HeaderId::content_length)); length && head.status != 204) {
+        framing.body = {BodyFraming::Kind::length, *length};
+      }
+      break;
+    case BodyFraming::Kind::chunked:
+    case BodyFraming::Kind::until_close:
+      if (request_.head.version == http::Version::http11) {
+        framing.body = {BodyFraming::Kind::chunked, 0};
+      } else {
+        framing = {{BodyFraming::Kind::until_close, 0}, false};
+      }
+  }
+  return framing;
+}
+
+void Exchange::on_response_body(std::string_view data) {
+  if (phase_ == Phase::tunnel) watch_tunnel();
+  if (phase_ != Phase::tunnel && client_framing_.body.kind == BodyFraming::Kind::chunked) {
+    to_client_.add_chunk(data);
+  } else {
+    to_client_.add(data);
+  }
+}
+
+void Exchange::on_response_end(const http::HeaderMap& trailers) {
+  response_complete_ = true;
+  if (phase_ == Phase::tunnel) return flush_client();
+  if (client_framing_.body.kind == BodyFraming::Kind::chunked) {
+    if (trailers.size() == 0) {
+      to_client_.add("0\r\n\r\n");
+    } else {
+      to_client_.add("0\r\n");
+      to_client_.add(compose_trailers(trailers, arena_));
+    }
+  }
+  if (!request_complete_ || !to_upstream_.empty()) {
+    // An answer before the whole request was sent: the rest is not sent any more.
+    lease_->spoil();
+    to_upstream_.clear();
+    phase_ = Phase::finishing;
+  }
+  flush_client();
+  // The client may take its time; the connection is free for others now.
+  lease_.give_back(Reason::keepalive_done);
+}
+
+void Exchange::begin_tunnel() {
+  phase_ = Phase::tunnel;
+  keep_alive_ = false;
+  request_complete_ = downstream_->half_closed();
+  request_.framing.body = {BodyFraming::Kind::until_close, 0};
+  replayable_ = false;
+  route_timer_.cancel();
+  lease_->disarm();
+  downstream_->set_state(stats::ConnectionState::tunnel);
+  watch_tunnel();
+  downstream_->resume_reading();
+}
+
+// --- failures ---
+
+void Exchange::on_upstream_error(Error error) {
+  if (phase_ == Phase::finishing || phase_ == Phase::over) return lease_.give_back(error.reason);
+  if (!retry_after(error)) fail(error);
+}
+
+void Exchange::fail(Error error) {
+  if (phase_ == Phase::over || phase_ == Phase::finishing) return;
+  if (response_begun_) return abort(error.reason);
+  answer_error(error);
+}
+
+// The response began and cannot be completed: the client must see that, and never take a part for the whole.
+void Exchange::abort(Reason reason) {
+  if (downstream_ == nullptr) return;
+  if (reason_ == Reason::none) reason_ = reason;
+  const bool end_means_complete = client_framing_.body.kind == BodyFraming::Kind::until_close || phase_ == Phase::tunnel;
+  if (to_client_.flush(downstream_->stream()) == event::IoStatus::ok && !end_means_complete) {
+    return downstream_->close(reason);
+  }
+  downstream_->stream().close_with_reset();
+  downstream_->close(reason);
+}
+
+}  // namespace sluice::proxy

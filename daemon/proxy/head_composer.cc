@@ -1,0 +1,307 @@
+#include "proxy/head_composer.h"
+
+#include <algorithm>
+
+#include "base/strings.h"
+#include "http/parser.h"
+#include "http/serializer.h"
+#include "proxy/ids.h"
+
+namespace sluice::proxy {
+
+using http::HeaderField;
+using http::HeaderId;
+using http::HeaderMap;
+using http::HeadWriter;
+
+namespace {
+
+constexpr uint64_t bit(HeaderId id) {
+  return uint64_t{1} << static_cast<unsigned>(id);
+}
+
+// What never goes on as it came, in either direction (RFC 9110 §7.6.1): the gateway makes its own where it has to.
+constexpr uint64_t kHopByHop = bit(HeaderId::connection) | bit(HeaderId::keep_alive) | bit(HeaderId::proxy_connection) |
+                               bit(HeaderId::te) | bit(HeaderId::transfer_encoding) | bit(HeaderId::upgrade) |
+                               bit(HeaderId::http2_settings) | bit(HeaderId::content_length) |
+                               bit(HeaderId::proxy_authenticate) | bit(HeaderId::proxy_authorization);
+constexpr uint64_t kRemadeForUpstream = kHopByHop | bit(HeaderId::host) | bit(HeaderId::x_forwarded_for) |
+                                        bit(HeaderId::x_forwarded_proto) | bit(HeaderId::x_forwarded_host) |
+                                        bit(HeaderId::x_request_id) | bit(HeaderId::traceparent);
+constexpr uint64_t kRemadeForClient = kHopByHop;
+
+bool names(const std::vector<std::pair<std::string, snapshot::Template>>& edits, std::string_view name) {
+  for (const auto& [edited, value] : edits) {
+    if (iequals(edited, name)) return true;
+  }
+  return false;
+}
+
+bool is_edited_away(const HeaderField& field, const snapshot::HeaderEdits& edits) {
+  for (const std::string& name : edits.remove) {
+    if (iequals(name, field.name)) return true;
+  }
+  return names(edits.set, field.name);
+}
+
+struct Filter {
+  uint64_t remade;  // bit per HeaderId
+  const HeaderMap& headers;
+  const http::ConnectionOptions& connection;
+  const snapshot::HeaderEdits* edits;
+
+  [[nodiscard]] bool keeps(const HeaderField& field) const {
+    if (field.id != HeaderId::other && (remade & bit(field.id)) != 0) return false;
+    if (connection.names_fields && http::is_hop_by_hop(field, headers, connection)) return false;
+    return edits == nullptr || edits->empty() || !is_edited_away(field, *edits);
+  }
+};
+
+// The end of a field's line on the wire, behind its CR LF. Only white space can stand between the value and the CR.
+const char* line_end(const HeaderField& field) {
+  const char* at = field.value.data() + field.value.size();
+  while (*at != '\n') ++at;
+  return at + 1;
+}
+
+// Copies the kept fields; neighbours that are both kept leave in one copy.
+void copy_fields(HeadWriter& out, const HeaderMap& headers, const Filter& filter) {
+  const char* run_begin = nullptr;
+  const char* run_end = nullptr;
+  for (const HeaderField& field : headers) {
+    if (!filter.keeps(field)) continue;
+    if (run_end != field.name.data()) {
+      if (run_begin != nullptr) out.text({run_begin, static_cast<size_t>(run_end - run_begin)});
+      run_begin = field.name.data();
+    }
+    run_end = line_end(field);
+  }
+  if (run_begin != nullptr) out.text({run_begin, static_cast<size_t>(run_end - run_begin)});
+}
+
+// The lines of a local answer, less what the route's edits remove or replace.
+void copy_local_fields(HeadWriter& out, std::string_view lines, const snapshot::HeaderEdits& edits, Arena& arena) {
+  const auto count = static_cast<size_t>(std::count(lines.begin(), lines.end(), '\n'));
+  char* block = arena.allocate(lines.size() + 2);
+  std::memcpy(block, lines.data(), lines.size());
+  std::memcpy(block + lines.size(), "\r\n", 2);
+  const auto headers = http::parse_fields({block, lines.size() + 2}, arena.allocate_array<HeaderField>(count));
+  SL_ASSERT(headers.has_value());  // the gateway wrote them
+  copy_fields(out, *headers, Filter{0, *headers, {}, &edits});
+}
+
+// Expands `value` behind what is written; false if it is not a valid field value.
+bool write_expanded(HeadWriter& out, std::string_view name, const snapshot::Template& value,
+                    const snapshot::Template::Values& values, Arena& arena) {
+  constexpr size_t kMaxValue = 8 * 1024;
+  char* memory = arena.allocate(kMaxValue);
+  const auto length = value.expand(values, {memory, kMaxValue});
+  if (!length || !http::is_field_value({memory, *length})) return false;
+  out.field(name, std::string_view(memory, *length));
+  return true;
+}
+
+bool write_edits(HeadWriter& out, const snapshot::HeaderEdits& edits, const Request& request, Arena& arena) {
+  const auto values = request.values();
+  for (const auto& [name, value] : edits.set) {
+    if (!write_expanded(out, name, value, values, arena)) return false;
+  }
+  for (const auto& [name, value] : edits.add) {
+    if (!write_expanded(out, name, value, values, arena)) return false;
+  }
+  return true;
+}
+
+// The path that goes upstream: rewritten, stripped of its prefix, or as it is.
+Result<std::string_view> upstream_path(const Request& request, Arena& arena) {
+  const snapshot::RouteSpec& route = *request.route;
+  if (!route.rewrite_path.empty()) {
+    constexpr size_t kMaxPath = 16 * 1024;
+    char* memory = arena.allocate(kMaxPath);
+    const auto length = route.rewrite_path.expand(request.values(), {memory, kMaxPath});
+    if (!length || *length == 0 || memory[0] != '/') return Reason::bad_template;
+    const Result<http::Target> target = http::parse_target({memory, *length}, request.head.method);
+    if (!target || target->has_query) return Reason::bad_template;
+    return std::string_view(memory, *length);
+  }
+  if (route.strip_prefix.empty() || request.path.substr(0, route.strip_prefix.size()) != route.strip_prefix) return request.path;
+  const std::string_view rest = request.path.substr(route.strip_prefix.size());
+  if (rest.empty()) return std::string_view("/");
+  if (rest.front() == '/') return rest;
+  char* memory = arena.allocate(rest.size() + 1);
+  memory[0] = '/';
+  std::memcpy(memory + 1, rest.data(), rest.size());
+  return std::string_view(memory, rest.size() + 1);
+}
+
+Result<std::string_view> upstream_host(const Request& request, Arena& arena) {
+  const snapshot::Template& rewrite = request.route->rewrite_host;
+  if (rewrite.empty()) return request.framing.host;
+  constexpr size_t kMaxHost = 512;
+  char* memory = arena.allocate(kMaxHost);
+  const auto length = rewrite.expand(request.values(), {memory, kMaxHost});
+  if (!length || !http::is_valid_authority({memory, *length})) return Reason::bad_template;
+  return std::string_view(memory, *length);
+}
+
+// A client's own X-Forwarded-* are believed, and added to, only if the peer is trusted; else they are replaced.
+void write_forwarded(HeadWriter& out, const Request& request) {
+  const HeaderMap& headers = request.head.headers;
+  out.text("X-Forwarded-For: ");
+  if (request.peer_trusted) {
+    for (const HeaderField& field : headers) {
+      if (field.id != HeaderId::x_forwarded_for || field.value.empty()) continue;
+      out.text(field.value);
+      out.text(", ");
+    }
+  }
+  out.text(request.peer);
+  out.text("\r\nX-Forwarded-Proto: ");
+  const std::string_view proto = request.peer_trusted ? headers.value(HeaderId::x_forwarded_proto) : std::string_view();
+  out.text(proto.empty() ? "http" : proto);
+  out.text("\r\n");
+  const std::string_view host = request.peer_trusted ? headers.value(HeaderId::x_forwarded_host) : std::string_view();
+  const std::string_view shown = host.empty() ? request.framing.host : host;
+  if (!shown.empty()) out.field("X-Forwarded-Host", shown);
+}
+
+void write_ids(HeadWriter& out, const Request& request, Random& random) {
+  out.field("X-Request-Id", request.id);
+  const std::string_view given = request.head.headers.value(HeaderId::traceparent);
+  if (is_valid_traceparent(given)) return out.field("traceparent", given);
+  char made[kTraceparentBytes];
+  write_traceparent(random, made);
+  out.field("traceparent", std::string_view(made, sizeof(made)));
+}
+
+void write_request_framing(HeadWriter& out, const Request& request) {
+  const http::BodyFraming& body = request.framing.body;
+  if (body.kind == http::BodyFraming::Kind::length) out.field("Content-Length", body.length);
+  if (body.kind == http::BodyFraming::Kind::chunked) out.text("Transfer-Encoding: chunked\r\n");
+  const bool te = request.head.headers.has(HeaderId::te) && http::accepts_trailers(request.head.headers);
+  if (request.framing.upgrade) {
+    out.text(te ? "Connection: upgrade, te\r\n" : "Connection: upgrade\r\n");
+    for (const HeaderField& field : request.head.headers) {
+      if (field.id == HeaderId::upgrade) out.field("Upgrade", field.value);
+    }
+  } else if (te) {
+    out.text("Connection: te\r\n");
+  }
+  if (te) out.text("TE: trailers\r\n");
+}
+
+void write_client_framing(HeadWriter& out, const Request& request, const ClientFraming& framing) {
+  if (framing.body.kind == http::BodyFraming::Kind::length) out.field("Content-Length", framing.body.length);
+  if (framing.body.kind == http::BodyFraming::Kind::chunked) out.text("Transfer-Encoding: chunked\r\n");
+  if (!framing.keep_alive) {
+    out.text("Connection: close\r\n");
+  } else if (request.head.version == http::Version::http10) {
+    out.text("Connection: keep-alive\r\n");
+  }
+}
+
+size_t bytes_of(const HeaderMap& headers) {
+  size_t bytes = 0;
+  for (const HeaderField& field : headers) bytes += field.name.size() + field.value.size() + 4;
+  return bytes;
+}
+
+// Runs `write` with memory of growing size until its output fits.
+template <typename Write>
+Result<std::string_view> compose(Arena& arena, size_t guess, Write&& write) {
+  for (size_t bytes = guess; bytes <= BlockPool::kSizes.back() / 2; bytes *= 4) {
+    char* memory = arena.allocate(bytes);
+    HeadWriter out({memory, bytes});
+    if (!write(out)) return Reason::bad_template;
+    if (!out.overflowed()) return out.view();
+  }
+  return Reason::bad_template;
+}
+
+}  // namespace
+
+Result<std::string_view> compose_upstream_head(const Request& request, Arena& arena, Random& random) {
+  const Result<std::string_view> path = upstream_path(request, arena);
+  if (!path) return path;
+  const Result<std::string_view> host = upstream_host(request, arena);
+  if (!host) return host;
+  const snapshot::HeaderEdits& edits = request.route->request_headers;
+  const Filter filter{kRemadeForUpstream, request.head.headers, request.framing.connection, &edits};
+  const size_t guess = path->size() + request.target.query.size() + bytes_of(request.head.headers) + 640;
+  return compose(arena, guess, [&](HeadWriter& out) {
+    out.request_line(request.head.method_text, *path, request.target.query, request.target.has_query);
+    out.field("Host", *host);
+    copy_fields(out, request.head.headers, filter);
+    write_forwarded(out, request);
+    write_ids(out, request, random);
+    write_request_framing(out, request);
+    const bool ok = edits.empty() || write_edits(out, edits, request, arena);
+    out.end();
+    return ok;
+  });
+}
+
+Result<std::string_view> compose_client_head(const Request& request, const http::ResponseHead& head,
+                                             const http::ConnectionOptions& connection, const ClientFraming& framing,
+                                             std::string_view date, Arena& arena) {
+  const snapshot::HeaderEdits& edits = request.route->response_headers;
+  const Filter filter{kRemadeForClient, head.headers, connection, &edits};
+  return compose(arena, bytes_of(head.headers) + head.phrase.size() + 256, [&](HeadWriter& out) {
+    out.status_line(head.status, head.phrase);
+    copy_fields(out, head.headers, filter);
+    if (!head.headers.has(HeaderId::date) && head.status != 101) out.field("Date", date);
+    if (head.status == 101) {
+      out.text("Connection: upgrade\r\n");
+      for (const HeaderField& field : head.headers) {
+        if (field.id == HeaderId::upgrade) out.field("Upgrade", field.value);
+      }
+    } else {
+      write_client_framing(out, request, framing);
+    }
+    const bool ok = edits.empty() || write_edits(out, edits, request, arena);
+    out.end();
+    return ok;
+  });
+}
+
+Result<std::string_view> compose_informational(const http::ResponseHead& head, Arena& arena) {
+  const http::ConnectionOptions connection = http::connection_options(head.headers);
+  const Filter filter{kRemadeForClient, head.headers, connection, nullptr};
+  return compose(arena, bytes_of(head.headers) + head.phrase.size() + 64, [&](HeadWriter& out) {
+    out.status_line(head.status, head.phrase);
+    copy_fields(out, head.headers, filter);
+    out.end();
+    return true;
+  });
+}
+
+std::string_view compose_trailers(const HeaderMap& trailers, Arena& arena) {
+  const size_t bytes = bytes_of(trailers) + 2;
+  HeadWriter out({arena.allocate(bytes), bytes});
+  for (const HeaderField& field : trailers) {
+    if (http::allowed_in_trailers(field)) out.field(field.name, field.value);
+  }
+  out.end();
+  return out.view();
+}
+
+Result<std::string_view> compose_local_head(const Request& request, uint16_t status, std::string_view field_lines,
+                                            const ClientFraming& framing, std::string_view date, Arena& arena) {
+  static const snapshot::HeaderEdits kNone;
+  const snapshot::HeaderEdits& edits = request.route == nullptr ? kNone : request.route->response_headers;
+  return compose(arena, field_lines.size() + 512, [&](HeadWriter& out) {
+    out.status_line(status, http::phrase_of(status));
+    out.field("Date", date);
+    if (edits.empty()) {
+      out.text(field_lines);
+    } else {
+      copy_local_fields(out, field_lines, edits, arena);
+    }
+    write_client_framing(out, request, framing);
+    const bool ok = edits.empty() || write_edits(out, edits, request, arena);
+    out.end();
+    return ok;
+  });
+}
+
+}  // namespace sluice::proxy

@@ -1,0 +1,55 @@
+#include "proxy/outbox.h"
+
+#include "http/chunked.h"
+
+namespace sluice::proxy {
+
+void Outbox::add_chunk(std::string_view payload) {
+  if (payload.empty()) return;  // an empty chunk would end the body
+  if (chunk_heads_ == kChunkHeads) hold();
+  char* head = chunk_head_bytes_.data() + chunk_heads_++ * kChunkHeadBytes;
+  add({head, http::write_chunk_head(payload.size(), head)});
+  add(payload);
+  add("\r\n");
+}
+
+event::IoStatus Outbox::flush(event::Stream& stream) {
+  if (empty()) return event::IoStatus::ok;
+  std::array<iovec, 1 + std::tuple_size_v<decltype(pieces_)>> all;
+  size_t count = 0;
+  if (!held_.empty()) all[count++] = {const_cast<char*>(held_.view().data()), held_.size()};
+  for (uint32_t i = 0; i < count_; ++i) all[count++] = pieces_[i];
+  const event::IoResult result = stream.write({all.data(), count});
+  const size_t written = result.status == event::IoStatus::ok ? result.bytes : 0;
+  sent_ += written;
+  keep_after(written);
+  if (result.status == event::IoStatus::error) return event::IoStatus::error;
+  return empty() ? event::IoStatus::ok : event::IoStatus::again;
+}
+
+void Outbox::hold() {
+  keep_after(0);
+}
+
+// Drops the first `written` bytes and copies what is left of the pieces.
+void Outbox::keep_after(size_t written) {
+  const size_t from_held = std::min(written, held_.size());
+  if (from_held > 0) held_.consume(from_held);
+  written -= from_held;
+  for (uint32_t i = 0; i < count_; ++i) {
+    const std::string_view piece(static_cast<const char*>(pieces_[i].iov_base), pieces_[i].iov_len);
+    const size_t gone = std::min(written, piece.size());
+    written -= gone;
+    held_.append(piece.substr(gone));
+  }
+  count_ = 0;
+  chunk_heads_ = 0;
+}
+
+void Outbox::clear() {
+  held_.clear();
+  count_ = chunk_heads_ = 0;
+  sent_ = 0;
+}
+
+}  // namespace sluice::proxy

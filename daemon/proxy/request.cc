@@ -1,0 +1,114 @@
+#include "proxy/request.h"
+
+#include "http/parser.h"
+#include "proxy/ids.h"
+
+namespace sluice::proxy {
+
+using http::HeaderId;
+
+namespace {
+
+std::string_view variable(const void* owner, snapshot::Variable which) {
+  const Request& request = *static_cast<const Request*>(owner);
+  switch (which) {
+    case snapshot::Variable::host: return request.framing.host;
+    case snapshot::Variable::path: return request.path;
+    case snapshot::Variable::query: return request.target.query;
+    case snapshot::Variable::method: return request.head.method_text;
+    case snapshot::Variable::scheme: return "http";
+    case snapshot::Variable::client_ip: return request.client;
+    case snapshot::Variable::request_id: return request.id;
+    case snapshot::Variable::route: return request.route == nullptr ? std::string_view() : request.route->name;
+  }
+  return {};
+}
+
+std::string_view choose_id(const http::HeaderMap& headers, Arena& arena, Random& random) {
+  const std::string_view given = headers.value(HeaderId::x_request_id);
+  if (is_acceptable_request_id(given) && headers.count(HeaderId::x_request_id) == 1) return given;
+  char* made = arena.allocate(kRequestIdBytes);
+  write_request_id(random, made);
+  return {made, kRequestIdBytes};
+}
+
+bool is_trusted(std::string_view ip, const std::vector<Network>& trusted) {
+  std::string with_port(ip);
+  with_port = with_port.find(':') != std::string::npos && with_port.front() != '[' ? "[" + with_port + "]:0" : with_port + ":0";
+  const auto address = SocketAddress::parse(with_port);
+  if (!address) return false;
+  for (const Network& network : trusted) {
+    if (network.contains(*address)) return true;
+  }
+  return false;
+}
+
+// Who sent the request, when a trusted proxy did not send it for itself: the last address in X-Forwarded-For that is not
+// one of ours. Everything to the left of it is hearsay.
+std::string_view client_of(const Request& request, const std::vector<Network>& trusted) {
+  const http::HeaderField* field = request.head.headers.find(HeaderId::x_forwarded_for);
+  if (!request.peer_trusted || field == nullptr) return request.peer;
+  std::string_view list = field->value;
+  std::string_view client = request.peer;
+  while (!list.empty()) {
+    const size_t comma = list.rfind(',');
+    const std::string_view entry = trim(comma == std::string_view::npos ? list : list.substr(comma + 1));
+    if (entry.empty()) break;
+    client = entry;
+    if (!is_trusted(entry, trusted) || comma == std::string_view::npos) break;
+    list = list.substr(0, comma);
+  }
+  return client;
+}
+
+}  // namespace
+
+snapshot::Template::Values Request::values() const {
+  return {{match.captures.data(), match.capture_count}, variable, this};
+}
+
+Result<void> read_request(std::string_view bytes, uint32_t field_count, const snapshot::ListenerSpec& listener,
+                          const std::vector<Network>& trusted, Arena& arena, Random& random, Request& request) {
+  request.client = request.peer;
+  const Result<http::RequestHead> head = http::parse_request(bytes, arena.allocate_array<http::HeaderField>(field_count));
+  if (!head) return head.error();
+  request.head = *head;
+  request.id = choose_id(head->headers, arena, random);
+  request.client = client_of(request, trusted);
+  if (head->method == http::Method::CONNECT || head->method == http::Method::TRACE) return Reason::bad_method;
+  const Result<http::Target> target = http::parse_target(head->target, head->method);
+  if (!target) return target.error();
+  request.target = *target;
+  const Result<http::RequestFraming> framing = http::request_framing(*head);
+  if (!framing) return framing.error();
+  request.framing = *framing;
+  request.host = http::host_of(framing->host);
+  if (target->asterisk) {
+    request.path = target->path;
+    return {};
+  }
+  const Result<std::string_view> path =
+      http::normalise_path(target->path, {arena.allocate(target->path.size()), target->path.size()}, listener.allow_encoded_slash);
+  if (!path) return path.error();
+  request.path = *path;
+  return {};
+}
+
+Result<void> match_route(const snapshot::Snapshot& snapshot, Request& request) {
+  const snapshot::RouteQuery query{.host = request.host,
+                                   .path = request.path,
+                                   .query = request.target.query,
+                                   .method = request.head.method,
+                                   .headers = &request.head.headers};
+  snapshot.route_table.find(query, request.match);
+  switch (request.match.outcome) {
+    case snapshot::RouteMatch::Outcome::matched: break;
+    case snapshot::RouteMatch::Outcome::no_route: return Reason::no_route;
+    case snapshot::RouteMatch::Outcome::method_not_allowed: return Reason::method_not_allowed;
+    case snapshot::RouteMatch::Outcome::regex_limit: return Reason::regex_limit;
+  }
+  request.route = &snapshot.routes[request.match.route];
+  return {};
+}
+
+}  // namespace sluice::proxy

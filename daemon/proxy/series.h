@@ -1,0 +1,41 @@
+// Series: the places in the registry where the exchanges of one snapshot count. Interned once on the control thread when a
+// snapshot is published, shared by all workers, immutable.
+#pragma once
+
+#include <vector>
+
+#include "snapshot/snapshot.h"
+#include "stats/registry.h"
+#include "upstream/pool.h"
+
+namespace sluice::proxy {
+
+struct ListenerSeries {
+  stats::SeriesId accepted, received, sent;
+  stats::SeriesId connections;  // a run, by state
+  stats::SeriesId closed;       // a run, by reason
+};
+
+struct RouteSeries {
+  stats::SeriesId requests;  // a run, by status class
+  stats::SeriesId duration;
+};
+
+struct ClusterSeries {
+  stats::SeriesId retries;  // a run, by kind
+  std::vector<upstream::EndpointSeries> endpoints;
+};
+
+struct Series {
+  std::vector<ListenerSeries> listeners;
+  std::vector<RouteSeries> routes;
+  std::vector<ClusterSeries> clusters;
+  RouteSeries unrouted;
+  stats::SeriesId in_flight;
+  stats::SeriesId slices;    // a run, by slice
+  stats::SeriesId failures;  // a run, by reason
+
+  static Series intern(stats::Registry& registry, const snapshot::Snapshot& snapshot);
+};
+
+}  // namespace sluice::proxy

@@ -1,0 +1,279 @@
+#include "upstream/connection.h"
+
+#include <array>
+
+#include "http/parser.h"
+#include "upstream/pool.h"
+
+namespace sluice::upstream {
+
+namespace {
+constexpr int kReadsPerWake = 4;
+constexpr uint8_t kMaxInformationals = 16;
+constexpr http::HeadLimits kHeadLimits{.first_line_bytes = 8 * 1024, .head_bytes = 64 * 1024, .fields = 256};
+}  // namespace
+
+Connection::Connection(Pool& pool, event::Loop& loop)
+    : pool_(pool),
+      loop_(loop),
+      timer_(loop.timers(), [](void* self) { static_cast<Connection*>(self)->on_timer(); }, this),
+      head_bytes_(loop.blocks()),
+      opened_at_(loop.now()) {}
+
+Connection::~Connection() = default;
+
+Result<void> Connection::connect(const SocketAddress& address) {
+  return stream_.connect(loop_, address, *this);
+}
+
+void Connection::lease(User& user, http::Method method) {
+  SL_ASSERT(state_ == State::idle && user_ == nullptr);
+  timer_.cancel();
+  user_ = &user;
+  method_ = method;
+  state_ = State::head;
+  scanner_.reset();
+  informationals_ = 0;
+  got_bytes_ = false;
+  ++served_;
+}
+
+void Connection::arm(Millis after, Reason reason) {
+  timeout_reason_ = reason;
+  timer_.set(loop_.now() + after);
+}
+
+void Connection::become_idle(Millis idle_for) {
+  state_ = State::idle;
+  user_ = nullptr;
+  timer_.set(loop_.now() + idle_for);
+  stream_.want_read(true);
+  stream_.want_write(false);
+}
+
+void Connection::pause_reading() {
+  stream_.want_read(false);
+  timer_.cancel();  // it is the client that is slow; its write timeout watches
+}
+
+void Connection::resume_reading() {
+  if (stream_.wants_read()) return;
+  stream_.want_read(true);
+  pool_.arm_body_timeout(*this);
+}
+
+void Connection::on_timer() {
+  if (state_ == State::connecting) return pool_.on_connect_failed(*this, Reason::connect_timeout);
+  if (state_ == State::idle) return pool_.on_idle_over(*this);
+  fail(timeout_reason_, "");
+}
+
+void Connection::on_error() {
+  if (state_ == State::connecting) return pool_.on_connect_failed(*this, Reason::connect_failed);
+  if (state_ == State::idle) return pool_.on_idle_closed(*this, Reason::upstream_closed_idle);
+  // The error may hide bytes that the peer sent before it, such as a complete early answer.
+  if (stream_.wants_read()) read_some();
+  if (user_ != nullptr) fail(Reason::upstream_reset, "socket error");
+}
+
+void Connection::on_writable() {
+  if (state_ != State::connecting) {
+    if (user_ != nullptr) user_->on_upstream_writable();
+    return;
+  }
+  stream_.want_write(false);
+  if (stream_.connect_error() != 0) return pool_.on_connect_failed(*this, Reason::connect_failed);
+  pool_.on_connected(*this);
+}
+
+void Connection::on_readable() {
+  if (state_ == State::connecting) return;  // a refused connection shows itself as writable or as an error too
+  if (state_ == State::idle) {
+    // Nothing is due here: either the peer closed, or it speaks out of turn and cannot be trusted.
+    char byte;
+    const event::IoResult result = stream_.read({&byte, 1});
+    if (result.status == event::IoStatus::again) return;
+    const bool spoke = result.status == event::IoStatus::ok;
+    return pool_.on_idle_closed(*this, spoke ? Reason::upstream_bad_response : Reason::upstream_closed_idle);
+  }
+  read_some();
+}
+
+void Connection::read_some() {
+  const std::span<char> buffer = loop_.read_buffer();
+  for (int i = 0; i < kReadsPerWake && user_ != nullptr && stream_.wants_read(); ++i) {
+    const event::IoResult result = stream_.read(buffer);
+    if (result.status == event::IoStatus::again) return;
+    if (result.status == event::IoStatus::eof) return on_eof();
+    if (result.status == event::IoStatus::error) return fail(Reason::upstream_reset, "read failed");
+    got_bytes_ = true;
+    consume({buffer.data(), result.bytes});
+    if (user_ != nullptr) user_->on_upstream_pause_point();
+    if (state_ != State::head) head_bytes_.clear();
+    if (result.bytes < buffer.size()) return;
+  }
+}
+
+void Connection::consume(std::string_view bytes) {
+  if (state_ == State::head) {
+    if (!head_bytes_.empty()) {
+      if (head_bytes_.room() < bytes.size()) return fail(Reason::upstream_head_too_large, "");
+      head_bytes_.append(bytes);
+      bytes = head_bytes_.view();
+    }
+    while (state_ == State::head && user_ != nullptr) {
+      if (!take_head(bytes)) return keep_unfinished_head(bytes);
+    }
+  }
+  if (user_ == nullptr) return;
+  if (state_ == State::done) {
+    reusable_ = reusable_ && bytes.empty();
+    return;
+  }
+  take_body(bytes);
+}
+
+void Connection::keep_unfinished_head(std::string_view bytes) {
+  if (user_ == nullptr) return;
+  if (head_bytes_.empty()) {
+    head_bytes_.append(bytes);
+  } else {
+    head_bytes_.consume(head_bytes_.size() - bytes.size());  // `bytes` is the tail of what it holds
+  }
+}
+
+// Takes one head off the front of `bytes`. False if it is not complete yet, or the connection failed.
+bool Connection::take_head(std::string_view& bytes) {
+  const Result<size_t> length = scanner_.scan(bytes, kHeadLimits);
+  if (!length) {
+    const Reason reason = length.error().reason;
+    const bool large = reason == Reason::header_too_large || reason == Reason::request_line_too_long ||
+                       reason == Reason::too_many_headers;
+    fail(large ? Reason::upstream_head_too_large : Reason::upstream_bad_response, length.error().detail);
+    return false;
+  }
+  if (*length == 0) return false;
+  const Result<http::ResponseHead> head =
+      http::parse_response(bytes.substr(0, *length), pool_.field_scratch().first(scanner_.fields()));
+  scanner_.reset();
+  if (!head) {
+    fail(head.error().reason, head.error().detail);
+    return false;
+  }
+  bytes.remove_prefix(*length);
+  return deliver_head(*head);
+}
+
+bool Connection::deliver_head(const http::ResponseHead& head) {
+  if (head.status < 200 && head.status != 101) {
+    if (++informationals_ > kMaxInformationals) {
+      fail(Reason::upstream_bad_response, "too many 1xx responses");
+      return false;
+    }
+    user_->on_informational(head);
+    return user_ != nullptr;
+  }
+  const Result<http::ResponseFraming> framing = http::response_framing(head, method_);
+  if (!framing) {
+    fail(framing.error().reason, framing.error().detail);
+    return false;
+  }
+  body_ = framing->body;
+  reusable_ = framing->keep_alive;
+  chunks_ = {};
+  state_ = head.status == 101 ? State::tunnel : State::body;
+  if (state_ == State::tunnel) body_ = {http::BodyFraming::Kind::until_close, 0};
+  pool_.arm_body_timeout(*this);
+  user_->on_response_head(head, *framing);
+  if (user_ == nullptr) return false;
+  if (state_ == State::body && body_.empty()) end_response(false);
+  return true;
+}
+
+void Connection::take_body(std::string_view bytes) {
+  if (bytes.empty()) return;
+  if (state_ == State::body) pool_.arm_body_timeout(*this);
+  switch (body_.kind) {
+    case http::BodyFraming::Kind::chunked: return take_chunked(bytes);
+    case http::BodyFraming::Kind::until_close: return user_->on_response_body(bytes);
+    case http::BodyFraming::Kind::none: return end_response(true);
+    case http::BodyFraming::Kind::length: break;
+  }
+  const std::string_view data = bytes.substr(0, body_.length);
+  body_.length -= data.size();
+  user_->on_response_body(data);
+  if (user_ != nullptr && body_.length == 0) end_response(data.size() < bytes.size());
+}
+
+void Connection::take_chunked(std::string_view bytes) {
+  while (user_ != nullptr) {
+    const Result<http::ChunkedDecoder::Step> step = chunks_.next(bytes);
+    if (!step) return fail(Reason::upstream_bad_body, step.error().detail);
+    bytes.remove_prefix(step->consumed);
+    if (!step->data.empty()) user_->on_response_body(step->data);
+    if (step->done && user_ != nullptr) return end_response(!bytes.empty());
+    if (step->consumed == 0) return;
+  }
+}
+
+// `surplus_bytes`: the endpoint sent more than its framing said. What they mean is unknowable, so nobody reads on.
+void Connection::end_response(bool surplus_bytes) {
+  http::HeaderMap trailers;
+  if (body_.kind == http::BodyFraming::Kind::chunked && !chunks_.trailers().empty()) {
+    const auto scratch = pool_.field_scratch();
+    if (chunks_.trailer_fields() > scratch.size()) return fail(Reason::upstream_bad_body, "too many trailers");
+    const Result<http::HeaderMap> parsed = http::parse_fields(chunks_.trailers(), scratch.first(chunks_.trailer_fields()));
+    if (!parsed) return fail(Reason::upstream_bad_body, "malformed trailers");
+    trailers = *parsed;
+  }
+  state_ = State::done;
+  if (surplus_bytes) reusable_ = false;
+  timer_.cancel();
+  user_->on_response_end(trailers);
+}
+
+void Connection::on_eof() {
+  if (state_ == State::tunnel || (state_ == State::body && body_.kind == http::BodyFraming::Kind::until_close)) {
+    state_ = State::done;
+    reusable_ = false;
+    timer_.cancel();
+    stream_.want_read(false);
+    user_->on_response_end({});
+    if (user_ != nullptr) user_->on_upstream_pause_point();
+    return;
+  }
+  if (state_ == State::done) {
+    // The response is complete, but the request is still on its way: nobody will read the rest of it.
+    reusable_ = false;
+    stream_.want_read(false);
+    return;
+  }
+  fail(state_ == State::head ? Reason::upstream_reset : Reason::upstream_truncated, "the endpoint closed");
+}
+
+void Connection::fail(Reason reason, const char* detail) {
+  if (state_ == State::body && reason == Reason::upstream_reset) reason = Reason::upstream_truncated;
+  reusable_ = false;
+  timer_.cancel();
+  if (user_ != nullptr) user_->on_upstream_error({reason, detail});
+}
+
+uint64_t Connection::spliceable() const {
+  return state_ == State::body && body_.kind == http::BodyFraming::Kind::length ? body_.length : 0;
+}
+
+void Connection::spliced(uint64_t count) {
+  SL_ASSERT(count <= body_.length);
+  body_.length -= count;
+  pool_.arm_body_timeout(*this);
+  if (body_.length == 0) end_response(false);
+}
+
+void Connection::close() {
+  state_ = State::closed;
+  user_ = nullptr;
+  timer_.cancel();
+  stream_.close();
+}
+
+}  // namespace sluice::upstream

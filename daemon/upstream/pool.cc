@@ -1,0 +1,189 @@
+#include "upstream/pool.h"
+
+namespace sluice::upstream {
+
+Pool::Waiter::Waiter(event::Loop& loop)
+    : timer_(loop.timers(),
+             [](void* self) {
+               auto& waiter = *static_cast<Waiter*>(self);
+               waiter.leave();
+               waiter.on_lease_failed({Reason::pool_wait_timeout, ""});
+             },
+             this) {}
+
+Pool::Waiter::~Waiter() {
+  leave();
+}
+
+void Pool::Waiter::leave() {
+  if (pool_ == nullptr) return;
+  unlink();
+  timer_.cancel();
+  --pool_->pending_;
+  pool_->shared_.shard.step(pool_->series_.pending, -1);
+  pool_ = nullptr;
+}
+
+Pool::Pool(const PoolShared& shared, const SocketAddress& address, const snapshot::PoolSpec& spec,
+           const snapshot::ClusterTimeouts& timeouts, const EndpointSeries& series)
+    : shared_(shared), address_(address), spec_(spec), timeouts_(timeouts), series_(series) {}
+
+Pool::~Pool() {
+  while (!waiters_.empty()) waiters_.front().leave();
+  while (!idle_.empty()) on_idle_closed(idle_.front(), Reason::shutting_down);
+  while (!busy_.empty()) discard(busy_.front(), Reason::shutting_down);
+}
+
+Result<Connection*> Pool::acquire(Waiter& waiter, bool fresh) {
+  shared_.shard.add(series_.requests);
+  if (!fresh && !idle_.empty()) {
+    shared_.shard.add(series_.reused);
+    return &lend(waiter);
+  }
+  if (open_ < spec_.max_open) {
+    if (Result<void> opened = open_connection(); !opened) return opened.error();
+    enqueue(waiter, timeouts_.connect + spec_.pending_timeout);
+    return nullptr;
+  }
+  if (pending_ >= spec_.max_pending) return Error{Reason::pool_queue_full, ""};
+  enqueue(waiter, spec_.pending_timeout);
+  return nullptr;
+}
+
+// The most recently used idle connection begins to serve `waiter`.
+Connection& Pool::lend(Waiter& waiter) {
+  Connection& connection = idle_.front();
+  take_from_idle(connection);
+  busy_.push_back(connection);
+  ++leased_;
+  shared_.shard.step(series_.active, 1);
+  connection.lease(waiter.user(), waiter.request_method());
+  return connection;
+}
+
+void Pool::take_from_idle(Connection& connection) {
+  connection.unlink();
+  --idle_count_;
+  shared_.shard.step(series_.idle, -1);
+}
+
+void Pool::enqueue(Waiter& waiter, Millis wait) {
+  SL_ASSERT(waiter.pool_ == nullptr);
+  waiter.pool_ = this;
+  waiters_.push_back(waiter);
+  ++pending_;
+  shared_.shard.step(series_.pending, 1);
+  waiter.timer_.set(shared_.loop.now() + wait);
+}
+
+Result<void> Pool::open_connection() {
+  auto connection = std::make_unique<Connection>(*this, shared_.loop);
+  if (Result<void> started = connection->connect(address_); !started) {
+    shared_.shard.add(series_.connect_failures);
+    return started;
+  }
+  connection->arm(timeouts_.connect, Reason::connect_timeout);
+  busy_.push_back(*connection.release());  // owned through the lists from here on
+  ++open_;
+  ++connecting_;
+  return {};
+}
+
+void Pool::on_connected(Connection& connection) {
+  --connecting_;
+  shared_.shard.add(series_.opened);
+  make_idle(connection);
+  serve_waiters();
+}
+
+void Pool::on_connect_failed(Connection& connection, Reason reason) {
+  --connecting_;
+  shared_.shard.add(series_.connect_failures);
+  discard(connection, reason);
+  // Each waiter that found no idle connection started one, so this failure belongs to whoever waits longest.
+  if (!waiters_.empty()) {
+    Waiter& waiter = waiters_.front();
+    waiter.leave();
+    waiter.on_lease_failed({reason, ""});
+  }
+  serve_waiters();
+}
+
+void Pool::release(Connection& connection, Reason reason) {
+  SL_ASSERT(leased_ > 0);
+  --leased_;
+  shared_.shard.step(series_.active, -1);
+  if (!connection.reusable()) {
+    discard(connection, reason);
+  } else if (worn_out(connection)) {
+    discard(connection, Reason::pool_lifetime);
+  } else if (retired_ || (waiters_.empty() && idle_count_ >= spec_.max_idle)) {
+    discard(connection, Reason::pool_surplus);
+  } else {
+    make_idle(connection);
+  }
+  serve_waiters();
+}
+
+void Pool::make_idle(Connection& connection) {
+  connection.unlink();
+  idle_.push_front(connection);
+  ++idle_count_;
+  shared_.shard.step(series_.idle, 1);
+  connection.become_idle(idle_for(connection));
+}
+
+// Gives idle connections to those who wait, and opens more where there is room.
+void Pool::serve_waiters() {
+  while (!waiters_.empty() && !idle_.empty()) {
+    Waiter& waiter = waiters_.front();
+    waiter.leave();
+    waiter.on_lease(lend(waiter));
+  }
+  while (connecting_ < pending_ && open_ < spec_.max_open) {
+    Result<void> opened = open_connection();
+    if (opened) continue;
+    Waiter& waiter = waiters_.front();
+    waiter.leave();
+    waiter.on_lease_failed(opened.error());
+  }
+}
+
+bool Pool::worn_out(const Connection& connection) const {
+  if (spec_.max_requests != 0 && connection.served() >= spec_.max_requests) return true;
+  return spec_.max_lifetime.count() != 0 && idle_for(connection).count() <= 0;
+}
+
+// What is left of the idle time, cut by the connection's lifetime, whose jitter of ±10 % comes from its own address: a
+// fleet of connections opened together does not close together.
+Millis Pool::idle_for(const Connection& connection) const {
+  if (spec_.max_lifetime.count() == 0) return spec_.idle_timeout;
+  const auto seed = reinterpret_cast<uintptr_t>(&connection) * 0x9e3779b97f4a7c15;
+  const Micros lifetime = Micros(spec_.max_lifetime) / 1000 * (900 + static_cast<int64_t>((seed >> 40) % 201));
+  const Micros left = connection.opened_at() + lifetime - shared_.loop.now();
+  return std::min(spec_.idle_timeout, std::chrono::duration_cast<Millis>(left));
+}
+
+void Pool::on_idle_closed(Connection& connection, Reason reason) {
+  take_from_idle(connection);
+  discard(connection, reason);
+}
+
+void Pool::on_idle_over(Connection& connection) {
+  on_idle_closed(connection, worn_out(connection) ? Reason::pool_lifetime : Reason::pool_idle);
+}
+
+void Pool::discard(Connection& connection, Reason reason) {
+  shared_.shard.add(stats::pick(series_.closed, reason));
+  --open_;
+  connection.unlink();
+  connection.close();
+  shared_.loop.defer_delete(std::unique_ptr<event::Deferred>(&connection));
+}
+
+void Pool::retire() {
+  retired_ = true;
+  while (!idle_.empty()) on_idle_closed(idle_.front(), Reason::pool_surplus);
+}
+
+}  // namespace sluice::upstream

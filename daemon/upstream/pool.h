@@ -1,0 +1,142 @@
+// Pool: one worker's connections to one endpoint. Idle ones are lent last-in first-out (the warmest first); when none is idle
+// a new one is opened up to pool.max_open, and who finds no room waits in a bounded queue. Owns its connections. A closed
+// peer is noticed by the readiness that is armed on idle connections anyway. Worker thread only.
+#pragma once
+
+#include <span>
+
+#include "base/intrusive_list.h"
+#include "base/random.h"
+#include "event/loop.h"
+#include "http/message.h"
+#include "snapshot/spec.h"
+#include "stats/registry.h"
+#include "upstream/connection.h"
+
+namespace sluice::upstream {
+
+/// The series that one endpoint counts in; interned once, the same for all workers.
+struct EndpointSeries {
+  stats::SeriesId requests, opened, reused, active, idle, pending, connect_failures, response_time;
+  stats::SeriesId closed;  // a run, by reason
+};
+
+/// What all pools of a worker share.
+struct PoolShared {
+  event::Loop& loop;
+  stats::Shard& shard;
+  Random& random;
+  std::span<http::HeaderField> field_scratch;  // for one response head at a time, used during a callback only
+};
+
+class Pool {
+ public:
+  struct WaiterTag;
+  /// Who wants a connection. Leaves the queue when it is destroyed or cancel() is called.
+  class Waiter : public ListNode<WaiterTag> {
+   public:
+    explicit Waiter(event::Loop& loop);
+    /// `connection` is leased to user() already.
+    virtual void on_lease(Connection& connection) = 0;
+    virtual void on_lease_failed(Error error) = 0;
+    virtual Connection::User& user() = 0;
+    [[nodiscard]] virtual http::Method request_method() const = 0;
+
+   protected:
+    ~Waiter();
+
+   private:
+    friend class Pool;
+    void leave();
+    Pool* pool_ = nullptr;
+    event::Timer timer_;
+  };
+
+  Pool(const PoolShared& shared, const SocketAddress& address, const snapshot::PoolSpec& spec,
+       const snapshot::ClusterTimeouts& timeouts, const EndpointSeries& series);
+  ~Pool();
+  Pool(const Pool&) = delete;
+  Pool& operator=(const Pool&) = delete;
+
+  /// Lends a connection: returns it at once if one is idle, else nullptr and the waiter hears later; or an error
+  /// (pool_queue_full, connect_failed, out_of_descriptors). `fresh`: not an idle one, since those have just proved stale.
+  Result<Connection*> acquire(Waiter& waiter, bool fresh);
+  void cancel(Waiter& waiter) { waiter.leave(); }
+  /// The exchange is done with the connection: it goes back to the idle ones if it can be used again, else it is closed and
+  /// counted under `reason`.
+  void release(Connection& connection, Reason reason);
+
+  /// No connection goes back to the pool any more; idle ones are closed now.
+  void retire();
+
+  [[nodiscard]] uint32_t open() const { return open_; }
+  [[nodiscard]] uint32_t idle() const { return idle_count_; }
+  [[nodiscard]] uint32_t pending() const { return pending_; }
+  [[nodiscard]] uint32_t leased() const { return leased_; }
+  [[nodiscard]] const EndpointSeries& series() const { return series_; }
+  [[nodiscard]] const snapshot::ClusterTimeouts& timeouts() const { return timeouts_; }
+
+  // For Connection.
+  void on_connected(Connection& connection);
+  void on_connect_failed(Connection& connection, Reason reason);
+  void on_idle_closed(Connection& connection, Reason reason);
+  void on_idle_over(Connection& connection);
+  void arm_body_timeout(Connection& connection) { connection.arm(timeouts_.idle, Reason::upstream_idle_timeout); }
+  [[nodiscard]] std::span<http::HeaderField> field_scratch() const { return shared_.field_scratch; }
+
+ private:
+  void enqueue(Waiter& waiter, Millis wait);
+  Result<void> open_connection();
+  void serve_waiters();
+  Connection& lend(Waiter& waiter);
+  void take_from_idle(Connection& connection);
+  void make_idle(Connection& connection);
+  [[nodiscard]] bool worn_out(const Connection& connection) const;
+  [[nodiscard]] Millis idle_for(const Connection& connection) const;
+  void discard(Connection& connection, Reason reason);
+
+  PoolShared shared_;
+  SocketAddress address_;
+  snapshot::PoolSpec spec_;
+  snapshot::ClusterTimeouts timeouts_;
+  EndpointSeries series_;
+  IntrusiveList<Connection, ConnectionTag> idle_;
+  IntrusiveList<Connection, ConnectionTag> busy_;  // connecting or leased
+  IntrusiveList<Waiter, WaiterTag> waiters_;
+  uint32_t open_ = 0;
+  uint32_t connecting_ = 0;
+  uint32_t leased_ = 0;
+  uint32_t idle_count_ = 0;
+  uint32_t pending_ = 0;
+  bool retired_ = false;
+};
+
+/// A leased connection, given back at the latest when the Lease dies (then as not reusable).
+class Lease {
+ public:
+  Lease() = default;
+  explicit Lease(Connection& connection) : connection_(&connection) {}
+  ~Lease() { give_back(Reason::internal_error); }
+  Lease(Lease&& other) noexcept : connection_(std::exchange(other.connection_, nullptr)) {}
+  Lease& operator=(Lease&& other) noexcept {
+    give_back(Reason::internal_error);
+    connection_ = std::exchange(other.connection_, nullptr);
+    return *this;
+  }
+
+  /// `reason` says why the connection is closed if it cannot be used again.
+  void give_back(Reason reason) {
+    if (connection_ == nullptr) return;
+    Connection& connection = *std::exchange(connection_, nullptr);
+    connection.abandon();
+    connection.pool().release(connection, reason);
+  }
+  explicit operator bool() const { return connection_ != nullptr; }
+  Connection* operator->() const { return connection_; }
+  Connection& operator*() const { return *connection_; }
+
+ private:
+  Connection* connection_ = nullptr;
+};
+
+}  // namespace sluice::upstream
