@@ -80,8 +80,9 @@ class RouteTable {
 
   [[nodiscard]] size_t memory_bytes() const;
 
+  struct Tree;  // route_tree.h
+
  private:
-  struct Tree;
   std::unique_ptr<const Tree> tree_;
 };
 

@@ -1,6 +1,6 @@
 // Template: text with {placeholders}, compiled once and expanded per request without allocation of its own. Used by rewrite,
-// headers, redirect. Placeholders: the route's path parameters by name, and the built-in ones listed in kVariables.
-// "{{" and "}}" are literal braces.
+// headers, redirect. Placeholders: the route's path parameters by name, and the built-in ones listed in variables(); a
+// parameter hides a built-in one of its name. "{{" and "}}" are literal braces.
 #pragma once
 
 #include <cstdint>
@@ -48,6 +48,10 @@ class Template {
     uint32_t begin = 0;  // literal: offset into literals_; capture: index; variable: Variable
     uint32_t length = 0;
   };
+  void append_literal(std::string_view text);
+  /// False if there is no such placeholder.
+  bool append_placeholder(std::string_view name, std::span<const std::string> captures);
+
   std::string source_;
   std::string literals_;
   std::vector<Part> parts_;
