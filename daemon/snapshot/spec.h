@@ -33,7 +33,7 @@ struct AdminSpec {
 struct AccessLogSpec {
   enum class Format : uint8_t { off, json, combined, custom };
   Format format = Format::json;
-  std::string path;         // "stdout" for standard output
+  std::string path = "stdout";  // or an absolute path
   double sample = 1.0;      // 0..1, share of successful requests logged; errors (status >= 500) always are
   std::string custom_text;  // the template's source when format is custom
 };

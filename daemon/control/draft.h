@@ -1,0 +1,105 @@
+// What the section reader fills: the values of snapshot/spec.h as far as one key alone decides them, and the nodes of those
+// that need a look at the rest first (names of upstreams, templates that use a pattern's captures). compile.cc turns a
+// Draft into a Snapshot. Defaults are those of spec.h.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "control/tree.h"
+#include "snapshot/spec.h"
+
+namespace sluice::control {
+
+struct AdminDraft {
+  Node* listen = nullptr;
+  Node* token_file = nullptr;
+};
+
+struct ListenerDraft {
+  std::string name;
+  Place name_place;
+  Node* address = nullptr;
+  snapshot::ListenerSpec spec;
+};
+
+struct EndpointDraft {
+  Node* address = nullptr;
+  snapshot::EndpointSpec spec;
+};
+
+struct UpstreamDraft {
+  std::string name;
+  Place name_place;
+  Node* node = nullptr;  // the whole upstream
+  std::vector<EndpointDraft> endpoints;
+  snapshot::ClusterSpec spec;
+};
+
+struct MatchDraft {
+  Node* path = nullptr;
+  snapshot::MatchSpec spec;
+};
+
+struct SplitDraft {
+  Node* upstream = nullptr;
+  snapshot::SplitShare spec;
+};
+
+struct RespondDraft {
+  snapshot::RespondSpec spec;
+  std::vector<const Entry*> headers;
+};
+
+struct RedirectDraft {
+  Node* to = nullptr;
+  snapshot::RedirectSpec spec;
+};
+
+struct StaticDraft {
+  Node* root = nullptr;
+  snapshot::StaticSpec spec;
+};
+
+struct RewriteDraft {
+  Node* path = nullptr;
+  Node* host = nullptr;
+};
+
+struct HeaderEditsDraft {
+  std::vector<const Entry*> set;
+  std::vector<const Entry*> add;
+  std::vector<Node*> remove;
+};
+
+struct HeadersDraft {
+  HeaderEditsDraft request;
+  HeaderEditsDraft response;
+};
+
+struct RouteDraft {
+  Node* node = nullptr;  // the whole route
+  Node* name = nullptr;
+  Node* upstream = nullptr;
+  Node* strip_prefix = nullptr;
+  MatchDraft match;
+  std::vector<SplitDraft> split;
+  RespondDraft respond;
+  RedirectDraft redirect;
+  StaticDraft files;
+  RewriteDraft rewrite;
+  HeadersDraft headers;
+  snapshot::RouteSpec spec;
+};
+
+struct Draft {
+  snapshot::ProcessSpec process;
+  AdminDraft admin;
+  snapshot::AccessLogSpec access_log;
+  std::vector<Network> trusted_proxies;
+  std::vector<ListenerDraft> listeners;
+  std::vector<UpstreamDraft> upstreams;
+  std::vector<RouteDraft> routes;
+};
+
+}  // namespace sluice::control

@@ -1,0 +1,32 @@
+// ListenerCompiler: from drafts to the listeners and the admin listener: addresses that are valid and differ, limits that fit
+// together, the admin's token. Opens no socket; lives during one compilation.
+#pragma once
+
+#include <span>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "control/diagnostic.h"
+#include "control/draft.h"
+#include "snapshot/spec.h"
+
+namespace sluice::control {
+
+class ListenerCompiler {
+ public:
+  explicit ListenerCompiler(Diagnostics& diagnostics) : diagnostics_(diagnostics) {}
+
+  std::vector<snapshot::ListenerSpec> compile(std::span<ListenerDraft> drafts);
+  snapshot::AdminSpec compile(const AdminDraft& draft);
+
+ private:
+  void check_limits(const ListenerDraft& draft);
+  void claim(const SocketAddress& address, Place place);
+  void read_token(const Node& file, std::string& token);
+
+  Diagnostics& diagnostics_;
+  std::unordered_map<std::string, Place> taken_;  // by address
+};
+
+}  // namespace sluice::control

@@ -1,0 +1,61 @@
+// RouteCompiler: from the draft of a route to its RouteSpec: the pattern and its captures, the one action, templates, header
+// edits, and the upstreams by index. Reports every mistake; lives during one compilation.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "control/diagnostic.h"
+#include "control/draft.h"
+#include "control/tree.h"
+#include "snapshot/spec.h"
+
+namespace sluice::control {
+
+class RouteCompiler {
+ public:
+  /// `upstreams` must outlive the compiler; its order is that of Snapshot::clusters.
+  RouteCompiler(std::span<const UpstreamDraft> upstreams, Diagnostics& diagnostics);
+
+  /// Moves out of the drafts. With errors the result is incomplete.
+  std::vector<snapshot::RouteSpec> compile(std::span<RouteDraft> drafts);
+  /// By index: does a route use the upstream?
+  [[nodiscard]] const std::vector<bool>& used_upstreams() const { return used_; }
+
+ private:
+  using RouteSpec = snapshot::RouteSpec;
+
+  void name_routes(std::span<RouteDraft> drafts);
+  void compile_route(RouteDraft& draft);
+  void compile_pattern(const MatchDraft& draft, RouteSpec& route);
+  void compile_action(RouteDraft& draft);
+  void compile_split(const RouteDraft& draft, RouteSpec& route);
+  void compile_respond(const RespondDraft& draft, RouteSpec& route);
+  void compile_redirect(const RouteDraft& draft, RouteSpec& route);
+  void compile_static(const StaticDraft& draft, RouteSpec& route);
+  void compile_rewrite(const RouteDraft& draft, RouteSpec& route);
+  void compile_strip_prefix(const Node& prefix, const MatchDraft& match, RouteSpec& route);
+  using Edits = std::vector<std::pair<std::string, snapshot::Template>>;
+  void compile_edits(const HeaderEditsDraft& draft, const RouteSpec& route, snapshot::HeaderEdits& edits);
+  void compile_edits(std::span<const Entry* const> entries, const RouteSpec& route, Edits& edits);
+  bool check_header_name(std::string_view name, Place place);
+  std::optional<snapshot::Template> compile_template(const Node& node, const RouteSpec& route);
+  std::optional<uint32_t> find_upstream(const Node& node);
+  std::shared_ptr<const int> open_folder(const std::string& path, const Node& node);
+  /// The place of a byte of a scalar.
+  [[nodiscard]] Place place_inside(const Node& node, size_t at) const;
+
+  std::span<const UpstreamDraft> upstreams_;
+  Diagnostics& diagnostics_;
+  std::unordered_map<std::string_view, uint32_t> upstream_index_;
+  std::vector<bool> used_;
+  std::map<std::string, std::shared_ptr<const int>> folders_;  // one descriptor for all routes with the same root
+};
+
+}  // namespace sluice::control

@@ -1,0 +1,44 @@
+// From a node to a value of the draft: what bindings call (binding.h). Each checks the node's form, the row's range and
+// choices, and reports what is wrong to the section reader. Stateless.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "base/address.h"
+#include "base/clock.h"
+#include "control/draft.h"
+#include "control/schema.h"
+#include "control/section_reader.h"
+#include "control/tree.h"
+
+namespace sluice::control {
+
+// One function per C++ type of a value; the row says which of the type's forms is meant. They leave `value` alone after an
+// error, which they report.
+void read_value(SectionReader& reader, const Row& row, Node& node, bool& value);
+void read_value(SectionReader& reader, const Row& row, Node& node, uint64_t& value);
+void read_value(SectionReader& reader, const Row& row, Node& node, uint32_t& value);
+void read_value(SectionReader& reader, const Row& row, Node& node, uint16_t& value);
+void read_value(SectionReader& reader, const Row& row, Node& node, double& value);
+void read_value(SectionReader& reader, const Row& row, Node& node, Millis& value);
+void read_value(SectionReader& reader, const Row& row, Node& node, std::string& value);
+void read_value(SectionReader& reader, const Row& row, Node& node, Network& value);
+
+/// An address to listen on or connect to; nothing after an error. `type` says which, for the message.
+std::optional<SocketAddress> read_address(const Node& node, Type type, Diagnostics& diagnostics);
+
+// Values that are more than one member of their owner.
+void read_version(SectionReader& reader, const Row& row, Node& node, Draft& draft);
+void read_include(SectionReader& reader, const Row& row, Node& node, Draft& draft);
+/// CPUs that this process may run on.
+uint32_t usable_cpus();
+void read_workers(SectionReader& reader, const Row& row, Node& node, snapshot::ProcessSpec& process);
+void read_log_format(SectionReader& reader, const Row& row, Node& node, snapshot::AccessLogSpec& log);
+void read_retry_on(SectionReader& reader, const Row& row, Node& node, snapshot::RetrySpec& retry);
+void read_methods(SectionReader& reader, const Row& row, Node& node, MatchDraft& match);
+void read_header_conditions(SectionReader& reader, const Row& row, Node& node, MatchDraft& match);
+void read_query_conditions(SectionReader& reader, const Row& row, Node& node, MatchDraft& match);
+
+}  // namespace sluice::control
