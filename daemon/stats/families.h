@@ -19,10 +19,10 @@ namespace sluice::stats {
 #define SL_STATUS_CLASSES(X) X(c1xx, "1xx") X(c2xx, "2xx") X(c3xx, "3xx") X(c4xx, "4xx") X(c5xx, "5xx")
 #define SL_CONNECTION_STATES(X) \
   X(idle, "idle") X(reading, "reading") X(waiting, "waiting") X(writing, "writing") X(tunnel, "tunnel")
-#define SL_SLICES(X)                                                                  \
-  X(read_head, "read_head")                                                           \
-  X(wait_connection, "wait_connection") X(upstream_first_byte, "upstream_first_byte") \
-      X(response, "response")
+#define SL_SLICES(X)                                                                                        \
+  X(read_head, "read_head")                                                                                 \
+  X(wait_connection, "wait_connection") X(upstream_first_byte, "upstream_first_byte") X(response, "respons" \
+                                                                                                  "e")
 #define SL_RETRY_KINDS(X) X(stale, "stale") X(policy, "policy") X(denied_by_budget, "denied_by_budget")
 
 // clang-format off
@@ -97,6 +97,8 @@ struct FamilyRow {
       last_values;  // the values of the last label if they are a list; else empty
   std::string_view help;
 
+  /// How many labels are given by name when a run is interned: all but a list.
+  [[nodiscard]] size_t own_labels() const { return label_count - (last_values.empty() ? 0u : 1u); }
   /// True if a series is shown only once it is not zero.
   [[nodiscard]] bool sparse() const { return label_count > 0 && labels[label_count - 1] == "reason"; }
 };

@@ -58,24 +58,38 @@ Registry::Registry(size_t workers) {
   SL_ASSERT(sink == kSink);
 }
 
+Registry::Place Registry::place_of(const FamilyRow& shape, std::span<const std::string_view> label_values) {
+  SL_ASSERT(label_values.size() == shape.own_labels() || label_values.size() == shape.label_count);
+  Place place{key_of(label_values.first(shape.own_labels())), 0};
+  if (label_values.size() > shape.own_labels()) {
+    place.offset =
+        static_cast<SeriesId>(position(shape.last_values, label_values.back()) * cells_of(shape.kind));
+  }
+  return place;
+}
+
 SeriesId Registry::intern(Family family, std::span<const std::string_view> label_values) {
   const FamilyRow& shape = row(family);
-  const size_t own_labels = shape.label_count - (shape.last_values.empty() ? 0u : 1u);
-  SL_ASSERT(label_values.size() == own_labels || label_values.size() == shape.label_count);
-  const size_t offset =
-      label_values.size() == own_labels ? 0 : position(shape.last_values, label_values.back());
-  const auto own_values = label_values.first(own_labels);
-  const auto in_run = static_cast<SeriesId>(offset * cells_of(shape.kind));
-
+  Place place = place_of(shape, label_values);
   const std::lock_guard lock(mutex_);
   FamilySeries& series = families_[static_cast<size_t>(family)];
-  const auto [entry, is_new] = series.index.try_emplace(key_of(own_values), kSink);
+  const auto [entry, is_new] = series.index.try_emplace(std::move(place.run), kSink);
   if (is_new) {
     entry->second = allocate(run_cells(shape));
-    if (entry->second != kSink)
-      series.runs.push_back({{own_values.begin(), own_values.end()}, entry->second});
+    const auto own = label_values.first(shape.own_labels());
+    if (entry->second != kSink) series.runs.push_back({{own.begin(), own.end()}, entry->second});
   }
-  return entry->second + in_run;
+  return entry->second + place.offset;
+}
+
+std::optional<SeriesId> Registry::find(Family family,
+                                       std::initializer_list<std::string_view> label_values) const {
+  const Place place = place_of(row(family), std::span(label_values.begin(), label_values.size()));
+  const std::lock_guard lock(mutex_);
+  const FamilySeries& series = families_[static_cast<size_t>(family)];
+  const auto entry = series.index.find(place.run);
+  if (entry == series.index.end() || entry->second == kSink) return std::nullopt;
+  return entry->second + place.offset;
 }
 
 // A run never crosses the border of a chunk, so that observe() and pick() may add to an id.

@@ -13,6 +13,7 @@
 #include <initializer_list>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -105,6 +106,10 @@ class Registry {
     return intern(family, std::span(label_values.begin(), label_values.size()));
   }
 
+  /// As intern(), but makes nothing. Any thread.
+  [[nodiscard]] std::optional<SeriesId> find(Family family,
+                                             std::initializer_list<std::string_view> label_values) const;
+
   /// 0 .. workers-1 are the workers'.
   [[nodiscard]] Shard& shard(size_t index) { return *shards_[index]; }
   [[nodiscard]] Shard& control() { return *shards_.back(); }
@@ -124,6 +129,11 @@ class Registry {
     std::vector<std::string> labels;
     SeriesId first;
   };
+  struct Place {  // of a series: its run's key, and how many cells into the run it begins
+    std::string run;
+    SeriesId offset;
+  };
+  static Place place_of(const FamilyRow& shape, std::span<const std::string_view> label_values);
   struct FamilySeries {
     std::vector<Run> runs;
     std::unordered_map<std::string, SeriesId> index;

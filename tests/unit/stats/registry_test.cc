@@ -17,6 +17,16 @@ TEST_CASE("a series is interned once, however often it is asked for") {
   CHECK(registry.intern(Family::downstream_sent, {"public"}) != first);
 }
 
+TEST_CASE("find gives what was interned and makes nothing") {
+  Registry registry(1);
+  CHECK_FALSE(registry.find(Family::downstream_closed, {"public"}));
+  const SeriesId run = registry.intern(Family::downstream_closed, {"public"});
+  CHECK(registry.find(Family::downstream_closed, {"public"}) == run);
+  CHECK(registry.find(Family::downstream_closed, {"public", "idle_timeout"}) ==
+        pick(run, Reason::idle_timeout));
+  CHECK_FALSE(registry.find(Family::downstream_closed, {"private"}));
+}
+
 TEST_CASE("label values cannot imitate each other") {
   Registry registry(1);
   CHECK(registry.intern(Family::upstream_requests, {"a", "b:c"}) !=
