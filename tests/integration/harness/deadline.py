@@ -1,0 +1,25 @@
+"""Waiting: for a condition, with a deadline, and never for a fixed time."""
+
+import os
+import time
+
+SLOW = float(os.environ.get("SLUICE_TEST_SLOW", "1"))  # sanitizer builds get more patience
+DEADLINE = 10.0 * SLOW
+POLL_SECONDS = 0.005
+
+
+def wait_until(condition, what, seconds=DEADLINE):
+    """Returns the first truthy value of condition(); fails, naming `what` and its last value, at the deadline."""
+    end = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > end:
+            raise AssertionError(f"not within {seconds:.0f} s: {what} (last value: {value!r})")
+        time.sleep(POLL_SECONDS)
+
+
+def milliseconds(count):
+    """A short duration for a configuration under test, longer where everything is slower."""
+    return f"{int(count * max(1.0, SLOW / 2))}ms"

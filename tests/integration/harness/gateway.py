@@ -1,0 +1,265 @@
+"""Sluice: the real binary under test, started with a configuration, watched, and stopped by its process id.
+
+The configuration is a dict (JSON is YAML). What a test does not say is filled in: loopback addresses on free ports, an
+admin listener, a JSON access log, one worker. Leaving the `with` block sends SIGTERM, and the test fails if the
+process does not end with 0 or if a sanitizer wrote anything.
+"""
+
+import copy
+import json
+import os
+import random
+import re
+import resource
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import urllib.error
+import urllib.request
+from contextlib import contextmanager
+from pathlib import Path
+
+from .deadline import DEADLINE, wait_until
+from .origin import RawOrigin
+from .wire import RawClient
+
+BINARY = os.environ.get("SLUICE_BINARY", "sluice")
+SANITIZER = os.environ.get("SLUICE_SANITIZER", "")  # "address,undefined", "thread", or empty
+SANITIZER_REPORT = re.compile(r"(Sanitizer|runtime error:|SL_ASSERT)")
+METRIC_LINE = re.compile(r'(?P<name>[a-zA-Z_:][\w:]*)(?:\{(?P<labels>.*)\})? (?P<value>\S+)')
+LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
+
+
+def free_port():
+    """A loopback port below the ephemeral range, so that no outgoing connection can take it before the gateway does."""
+    while True:
+        port = random.randrange(10000, 32000)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                continue
+
+
+def sluice(*arguments, stdin=None, env=None, cwd=None):
+    """Runs the command line to its end; returns the CompletedProcess with text output."""
+    return subprocess.run([BINARY, *map(str, arguments)], capture_output=True, text=True, input=stdin, cwd=cwd,
+                          timeout=DEADLINE, env={**os.environ, **(env or {})})
+
+
+def merged(base, changes):
+    """`changes` laid over `base`, dict by dict."""
+    result = copy.deepcopy(base)
+    for key, value in changes.items():
+        both = isinstance(value, dict) and isinstance(result.get(key), dict)
+        result[key] = merged(result[key], value) if both else copy.deepcopy(value)
+    return result
+
+
+def upstream(*origins, **settings):
+    """The configuration of an upstream that consists of these origins (or "host:port" texts)."""
+    endpoints = [origin if isinstance(origin, (str, dict)) else origin.endpoint for origin in origins]
+    return {"endpoints": endpoints, **settings}
+
+
+def proxy_config(*origins, upstream_settings=None, route=None, listener=None, **rest):
+    """Everything goes to one upstream made of `origins`; `rest` is laid over the whole."""
+    return merged({
+        "listeners": {"public": listener or {}},
+        "upstreams": {"origin": upstream(*origins, **(upstream_settings or {}))},
+        "routes": [{"name": "all", "match": {"path": "/{rest...}"}, "upstream": "origin", **(route or {})}],
+    }, rest)
+
+
+class Metrics(dict):
+    """A reading of /metrics: {(name, labels as a frozenset of pairs): value}, and the TYPE of each family."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.types = {}
+        for line in text.splitlines():
+            if line.startswith("# TYPE "):
+                _, _, name, kind = line.split(" ", 3)
+                self.types[name] = kind
+            elif line and not line.startswith("#"):
+                match = METRIC_LINE.fullmatch(line)
+                assert match, f"not a line of /metrics: {line!r}"
+                self[match["name"], frozenset(LABEL.findall(match["labels"] or ""))] = float(match["value"])
+
+    def total(self, name, **labels):
+        """Sum of the series of that name which carry these labels."""
+        wanted = set(labels.items())
+        return sum(value for (series, has), value in self.items() if series == name and wanted <= has)
+
+
+class Sluice:
+    def __init__(self, config, files=(), descriptors=None, env=None, arguments=()):
+        self.directory = Path(tempfile.mkdtemp(prefix="sluice-test-"))
+        for name, content in dict(files).items():
+            path = self.directory / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        self.log_path = self.directory / "access.log"
+        self.config = self._completed(config)
+        self.descriptors = descriptors
+        self.env = {**os.environ, **(env or {})}
+        self.arguments = arguments
+        self.clients = []
+        self.process = None
+
+    def _completed(self, config):
+        config = merged({"version": 1, "process": {"workers": 1}, "admin": {}, "listeners": {"public": {}},
+                         "access_log": {"path": str(self.log_path), "format": "json"}}, config)
+        for listener in [*config["listeners"].values()]:
+            listener.setdefault("address", f"127.0.0.1:{free_port()}")
+        config["admin"].setdefault("listen", f"127.0.0.1:{free_port()}")
+        return config
+
+    # --- life ---
+    def __enter__(self):
+        path = self.directory / "sluice.yaml"
+        path.write_text(json.dumps(self.config, indent=1))
+        with open(self.directory / "stdout", "wb") as out, open(self.directory / "stderr", "wb") as err:
+            self.process = subprocess.Popen([BINARY, "run", "--config", path, *self.arguments], stdout=out, stderr=err,
+                                            stdin=subprocess.DEVNULL, env=self.env, cwd=self.directory,
+                                            preexec_fn=self._limit_descriptors if self.descriptors else None)
+        try:
+            wait_until(self._ready, "/readyz answers 200")
+        except BaseException:
+            self._kill()
+            raise
+        return self
+
+    def _limit_descriptors(self):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (self.descriptors, self.descriptors))
+
+    def _ready(self):
+        assert self.process.poll() is None, f"sluice ended with {self.process.returncode}:\n{self.output()}"
+        try:
+            return self.admin("/readyz")[0] == 200
+        except OSError:
+            return False
+
+    def __exit__(self, kind, *_):
+        for client in self.clients:
+            client.close()
+        try:
+            if self.process.returncode is None:
+                self.stop()
+            assert not SANITIZER_REPORT.search(self.output()), self.output()
+        except BaseException:
+            if kind is None:
+                raise
+        finally:
+            self._kill()
+            if kind is not None:
+                print(f"--- what sluice wrote ---\n{self.output()[-4000:]}")
+                if self.log_path.exists():
+                    print(f"--- its access log ---\n{self.log_path.read_text()[-2000:]}")
+            shutil.rmtree(self.directory, ignore_errors=True)
+
+    def stop(self, number=signal.SIGTERM):
+        """Ends the gateway by a signal and checks that it ends well."""
+        self.process.send_signal(number)
+        code = self.process.wait(DEADLINE)
+        assert code == 0, f"exit code {code}:\n{self.output()}"
+
+    def _kill(self):
+        if self.process and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
+    def output(self):
+        return "".join((self.directory / name).read_text(errors="replace") for name in ("stdout", "stderr"))
+
+    # --- talking to it ---
+    def port(self, listener="public"):
+        return int(self.config["listeners"][listener]["address"].rsplit(":", 1)[1])
+
+    def client(self, listener="public", **options):
+        """A new connection, closed at the latest with the gateway."""
+        self.clients.append(RawClient(self.port(listener), **options))
+        return self.clients[-1]
+
+    def ask(self, method, path, headers=(), body=None, **options):
+        """One request on a connection of its own."""
+        with RawClient(self.port()) as client:
+            return client.ask(method, path, headers, body, **options)
+
+    def get(self, path, headers=(), **options):
+        return self.ask("GET", path, headers, **options)
+
+    # --- what it says about itself ---
+    def admin(self, path, method="GET", headers=None):
+        """(status, body as text, headers) of a request to the admin listener."""
+        url = f"http://{self.config['admin']['listen']}{path}"
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        try:
+            asked = urllib.request.Request(url, method=method, headers=headers or {})
+            with opener.open(asked, timeout=DEADLINE) as answer:
+                return answer.status, answer.read().decode(), answer.headers
+        except urllib.error.HTTPError as refused:
+            return refused.code, refused.read().decode(), refused.headers
+
+    def metrics(self):
+        return Metrics(self.admin("/metrics")[1])
+
+    def stats(self):
+        return json.loads(self.admin("/stats")[1])
+
+    def access_log(self, count=1):
+        """The lines of the access log as objects, once there are at least `count`."""
+
+        def lines():
+            text = self.log_path.read_bytes() if self.log_path.exists() else b""
+            found = text.split(b"\n")[:-1]  # what follows the last line end is still being written
+            return found if len(found) >= count else None
+
+        return [json.loads(line) for line in wait_until(lines, f"{count} lines in the access log")]
+
+    def logged(self, **values):
+        """The first line of the access log with these values, once it is there."""
+
+        def line():
+            return next((entry for entry in self.access_log(0) if values.items() <= entry.items()), None)
+
+        return wait_until(line, f"a line with {values} in the access log")
+
+    def wait_for_metric(self, name, value, **labels):
+        wait_until(lambda: self.metrics().total(name, **labels) == value, f"{name}{labels} is {value}")
+
+    def busy_gauges(self):
+        """The gauges of work in flight that are not 0."""
+        readings = self.metrics()
+        return {(name, *sorted(labels)): value for (name, labels), value in readings.items()
+                if name in IN_FLIGHT_GAUGES and value != 0}
+
+    def wait_gauges_zero(self):
+        """Nothing is in flight any more: every connection, exchange and tunnel that was counted in was counted out."""
+        for client in self.clients:
+            client.close()
+        wait_until(lambda: not self.busy_gauges() or None, "no work in flight") if self.busy_gauges() else None
+
+    def rss_bytes(self):
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(re.search(r"VmRSS:\s+(\d+) kB", status)[1]) * 1024
+
+    def cpu_seconds(self):
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(") ", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def open_descriptors(self):
+        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
+
+
+IN_FLIGHT_GAUGES = set()
+
+
+@contextmanager
+def proxying(script=None, **config):
+    """A gateway before one origin: yields (gateway, origin). `config` as proxy_config takes it."""
+    with RawOrigin(script) as origin, Sluice(proxy_config(origin, **config)) as gateway:
+        yield gateway, origin
