@@ -9,14 +9,14 @@ POLL_SECONDS = 0.005
 
 
 def wait_until(condition, what, seconds=DEADLINE):
-    """Returns the first truthy value of condition(); fails, naming `what` and its last value, at the deadline."""
+    """Returns the first truthy value of condition(); fails at the deadline, naming `what` (a text, or a function of none)."""
     end = time.monotonic() + seconds
     while True:
         value = condition()
         if value:
             return value
         if time.monotonic() > end:
-            raise AssertionError(f"not within {seconds:.0f} s: {what} (last value: {value!r})")
+            raise AssertionError(f"not within {seconds:.0f} s: {what() if callable(what) else what}")
         time.sleep(POLL_SECONDS)
 
 

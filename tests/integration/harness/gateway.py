@@ -29,6 +29,9 @@ BINARY = os.environ.get("SLUICE_BINARY", "sluice")
 SANITIZER = os.environ.get("SLUICE_SANITIZER", "")  # "address,undefined", "thread", or empty
 SANITIZER_REPORT = re.compile(r"(Sanitizer|runtime error:|SL_ASSERT)")
 METRIC_LINE = re.compile(r'(?P<name>[a-zA-Z_:][\w:]*)(?:\{(?P<labels>.*)\})? (?P<value>\S+)')
+# What counts work in flight. Pooled idle connections to an upstream are no work.
+IN_FLIGHT_GAUGES = {"sluice_downstream_connections", "sluice_requests_in_flight",
+                    "sluice_upstream_connections_active", "sluice_upstream_pending_requests"}
 LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 
 
@@ -231,17 +234,16 @@ class Sluice:
     def wait_for_metric(self, name, value, **labels):
         wait_until(lambda: self.metrics().total(name, **labels) == value, f"{name}{labels} is {value}")
 
-    def busy_gauges(self):
-        """The gauges of work in flight that are not 0."""
-        readings = self.metrics()
-        return {(name, *sorted(labels)): value for (name, labels), value in readings.items()
-                if name in IN_FLIGHT_GAUGES and value != 0}
-
     def wait_gauges_zero(self):
-        """Nothing is in flight any more: every connection, exchange and tunnel that was counted in was counted out."""
+        """Nothing is in flight any more: every connection, request and tunnel that was counted in was counted out."""
         for client in self.clients:
             client.close()
-        wait_until(lambda: not self.busy_gauges() or None, "no work in flight") if self.busy_gauges() else None
+
+        wait_until(lambda: not self.busy_gauges(), lambda: f"gauges of work in flight at 0: {self.busy_gauges()}")
+
+    def busy_gauges(self):
+        return {(name, *sorted(labels)): value for (name, labels), value in self.metrics().items()
+                if name in IN_FLIGHT_GAUGES and value != 0}
 
     def rss_bytes(self):
         status = Path(f"/proc/{self.process.pid}/status").read_text()
@@ -255,7 +257,13 @@ class Sluice:
         return len(os.listdir(f"/proc/{self.process.pid}/fd"))
 
 
-IN_FLIGHT_GAUGES = set()
+def assert_problem(answer, status, reason):
+    """The answer is the gateway's own, for this reason; returns the problem+json document."""
+    assert answer.status == status, (answer.first_line, answer.body)
+    assert answer.get("content-type") == "application/problem+json"
+    problem = json.loads(answer.body)
+    assert (problem["status"], problem["reason"]) == (status, reason)
+    return problem
 
 
 @contextmanager
