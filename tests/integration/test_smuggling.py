@@ -199,9 +199,11 @@ CUT_OFF = {
     "trailers of 32 KiB": (post_chunks(FIVE + "0\r\nX: " + "a" * 32768 + "\r\n\r\n"), CHUNK | {"header_too_large"}),
 }
 
+
 # --- forwarded: (bytes, method, target, body, fields that must be there, fields that must not) ---
-def forwarded(data, method="GET", target="/x", body="", has=None, lacks=(), count=1):
-    return data, method, target, body, {"host": "a.test", **(has or {})}, set(lacks), count
+def forwarded(data, method="GET", target="/x", body="", has=None, lacks=()):
+    return data, method, target, body, {"host": "a.test", **(has or {})}, set(lacks)
+
 
 
 FORWARDED = {
@@ -250,7 +252,7 @@ FORWARDED = {
         "/a/../x": "/x", "/a/./x": "/a/x", "/a/b/../../x": "/x", "/%2e/x": "/x", "/a/%2E%2e/x": "/x", "/a/..": "/", "/.": "/", "/a/.": "/a/",
         "/%41%7e%2d": "/A~-", "/%c3%a9": "/%C3%A9", "/a%20b": "/a%20b", "/a%0d%0aX:%20y": "/a%0D%0AX:%20y", "/a%252fb": "/a%252fb",
         "/a%252e%252e/b": "/a%252e%252e/b", "//a//b/": "//a//b/", "/..;/x": "/..;/x", "/a;b=c,d": "/a;b=c,d", "/...": "/...",
-        "/x?a=%2f%00../\\" .replace("\\", ""): "/x?a=%2f%00../", "/x?": "/x?", "/x??a": "/x??a", "/x?../../b": "/x?../../b",
+        "/x?a=%2f%00../": "/x?a=%2f%00../", "/x?": "/x?", "/x??a": "/x??a", "/x?../../b": "/x?../../b",
         "/a:b@c!$&'()*+,=": "/a:b@c!$&'()*+,=", "//evil.test/x": "//evil.test/x",
         "http://a.test": "/", "http://a.test?q": "/?q", "HTTP://a.test/x": "/x", "https://a.test/a/../x": "/x"}.items()},
     "an absolute target over another Host": forwarded(get(target="http://a.test/x", host="Host: evil.test")),
@@ -333,7 +335,7 @@ def test_a_doubtful_body_is_refused_and_never_becomes_a_whole_request(judged, ve
 
 @pytest.mark.parametrize("vector, delivery", deliveries(FORWARDED))
 def test_a_legal_oddity_is_forwarded_as_exactly_one_clean_request(judged, vector, delivery):
-    data, method, target, body, has, lacks, _ = vector
+    data, method, target, body, has, lacks = vector
     arrived = Arrived(*judged)
     with judged[0].client() as client:
         deliver(client, data, delivery)
