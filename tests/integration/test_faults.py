@@ -1,0 +1,249 @@
+"""Each side ends or breaks off in each phase of an exchange; too many clients, too few descriptors. Nothing is left over."""
+
+import threading
+
+import pytest
+
+from harness import (CHUNKED, DEADLINE, OK, SLOW, PeerEnded, RawClient, RawOrigin, Sluice, answering, milliseconds, proxy_config,
+                     proxying, request, response, wait_until)
+
+SWITCH = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n"
+
+
+# --- phases: each brings an exchange to a point and returns (upstream or None, what the upstream would say next) ---
+def in_head(client, _origin):
+    client.send(b"GET / HTTP/1.1\r\nHost: a\r\nX: ")
+    return None, b""
+
+
+def between_requests(client, origin):
+    client.send(request())
+    upstream, _ = origin.answer(OK)
+    client.read_response()
+    return upstream, b""
+
+
+def in_body(client, origin):
+    client.send(request("POST", "/", [("Content-Length", "10")]), b"part")
+    upstream = origin.accept()
+    upstream.read_request_head()
+    upstream.read_exactly(4)
+    return upstream, OK
+
+
+def in_chunk(client, origin):
+    client.send(request("POST", "/", CHUNKED), b"a\r\npart")
+    upstream = origin.accept()
+    upstream.read_request_head()
+    upstream.read_through(b"part")
+    return upstream, OK
+
+
+def waiting(client, origin):
+    client.send(request())
+    upstream, _ = origin.answer()
+    return upstream, OK
+
+
+def in_response_head(client, origin):
+    client.send(request())
+    upstream, _ = origin.answer(OK[:20])
+    return upstream, OK[20:]
+
+
+def after_interim(client, origin):
+    client.send(request())
+    upstream, _ = origin.answer(b"HTTP/1.1 103 Early Hints\r\n\r\n")
+    client.read_through(b"\r\n\r\n")
+    return upstream, OK
+
+
+def in_response_body(client, origin):
+    client.send(request())
+    upstream, _ = origin.answer(response(headers=[("Content-Length", "10")], framed=False), b"part1")
+    client.read_through(b"part1")
+    return upstream, b"part2"
+
+
+def in_response_chunk(client, origin):
+    client.send(request())
+    upstream, _ = origin.answer(response(headers=CHUNKED, framed=False), b"a\r\npart1")
+    client.read_through(b"part1")
+    return upstream, b"part2\r\n0\r\n\r\n"
+
+
+def both_bodies(client, origin):
+    client.send(request("POST", "/", [("Content-Length", "10")]), b"part")
+    upstream = origin.accept()
+    upstream.read_request_head()
+    upstream.send(response(headers=[("Content-Length", "10")], framed=False), b"part1")
+    client.read_through(b"part1")
+    return upstream, b"part2"
+
+
+def in_tunnel(client, origin):
+    client.send(request("GET", "/", [("Connection", "Upgrade"), ("Upgrade", "echo")]))
+    upstream, _ = origin.answer(SWITCH)
+    client.read_through(b"\r\n\r\n")
+    return upstream, b"bye"
+
+
+PHASES = [in_head, between_requests, in_body, in_chunk, waiting, in_response_head, after_interim, in_response_body, in_response_chunk,
+          both_bodies, in_tunnel]
+
+
+@pytest.fixture(scope="module", params=[1, pytest.param(2, marks=pytest.mark.workers)], ids=["one worker", "two workers"])
+def pair(request):
+    with proxying(process={"workers": request.param}) as gateway_and_origin:
+        yield gateway_and_origin
+
+
+def still_serves(gateway, origin):
+    gateway.wait_gauges_zero()
+    with gateway.client() as client:
+        client.send(request("GET", "/after"))
+        upstream, sent = origin.answer(OK)
+        assert sent.target == "/after"
+        assert client.read_response().body == b"ok"
+        upstream.close()
+    gateway.wait_for_metric("sluice_upstream_connections_idle", 0)
+
+
+@pytest.mark.parametrize("how", ["close", "reset"])
+@pytest.mark.parametrize("phase", PHASES)
+def test_a_client_that_ends_leaves_nothing_behind(pair, phase, how):
+    gateway, origin = pair
+    client = gateway.client()
+    upstream, rest = phase(client, origin)
+    getattr(client, how)()
+    if upstream is not None:
+        upstream.send_if_open(rest)  # a client that only said FIN may still be waiting for it
+        upstream.half_close() if upstream.send_if_open(b"") else None
+        upstream.drain()
+        upstream.close()
+    still_serves(gateway, origin)
+
+
+@pytest.mark.parametrize("how", ["close", "reset"])
+@pytest.mark.parametrize("phase", [phase for phase in PHASES if phase is not in_head])
+def test_an_upstream_that_ends_leaves_nothing_behind(pair, phase, how):
+    gateway, origin = pair
+    client = gateway.client()
+    upstream, _ = phase(client, origin)
+    getattr(upstream, how)()
+    if phase is not between_requests:
+        try:
+            answer = client.read_response()
+            assert answer.status == 502 or answer.end.name != "complete", "half an answer must not look whole"
+        except PeerEnded:
+            pass
+    still_serves(gateway, origin)
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_sigterm_in_any_phase_ends_cleanly(phase):
+    with proxying(process={"shutdown_grace": milliseconds(200)}) as (gateway, origin):
+        client = gateway.client()
+        phase(client, origin)
+        gateway.stop()
+        client.read_to_end()
+
+
+def test_two_thousand_connections_that_never_speak_are_timed_out():
+    with proxying(answering(OK), listener={"timeouts": {"request_header": f"{1 * SLOW:.0f}s"}}) as (gateway, _):
+        silent = [gateway.client() for _ in range(2000)]
+        assert gateway.get("/").status == 200, "others are served meanwhile"
+        gateway.wait_for_metric("sluice_downstream_connections_accepted_total", 2001)
+        gateway.wait_for_metric("sluice_downstream_connections_closed_total", 2001)
+        assert gateway.busy_gauges() == {}
+        for client in silent:
+            client.read_to_end()
+        assert gateway.get("/").status == 200
+
+
+def test_two_thousand_requests_at_once_are_all_answered():
+    with proxying(answering(OK), upstream_settings={"pool": {"max_open": 64, "max_pending": 5000, "pending_timeout": "60s"}}) as (gateway, origin):
+        clients = [gateway.client() for _ in range(2000)]
+        for client in clients:
+            client.send(request())
+        assert all(client.read_response().status == 200 for client in clients)
+        assert len(origin.connections) <= 64
+        gateway.wait_gauges_zero()
+
+
+def test_without_descriptors_the_gateway_neither_spins_nor_dies_and_recovers():
+    with RawOrigin(answering(OK)) as origin, Sluice(proxy_config(origin), descriptors=64) as gateway:
+        admin_before = gateway.metrics()
+        crowd = [gateway.client() for _ in range(200)]
+        wait_until(lambda: gateway.open_descriptors() >= 60 or gateway.open_descriptors() == 64, "the descriptors are used up")
+        before = gateway.cpu_seconds()
+        threading.Event().wait(1.0)  # a second of being exhausted
+        assert gateway.cpu_seconds() - before < 0.5 * max(1.0, SLOW / 2), "it spins"
+        for client in crowd:
+            client.close()
+        wait_until(lambda: answers(gateway), "the gateway serves again")
+        gateway.wait_gauges_zero()
+        assert admin_before
+
+
+def answers(gateway):
+    try:
+        return gateway.get("/").status == 200
+    except (PeerEnded, OSError):
+        return False
+
+
+def test_without_a_descriptor_for_the_upstream_a_request_is_a_503_and_its_client_stays():
+    with RawOrigin(answering(OK)) as origin, Sluice(proxy_config(origin), descriptors=64) as gateway:
+        speaker = gateway.client()
+        crowd = []
+        while gateway.open_descriptors() < 63 and len(crowd) < 100:
+            crowd.append(gateway.client())
+            wait_until(lambda: accepted(gateway) >= len(crowd), "the connection is accepted or refused")
+        wait_until(lambda: exhausted_answer(speaker), "a request finds no descriptor")
+        for client in crowd:
+            client.close()
+        gateway.wait_for_metric("sluice_downstream_connections", 1)
+        assert speaker.get("/").status == 200
+
+
+def accepted(gateway):
+    return gateway.open_descriptors()
+
+
+def exhausted_answer(client):
+    answer = client.get("/")
+    return answer.status == 503 and b"out_of_descriptors" in answer.body
+
+
+def test_a_garbage_client_is_refused_and_forgotten():
+    with proxying(answering(OK)) as (gateway, origin):
+        for number in range(100):
+            with RawClient(gateway.port()) as client:
+                client.send_if_open(bytes((number * octet) % 256 for octet in range(1000)))
+                client.half_close() if client.send_if_open(b"") else None
+                client.read_to_end()
+        gateway.wait_gauges_zero()
+        assert gateway.get("/").status == 200 and len(origin.requests) == 1
+
+
+@pytest.mark.workers
+def test_clients_that_come_and_go_on_two_workers_leave_every_gauge_at_0():
+    with proxying(answering(OK), process={"workers": 2}) as (gateway, _):
+
+        def come_and_go(seed):
+            for number in range(100):
+                with RawClient(gateway.port()) as client:
+                    client.send(request("POST", "/", body=b"x" * (number * 100)))
+                    if (number + seed) % 3 == 0:
+                        client.reset()
+                    elif (number + seed) % 3 == 1:
+                        client.read_response()
+
+        threads = [threading.Thread(target=come_and_go, args=(seed,)) for seed in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(DEADLINE * 3)
+        gateway.wait_gauges_zero()
+        assert gateway.get("/").status == 200

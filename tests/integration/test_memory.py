@@ -1,0 +1,99 @@
+"""Bodies stream: a reader that is slower than its writer costs a bounded amount of memory."""
+
+import pytest
+
+from harness import SANITIZER, proxying, response, request
+
+pytestmark = pytest.mark.skipif(bool(SANITIZER), reason="a sanitizer's own memory grows with what is allocated")
+
+SIZE = 64 << 20
+PIECE = bytes(256 * 1024)
+ALLOWED = 8 << 20
+OPEN = {"listener": {"limits": {"body": "1GiB"}}}
+
+
+def read_slowly(peer, count, gateway, baseline):
+    """Reads `count` bytes with the sender always ahead, and watches the gateway's memory meanwhile."""
+    peak = 0
+    left = count
+    while left > 0:
+        left -= len(peer.read_exactly(min(left, len(PIECE))))
+        if left % (8 << 20) == 0:
+            peak = max(peak, gateway.rss_bytes() - baseline)
+    return peak
+
+
+def warm_up(gateway, origin):
+    """One small exchange, so that what is allocated once is not counted; returns the memory used then."""
+    client = gateway.client().send(request("POST", "/", body=b"x" * 65536))
+    upstream, _ = origin.answer(response(b"y" * 65536))
+    client.read_response()
+    upstream.close()
+    return gateway.rss_bytes()
+
+
+def test_a_download_of_64_mib_to_a_slow_reader_takes_less_than_8_mib():
+    with proxying(**OPEN) as (gateway, origin):
+        baseline = warm_up(gateway, origin)
+        client = gateway.client(receive_buffer=16384).send(request())
+        upstream, _ = origin.answer(response(headers=[("Content-Length", str(SIZE))], framed=False))
+        upstream.send_in_background(bytes(SIZE))
+        client.read_through(b"\r\n\r\n")
+        assert read_slowly(client, SIZE, gateway, baseline) < ALLOWED
+        gateway.wait_gauges_zero()
+
+
+def test_an_upload_of_64_mib_to_a_slow_origin_takes_less_than_8_mib():
+    with proxying(**OPEN) as (gateway, origin):
+        origin.recording = False
+        baseline = warm_up(gateway, origin)
+        client = gateway.client()
+        client.send_in_background(request("POST", "/", [("Content-Length", str(SIZE))]) + bytes(SIZE))
+        upstream = origin.accept()
+        upstream.read_request_head()
+        assert read_slowly(upstream, SIZE, gateway, baseline) < ALLOWED
+        upstream.send(response(b"ok"))
+        assert client.read_response().body == b"ok"
+        gateway.wait_gauges_zero()
+
+
+def test_a_chunked_download_to_a_slow_reader_takes_less_than_8_mib():
+    with proxying(**OPEN) as (gateway, origin):
+        baseline = warm_up(gateway, origin)
+        client = gateway.client(receive_buffer=16384).send(request())
+        upstream, _ = origin.answer(response(headers=[("Transfer-Encoding", "chunked")], framed=False))
+        upstream.send_in_background((b"%x\r\n%b\r\n" % (len(PIECE), PIECE)) * (SIZE // len(PIECE)) + b"0\r\n\r\n")
+        client.read_through(b"\r\n\r\n")
+        peak, received = 0, 0
+        while chunk := client.read_chunk():
+            received += len(chunk)
+            peak = max(peak, gateway.rss_bytes() - baseline)
+        assert received == SIZE and peak < ALLOWED
+
+
+def test_a_tunnel_whose_reader_stops_takes_less_than_8_mib():
+    ask = [("Connection", "Upgrade"), ("Upgrade", "echo")]
+    with proxying() as (gateway, origin):
+        baseline = warm_up(gateway, origin)
+        client = gateway.client(receive_buffer=16384).send(request("GET", "/", ask))
+        upstream, _ = origin.answer(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
+        client.read_response()
+        upstream.send_in_background(bytes(SIZE))
+        assert read_slowly(client, SIZE, gateway, baseline) < ALLOWED
+
+
+def test_a_thousand_connections_leave_their_memory_when_they_go():
+    with proxying(lambda connection: connection.drain()) as (gateway, _):
+
+        def crowd():
+            clients = [gateway.client() for _ in range(1000)]
+            gateway.wait_for_metric("sluice_downstream_connections", 1000)
+            for client in clients:
+                client.close()
+            gateway.wait_for_metric("sluice_downstream_connections", 0)
+
+        crowd()
+        before = gateway.rss_bytes()
+        for _ in range(5):
+            crowd()
+        assert gateway.rss_bytes() - before < 2 << 20
