@@ -43,7 +43,7 @@ class Pool {
     [[nodiscard]] virtual http::Method request_method() const = 0;
 
    protected:
-    ~Waiter();
+    virtual ~Waiter();
 
    private:
     friend class Pool;
