@@ -1,0 +1,53 @@
+#include "admin/server.h"
+
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+namespace sluice::admin {
+
+namespace {
+// Best effort: what does not fit into the socket's buffer at once is not worth waiting for.
+void refuse(int fd) {
+  constexpr std::string_view kAnswer =
+      "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nRetry-After: 1\r\nConnection: close\r\n\r\n";
+  [[maybe_unused]] const ssize_t sent =
+      ::send(fd, kAnswer.data(), kAnswer.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+  ::close(fd);
+}
+}  // namespace
+
+Result<std::unique_ptr<Server>> Server::start(event::Loop& loop, const snapshot::AdminSpec& spec,
+                                              Sources sources) {
+  std::unique_ptr<Server> server(new Server(loop, spec, std::move(sources)));
+  // Without SO_REUSEPORT, so that two gateways cannot share the address by mistake.
+  auto listener = event::Listener::open(loop, spec.address, *server, false, kMaxConnections);
+  if (!listener) return listener.error();
+  server->listener_ = std::move(*listener);
+  return server;
+}
+
+Server::Server(event::Loop& loop, const snapshot::AdminSpec& spec, Sources sources)
+    : loop_(loop), gate_{spec.token, spec.address.family() != AF_UNIX}, sources_(std::move(sources)) {}
+
+Server::~Server() {
+  for (const auto& connection : connections_) connection->close();
+}
+
+void Server::on_accept(int fd, const SocketAddress&) {
+  if (connections_.size() >= kMaxConnections) return refuse(fd);
+  auto connection = std::make_unique<Connection>(*this, loop_);
+  if (connection->open(fd)) connections_.push_back(std::move(connection));
+}
+
+void Server::remove(Connection& connection) {
+  connection.close();
+  const auto at = std::find_if(connections_.begin(), connections_.end(),
+                               [&](const auto& owned) { return owned.get() == &connection; });
+  SL_ASSERT(at != connections_.end());
+  loop_.defer_delete(std::move(*at));
+  connections_.erase(at);
+}
+
+}  // namespace sluice::admin
