@@ -29,7 +29,7 @@ class Deferred {
 
 class Loop {
  public:
-  static constexpr size_t kReadBufferBytes = 256 * 1024;
+  static constexpr size_t kReadBufferBytes = 128 * 1024;
 
   Loop();
   /// Runs the loop until every handle of it is closed, then frees what was deferred.

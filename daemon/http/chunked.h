@@ -31,6 +31,9 @@ class ChunkedDecoder {
   /// Errors: bad_chunk, after which the decoder is of no more use.
   Result<Step> next(std::string_view input);
 
+  /// Bytes of the current chunk that are still to come, so that a chunk that is too large can be refused at its size line.
+  [[nodiscard]] uint64_t chunk_left() const { return left_; }
+
   /// After done: the raw trailer section, ending with its empty line; empty if there were no trailers.
   /// Parse it with parse_fields().
   [[nodiscard]] std::string_view trailers() const { return trailers_; }

@@ -117,14 +117,15 @@ std::string_view Exchange::take_chunked(std::string_view bytes) {
   while (phase_ != Phase::over) {
     const Result<http::ChunkedDecoder::Step> step = request_chunks_.next(bytes);
     if (!step) {
-      keep_alive_ = false;
-      request_complete_ = true;
-      fail(step.error());
+      refuse_body(step.error());
       return {};
     }
     bytes.remove_prefix(step->consumed);
     if (!step->data.empty()) forward_body(step->data);
-    if (request_complete_) return {};  // refused: too large
+    if (phase_ != Phase::finishing && request_chunks_.chunk_left() > body_limit() - std::min(body_limit(), body_received_)) {
+      refuse_body({Reason::body_too_large, ""});
+    }
+    if (request_complete_) return {};
     if (step->done) {
       end_request(request_chunks_.trailers());
       return bytes;
@@ -137,11 +138,7 @@ std::string_view Exchange::take_chunked(std::string_view bytes) {
 void Exchange::forward_body(std::string_view data) {
   body_received_ += data.size();
   if (phase_ == Phase::finishing || phase_ == Phase::over) return;  // answered already: the rest is dropped
-  if (phase_ != Phase::tunnel && body_received_ > body_limit()) {
-    keep_alive_ = false;
-    request_complete_ = true;
-    return fail({Reason::body_too_large, ""});
-  }
+  if (phase_ != Phase::tunnel && body_received_ > body_limit()) return refuse_body({Reason::body_too_large, ""});
   if (upstream_dead_) return;
   if (request_.framing.body.kind == http::BodyFraming::Kind::chunked) {
     to_upstream_.add_chunk(data);
@@ -155,6 +152,13 @@ void Exchange::forward_body(std::string_view data) {
   } else {
     replay_.clear();
   }
+}
+
+// What follows is not read as a request: nobody knows where this one ends.
+void Exchange::refuse_body(Error error) {
+  keep_alive_ = false;
+  request_complete_ = true;
+  fail(error);
 }
 
 void Exchange::end_request(std::string_view trailers) {
@@ -175,7 +179,7 @@ void Exchange::end_request(std::string_view trailers) {
 void Exchange::add_request_trailers(std::string_view block) {
   const auto fields = arena_.allocate_array<http::HeaderField>(request_chunks_.trailer_fields());
   const Result<http::HeaderMap> parsed = http::parse_fields(block, fields);
-  if (!parsed) return fail({Reason::bad_chunk, "malformed trailers"});
+  if (!parsed) return refuse_body({Reason::bad_chunk, "malformed trailers"});
   to_upstream_.add("0\r\n");
   to_upstream_.add(compose_trailers(*parsed, arena_));
 }
@@ -195,7 +199,7 @@ void Exchange::on_client_pause_point() {
 void Exchange::flush_upstream() {
   if (!lease_ || upstream_dead_) {
     to_upstream_.hold();
-    if (to_upstream_.held() > kHighWatermark && downstream_ != nullptr) downstream_->pause_reading();
+    if (to_upstream_.held() > kHighWatermark && downstream_ != nullptr) pause_client();
     return;
   }
   event::Stream& stream = lease_->stream();
@@ -313,11 +317,7 @@ void Exchange::on_client_eof() {
 }
 
 void Exchange::on_client_timeout(Reason reason) {
-  if (reason == Reason::request_body_timeout && !response_begun_) {
-    keep_alive_ = false;
-    request_complete_ = true;
-    return fail({reason, ""});
-  }
+  if (reason == Reason::request_body_timeout && !response_begun_) return refuse_body({reason, ""});
   if (phase_ == Phase::tunnel || phase_ == Phase::finishing) {
     reason_ = reason_ == Reason::none ? reason : reason_;
     return downstream_->close(reason);

@@ -73,6 +73,7 @@ class Exchange final : private upstream::Connection::User, private upstream::Poo
   void start_proxying();
   std::string_view take_chunked(std::string_view bytes);
   void forward_body(std::string_view data);
+  void refuse_body(Error error);
   void end_request(std::string_view trailers);
   void add_request_trailers(std::string_view block);
   [[nodiscard]] uint64_t body_limit() const;

@@ -128,9 +128,11 @@ void Connection::consume(std::string_view bytes) {
   if (user_ == nullptr) return;
   if (state_ == State::done) {
     reusable_ = reusable_ && bytes.empty();
-    return;
+  } else if (body_.empty() && state_ == State::body) {
+    end_response(!bytes.empty());
+  } else {
+    take_body(bytes);
   }
-  take_body(bytes);
 }
 
 void Connection::keep_unfinished_head(std::string_view bytes) {
@@ -185,9 +187,7 @@ bool Connection::deliver_head(const http::ResponseHead& head) {
   if (state_ == State::tunnel) body_ = {http::BodyFraming::Kind::until_close, 0};
   pool_.arm_body_timeout(*this);
   user_->on_response_head(head, *framing);
-  if (user_ == nullptr) return false;
-  if (state_ == State::body && body_.empty()) end_response(false);
-  return true;
+  return user_ != nullptr;
 }
 
 void Connection::take_body(std::string_view bytes) {
@@ -196,7 +196,7 @@ void Connection::take_body(std::string_view bytes) {
   switch (body_.kind) {
     case http::BodyFraming::Kind::chunked: return take_chunked(bytes);
     case http::BodyFraming::Kind::until_close: return user_->on_response_body(bytes);
-    case http::BodyFraming::Kind::none: return end_response(true);
+    case http::BodyFraming::Kind::none:
     case http::BodyFraming::Kind::length: break;
   }
   const std::string_view data = bytes.substr(0, body_.length);
