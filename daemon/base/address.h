@@ -1,5 +1,5 @@
-// SocketAddress: where a socket listens or connects: IPv4, IPv6 or a unix path. A value type; compares and hashes by content.
-// Network: an address prefix such as 10.0.0.0/8, for trusted_proxies.
+// SocketAddress: where a socket listens or connects: IPv4, IPv6 or a unix path. A value type; compares and
+// hashes by content. Network: an address prefix such as 10.0.0.0/8, for trusted_proxies.
 #pragma once
 
 #include <sys/socket.h>
@@ -19,7 +19,8 @@ class SocketAddress {
  public:
   SocketAddress() = default;
 
-  /// "127.0.0.1:80", "[::1]:80", "localhost:80" (127.0.0.1), ":80" (any IPv4), "unix:/run/x.sock". Other names: nothing.
+  /// "127.0.0.1:80", "[::1]:80", "localhost:80" (127.0.0.1), ":80" (any IPv4), "unix:/run/x.sock". Other
+  /// names: nothing.
   static std::optional<SocketAddress> parse(std::string_view text);
   static SocketAddress from(const sockaddr* address, socklen_t length);
 
@@ -29,8 +30,8 @@ class SocketAddress {
   [[nodiscard]] uint16_t port() const;  // 0 for unix
   /// As parse() reads it: "127.0.0.1:80", "[::1]:80", "unix:/run/x.sock".
   [[nodiscard]] std::string to_string() const;
-  /// The address without port, as X-Forwarded-For wants it; "unix" for a unix socket. Returns the length written to
-  /// `out`, which must hold INET6_ADDRSTRLEN bytes.
+  /// The address without port, as X-Forwarded-For wants it; "unix" for a unix socket. Returns the length
+  /// written to `out`, which must hold INET6_ADDRSTRLEN bytes.
   size_t write_ip(char* out) const;
   [[nodiscard]] bool is_loopback() const;  // unix sockets count as loopback
 

@@ -1,6 +1,6 @@
-// Owned<H>: sole ownership of a libuv handle. libuv needs the memory until its close callback ran, so the handle lives in a
-// heap block of its own: the deleter clears `data` (no callback can reach a dead owner), starts uv_close, and frees the block
-// in the close callback.
+// Owned<H>: sole ownership of a libuv handle. libuv needs the memory until its close callback ran, so the
+// handle lives in a heap block of its own: the deleter clears `data` (no callback can reach a dead owner),
+// starts uv_close, and frees the block in the close callback.
 #pragma once
 
 #include <uv.h>

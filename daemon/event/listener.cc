@@ -55,7 +55,8 @@ Error listen_failed(const SocketAddress& address, int error) {
 Result<std::unique_ptr<Listener>> Listener::open(Loop& loop, const SocketAddress& address, Handler& handler,
                                                  bool reuse_port, int backlog) {
   std::unique_ptr<Listener> listener(new Listener(loop, handler));
-  if (auto started = listener->bind_and_listen(address, reuse_port, backlog); !started) return started.error();
+  if (auto started = listener->bind_and_listen(address, reuse_port, backlog); !started)
+    return started.error();
   return listener;
 }
 
@@ -78,14 +79,8 @@ Result<void> Listener::bind_and_listen(const SocketAddress& address, bool reuse_
 
   reserve_fd_ = open_reserve();
   if (reserve_fd_ < 0) return listen_failed(address, errno);
-  auto* handle = new uv_poll_t;
-  if (const int error = uv_poll_init(loop_.uv(), handle, fd_); error != 0) {
-    delete handle;
-    return listen_failed(address, -error);
-  }
-  handle->data = this;
-  poll_.reset(handle);
-  uv_poll_start(handle, UV_READABLE, &Listener::on_poll);
+  watching_ = loop_.poller().add(fd_, EPOLLIN, *this);
+  if (!watching_) return listen_failed(address, errno);
   return {};
 }
 
@@ -100,22 +95,15 @@ bool Listener::bind_socket(const SocketAddress& address) {
 }
 
 Listener::~Listener() {
-  poll_.reset();
+  if (watching_) loop_.poller().remove(fd_, *this);
   if (fd_ >= 0) ::close(fd_);
   if (reserve_fd_ >= 0) ::close(reserve_fd_);
   if (inode_ != 0 && inode_of(unix_path(address_)) == inode_) ::unlink(unix_path(address_));
 }
 
-void Listener::on_poll(uv_poll_t* handle, int, int) {
-  auto* listener = static_cast<Listener*>(handle->data);
-  if (listener == nullptr) return;
-  listener->loop_.enter_turn();
-  listener->accept_waiting();
-}
-
-void Listener::accept_waiting() {
-  const uv_poll_t* handle = poll_.get();  // outlives this listener, should a handler destroy it
-  for (int i = 0; i < kAcceptsPerTurn && handle->data != nullptr; ++i) {
+void Listener::on_ready(uint32_t) {
+  const Poller& poller = loop_.poller();
+  for (int i = 0; i < kAcceptsPerTurn && poller.is_current(this); ++i) {
     sockaddr_storage peer;
     socklen_t length = sizeof peer;
     const int fd = ::accept4(fd_, reinterpret_cast<sockaddr*>(&peer), &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
@@ -126,7 +114,8 @@ void Listener::accept_waiting() {
     const int error = errno;
     if (error == EAGAIN || error == EWOULDBLOCK) return;
     if (error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM) return on_exhausted(error);
-    // Everything else (ECONNABORTED, and the pending network errors of accept(2)) is the end of that one connection.
+    // Everything else (ECONNABORTED, and the pending network errors of accept(2)) is the end of that one
+    // connection.
   }
 }
 
@@ -138,7 +127,7 @@ void Listener::on_exhausted(int error) {
     if (fd >= 0) ::close(fd);
     reserve_fd_ = open_reserve();
   }
-  uv_poll_stop(poll_.get());
+  loop_.poller().change(fd_, 0, *this);
   resume_.set(loop_.now() + kPauseAfterExhaustion);
   handler_.on_accept_exhausted();
 }
@@ -146,7 +135,7 @@ void Listener::on_exhausted(int error) {
 void Listener::resume(void* self) {
   auto* listener = static_cast<Listener*>(self);
   if (listener->reserve_fd_ < 0) listener->reserve_fd_ = open_reserve();
-  uv_poll_start(listener->poll_.get(), UV_READABLE, &Listener::on_poll);
+  listener->loop_.poller().change(listener->fd_, EPOLLIN, *listener);
 }
 
 }  // namespace sluice::event

@@ -1,7 +1,8 @@
-// Listener: one listening socket of one loop. Each worker has its own (SO_REUSEPORT), so the kernel spreads connections and
-// no lock is shared. Accepts up to kAcceptsPerTurn per wake-up. When the process has run out of descriptors it gives up its
-// reserve descriptor to accept and close the waiting connection (the client gets a prompt end, not a hang), counts it, and
-// pauses accepting for kPauseAfterExhaustion, so that it never spins.
+// Listener: one listening socket of one loop. Each worker has its own (SO_REUSEPORT), so the kernel spreads
+// connections and no lock is shared. Accepts up to kAcceptsPerTurn per wake-up. When the process has run out
+// of descriptors it gives up its reserve descriptor to accept and close the waiting connection (the client
+// gets a prompt end, not a hang), counts it, and pauses accepting for kPauseAfterExhaustion, so that it never
+// spins.
 #pragma once
 
 #include <memory>
@@ -13,7 +14,7 @@
 
 namespace sluice::event {
 
-class Listener {
+class Listener final : private Poller::Watcher {
  public:
   static constexpr int kAcceptsPerTurn = 64;
   static constexpr Millis kPauseAfterExhaustion{100};
@@ -29,7 +30,8 @@ class Listener {
     ~Handler() = default;
   };
 
-  /// Binds and listens. A stale unix socket file is replaced. On failure `detail` of the log message says errno's text.
+  /// Binds and listens. A stale unix socket file is replaced. On failure `detail` of the log message says
+  /// errno's text.
   static Result<std::unique_ptr<Listener>> open(Loop& loop, const SocketAddress& address, Handler& handler,
                                                 bool reuse_port = true, int backlog = 4096);
   ~Listener();
@@ -40,22 +42,22 @@ class Listener {
   [[nodiscard]] const SocketAddress& address() const { return address_; }
 
  private:
-  Listener(Loop& loop, Handler& handler) : loop_(loop), handler_(handler), resume_(loop.timers(), &resume, this) {}
+  Listener(Loop& loop, Handler& handler)
+      : loop_(loop), handler_(handler), resume_(loop.timers(), &resume, this) {}
   Result<void> bind_and_listen(const SocketAddress& address, bool reuse_port, int backlog);
   [[nodiscard]] bool bind_socket(const SocketAddress& address);
-  static void on_poll(uv_poll_t* handle, int status, int events);
-  void accept_waiting();
+  void on_ready(uint32_t events) override;
   void on_exhausted(int error);
   static void resume(void* self);
 
   Loop& loop_;
   Handler& handler_;
-  Owned<uv_poll_t> poll_;
   Timer resume_;  // set while accepting is paused
   SocketAddress address_;
   int fd_ = -1;
-  int reserve_fd_ = -1;    // given up for a moment when there is no other descriptor left
-  uint64_t inode_ = 0;     // of the unix socket file, so that only our own is removed
+  bool watching_ = false;
+  int reserve_fd_ = -1;  // given up for a moment when there is no other descriptor left
+  uint64_t inode_ = 0;   // of the unix socket file, so that only our own is removed
 };
 
 }  // namespace sluice::event

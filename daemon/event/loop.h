@@ -1,5 +1,11 @@
-// Loop: one thread's event loop: readiness, timers, letters from other threads, and the end-of-turn deletions.
-// Owned by its Worker (or by the control thread). Everything here is called on the loop's own thread, but post() and stop().
+// Loop: one thread's event loop: readiness, timers, letters from other threads, and the end-of-turn
+// deletions. Owned by its Worker (or by the control thread). Everything here is called on the loop's own
+// thread, but post() and stop().
+//
+// A turn: wait for readiness (Poller) · read the clocks · readiness callbacks · timers that are due ·
+// end-of-turn deletions. Sockets and timers are our own; libuv does what is rare and hard to get right
+// (wake-ups across threads, signals, and later name resolution and files): its loop rides along as one more
+// watched descriptor.
 #pragma once
 
 #include <uv.h>
@@ -14,6 +20,7 @@
 #include "base/block_pool.h"
 #include "base/clock.h"
 #include "event/handle.h"
+#include "event/poller.h"
 #include "event/timer_wheel.h"
 
 namespace sluice::event {
@@ -27,12 +34,13 @@ class Deferred {
   virtual ~Deferred() = default;
 };
 
-class Loop {
+class Loop final : private Poller::Watcher {
  public:
   static constexpr size_t kReadBufferBytes = 128 * 1024;
 
   Loop();
-  /// Runs the loop until every handle of it is closed, then frees what was deferred.
+  /// Frees what was deferred and waits until every handle is closed. Whatever uses the loop must be gone
+  /// before it.
   ~Loop();
   Loop(const Loop&) = delete;
   Loop& operator=(const Loop&) = delete;
@@ -41,14 +49,16 @@ class Loop {
   void run();
   /// Any thread.
   void stop();
-  /// Runs `letter` on the loop's thread, in the order posted. Any thread. After the loop has stopped, letters are dropped.
+  /// Runs `letter` on the loop's thread, in the order posted. Any thread. After the loop has stopped, letters
+  /// are dropped.
   void post(std::function<void()> letter);
 
-  /// Nobody deletes itself: whoever ends in the middle of its own callback is handed over here and freed at the end of the
-  /// turn. Objects deferred by destructors that run then are freed in the same sweep (two lists, as Envoy does it).
+  /// Nobody deletes itself: whoever ends in the middle of its own callback is handed over here and freed at
+  /// the end of the turn. Objects deferred by destructors that run then are freed in the same sweep (two
+  /// lists, as Envoy does it).
   void defer_delete(std::unique_ptr<Deferred> object);
-  /// The same for objects that live elsewhere (a Slab): `action` runs at the end of the turn. Function pointer, no allocation
-  /// in the steady state.
+  /// The same for objects that live elsewhere (a Slab): `action` runs at the end of the turn. Function
+  /// pointer, no allocation in the steady state.
   void at_turn_end(void (*action)(void*), void* argument);
 
   /// The monotonic time read when this turn began; refreshed by refresh_now().
@@ -60,17 +70,15 @@ class Loop {
 
   [[nodiscard]] TimerWheel& timers() { return timers_; }
   [[nodiscard]] BlockPool& blocks() { return blocks_; }
-  /// The one big buffer into which connections read. Lent for the length of a callback: bytes that must outlive it are copied.
+  /// The one big buffer into which connections read. Lent for the length of a callback: bytes that must
+  /// outlive it are copied.
   [[nodiscard]] std::span<char> read_buffer() { return {read_buffer_.get(), kReadBufferBytes}; }
 
+  /// For the event floor and what it carries (TLS): sockets are watched here.
+  [[nodiscard]] Poller& poller() { return poller_; }
   [[nodiscard]] uv_loop_t* uv() { return &uv_; }
   /// Turns made so far; written by the loop, read by any thread (watchdog).
-  [[nodiscard]] uint64_t turns() const;
-
-  /// Called first by every callback that libuv makes: reads the clocks once per turn, after the wait and not before it.
-  void enter_turn() {
-    if (!time_is_fresh_) refresh_now();
-  }
+  [[nodiscard]] uint64_t turns() const { return turns_.load(std::memory_order_relaxed); }
 
  private:
   struct TurnEnd {
@@ -79,32 +87,31 @@ class Loop {
   };
   enum class Phase : uint8_t { idle, running, stopping, stopped };
 
-  void on_letters();
-  void on_timer();
-  void begin_wait();
+  void on_ready(uint32_t events) override;
+  void turn();
   void end_turn();
-  void arm_timer();
+  [[nodiscard]] int wait_ms();
+  void note_wake();
+  void on_letters();
   void run_turn_ends();
 
+  Poller poller_;
   uv_loop_t uv_{};
   MonoTime now_;
   Micros wall_{};
-  bool time_is_fresh_ = true;
+  MonoTime wake_ = MonoTime::max();  // when the wheel must be advanced
   std::atomic<uint64_t> turns_{0};
   std::vector<TurnEnd> turn_ends_;
   std::vector<TurnEnd> turn_ends_running_;  // the second list, kept for its capacity
   BlockPool blocks_;
   TimerWheel timers_;
   std::unique_ptr<char[]> read_buffer_;
+  Owned<uv_async_t> mailbox_;
+  bool running_ = false;
 
   std::mutex mutex_;  // guards the two below
   std::vector<std::function<void()>> letters_;
   Phase phase_ = Phase::idle;
-
-  Owned<uv_async_t> mailbox_;
-  Owned<uv_timer_t> timer_;
-  Owned<uv_prepare_t> before_wait_;
-  Owned<uv_check_t> after_wait_;
 };
 
 }  // namespace sluice::event

@@ -1,4 +1,5 @@
-// Signals: calls back on the loop's thread when the process gets one of the signals given. Control thread only.
+// Signals: calls back on the loop's thread when the process gets one of the signals given. Control thread
+// only.
 #pragma once
 
 #include <functional>
@@ -17,7 +18,6 @@ class Signals {
   Signals& operator=(const Signals&) = delete;
 
  private:
-  Loop& loop_;
   std::function<void(int)> on_signal_;
   std::vector<Owned<uv_signal_t>> handles_;
 };

@@ -1,9 +1,10 @@
 #include "event/stream.h"
 
-#include <fcntl.h>
 #include <netinet/tcp.h>
 #include <sys/sendfile.h>
 #include <unistd.h>
+
+#include <fcntl.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -17,58 +18,55 @@ constexpr size_t kMaxPieces = 16;
 IoResult result_of(ssize_t moved) {
   if (moved > 0) return {IoStatus::ok, static_cast<size_t>(moved)};
   if (moved == 0) return {IoStatus::eof};
-  return {errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR ? IoStatus::again : IoStatus::error};
+  return {errno == EAGAIN || errno == EINTR ? IoStatus::again : IoStatus::error};
+}
+
+// Sending nothing is no end of anything.
+IoResult result_of_send(ssize_t sent) {
+  return sent == 0 ? IoResult{IoStatus::ok} : result_of(sent);
 }
 
 Error start_failed(int error) {
-  const bool exhausted = error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
+  const bool exhausted =
+      error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM || error == ENOSPC;
   return {exhausted ? Reason::out_of_descriptors : Reason::connect_failed, strerrordesc_np(error)};
 }
 }  // namespace
 
 bool Stream::open(Loop& loop, int fd, Handler& handler) {
   SL_ASSERT(!is_open() && fd >= 0);
-  fd_ = fd;
+  if (!watch(loop, fd, EPOLLIN, handler)) {
+    ::close(fd);
+    return false;
+  }
   wants_read_ = true;
-  wants_write_ = false;
-  if (watch(loop, handler)) return true;
-  close();
-  return false;
+  return true;
 }
 
 Result<void> Stream::connect(Loop& loop, const SocketAddress& address, Handler& handler) {
   SL_ASSERT(!is_open());
   const int fd = ::socket(address.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (fd < 0) return start_failed(errno);
-  fd_ = fd;
   if (address.family() != AF_UNIX) {
     const int on = 1;
     ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   }
-  if (::connect(fd, address.get(), address.length()) != 0 && errno != EINPROGRESS) {
+  const bool started = ::connect(fd, address.get(), address.length()) == 0 || errno == EINPROGRESS;
+  if (!started || !watch(loop, fd, EPOLLIN | EPOLLOUT, handler)) {
     const Error error = start_failed(errno);
-    close();
+    ::close(fd);
     return error;
   }
-  wants_read_ = wants_write_ = true;
-  if (!watch(loop, handler)) {
-    close();
-    return Error{Reason::out_of_descriptors, "the loop cannot watch the socket"};
-  }
+  wants_read_ = wants_write_ = connecting_ = true;
   return {};
 }
 
-bool Stream::watch(Loop& loop, Handler& handler) {
-  auto* handle = new uv_poll_t;
-  if (uv_poll_init(loop.uv(), handle, fd_) != 0) {
-    delete handle;
-    return false;
-  }
-  handle->data = this;
-  poll_.reset(handle);
+bool Stream::watch(Loop& loop, int fd, uint32_t events, Handler& handler) {
+  if (!loop.poller().add(fd, events, *this)) return false;
   loop_ = &loop;
   handler_ = &handler;
-  update_poll();
+  fd_ = fd;
+  watching_ = true;
   return true;
 }
 
@@ -79,22 +77,27 @@ int Stream::connect_error() const {
   return error;
 }
 
-// The handler may close or destroy this stream in each of its functions; the handle outlives both and then has no data.
-void Stream::on_poll(uv_poll_t* handle, int status, int events) {
-  auto* stream = static_cast<Stream*>(handle->data);
-  if (stream == nullptr) return;
-  stream->loop_->enter_turn();
-  if (status < 0) {
-    stream->wants_read_ = stream->wants_write_ = false;
-    stream->handler_->on_error();
-    return;
-  }
+// What came before an error must not be lost with it: a server may answer early and reset. So a stream that
+// reads finds the error by reading, after the last byte; on_error() is for those that do not. The handler may
+// close or destroy this stream in each of its functions.
+void Stream::on_ready(uint32_t events) {
+  const Poller& poller = loop_->poller();
+  if ((events & EPOLLERR) != 0 && (connecting_ || !wants_read_)) return fail();
+  const bool failed = (events & EPOLLERR) != 0;
   // Writing comes first: it is the outcome of connect(), and it makes room for what reading brings.
-  if ((events & UV_WRITABLE) != 0 && stream->wants_write_) {
-    stream->handler_->on_writable();
-    if (handle->data == nullptr) return;
+  if ((events & (EPOLLOUT | EPOLLHUP)) != 0 && wants_write_ && !failed) {
+    connecting_ = false;
+    handler_->on_writable();
+    if (!poller.is_current(this)) return;
   }
-  if ((events & (UV_READABLE | UV_DISCONNECT)) != 0 && stream->wants_read_) stream->handler_->on_readable();
+  if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0 && wants_read_) handler_->on_readable();
+}
+
+void Stream::fail() {
+  wants_read_ = wants_write_ = connecting_ = false;
+  watching_ = false;
+  loop_->poller().remove(fd_, *this);
+  handler_->on_error();
 }
 
 IoResult Stream::read(std::span<char> into) {
@@ -105,15 +108,11 @@ IoResult Stream::write(std::span<const iovec> pieces) {
   msghdr message{};
   message.msg_iov = const_cast<iovec*>(pieces.data());
   message.msg_iovlen = std::min(pieces.size(), kMaxPieces);
-  const ssize_t sent = ::sendmsg(fd_, &message, MSG_NOSIGNAL);
-  if (sent == 0) return {IoStatus::ok};
-  return result_of(sent);
+  return result_of_send(::sendmsg(fd_, &message, MSG_NOSIGNAL));
 }
 
 IoResult Stream::write(std::string_view bytes) {
-  const ssize_t sent = ::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
-  if (sent == 0) return {IoStatus::ok};
-  return result_of(sent);
+  return result_of_send(::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL));
 }
 
 IoResult Stream::write_file(int file_fd, uint64_t offset, size_t bytes) {
@@ -131,20 +130,20 @@ IoResult Stream::splice_from_pipe(int pipe_fd, size_t bytes, bool more) {
 }
 
 void Stream::want_read(bool want) {
-  if (want == wants_read_ || !is_open()) return;
+  if (want == wants_read_ || !watching_) return;
   wants_read_ = want;
-  update_poll();
+  update_events();
 }
 
 void Stream::want_write(bool want) {
-  if (want == wants_write_ || !is_open()) return;
+  if (want == wants_write_ || !watching_) return;
   wants_write_ = want;
-  update_poll();
+  update_events();
 }
 
-void Stream::update_poll() {
-  const int mask = (wants_read_ ? UV_READABLE : 0) | (wants_write_ ? UV_WRITABLE : 0);
-  uv_poll_start(poll_.get(), mask, &Stream::on_poll);
+void Stream::update_events() {
+  const uint32_t events = (wants_read_ ? EPOLLIN : 0u) | (wants_write_ ? EPOLLOUT : 0u);
+  loop_->poller().change(fd_, events, *this);
 }
 
 void Stream::shutdown_write() {
@@ -153,16 +152,16 @@ void Stream::shutdown_write() {
 
 void Stream::close() {
   if (!is_open()) return;
-  poll_.reset();  // stops polling at once; only then may the number be used again
+  if (watching_) loop_->poller().remove(fd_, *this);
   ::close(fd_);
   fd_ = -1;
-  wants_read_ = wants_write_ = false;
+  watching_ = wants_read_ = wants_write_ = connecting_ = false;
 }
 
 void Stream::close_with_reset() {
   if (!is_open()) return;
-  const linger now{.l_onoff = 1, .l_linger = 0};
-  ::setsockopt(fd_, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+  const linger at_once{.l_onoff = 1, .l_linger = 0};
+  ::setsockopt(fd_, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
   close();
 }
 

@@ -1,6 +1,7 @@
-// Stream: one connected, non-blocking socket: readiness through uv_poll_t, data through our own recv/sendmsg (DESIGN §9.2).
-// Owned by a Downstream or an upstream Connection, on its worker's thread. Reading stays armed from open() on; the mask
-// changes only under back-pressure. After close() no handler is called again; close() may be called inside a handler.
+// Stream: one connected, non-blocking socket: readiness from the loop's Poller, data through our own
+// recv/sendmsg. Owned by a Downstream or an upstream Connection, on its worker's thread. Reading stays armed
+// from open() on; the mask changes only under back-pressure. After close() no handler is called again;
+// close() may be called inside a handler.
 #pragma once
 
 #include <sys/uio.h>
@@ -25,7 +26,7 @@ struct IoResult {
   size_t bytes = 0;
 };
 
-class Stream {
+class Stream final : private Poller::Watcher {
  public:
   /// Calls come on the loop's thread, never from inside a Stream function.
   class Handler {
@@ -34,7 +35,9 @@ class Stream {
     virtual void on_readable() = 0;
     /// Room to write again, or the outcome of connect(). Only while want_write(true).
     virtual void on_writable() = 0;
-    /// The socket failed (POLLERR, reset) in a way that reading may not show; the stream no longer polls.
+    /// The socket failed (reset, refused) while it was connecting or did not want to read; the stream no
+    /// longer polls. A stream that wants to read finds a failure by read(), after the last byte that came
+    /// before it.
     virtual void on_error() = 0;
 
    protected:
@@ -46,12 +49,12 @@ class Stream {
   Stream(const Stream&) = delete;
   Stream& operator=(const Stream&) = delete;
 
-  /// Takes over a connected, non-blocking, close-on-exec descriptor and starts reading. TCP_NODELAY is not set here: an
-  /// accepted socket inherits it from its Listener, which spares a system call per connection.
+  /// Takes over a connected, non-blocking, close-on-exec descriptor and starts reading. TCP_NODELAY is not
+  /// set here: an accepted socket inherits it from its Listener, which spares a system call per connection.
   /// False (descriptor closed) if the loop cannot watch it.
   [[nodiscard]] bool open(Loop& loop, int fd, Handler& handler);
-  /// Starts a connection; the outcome comes as on_writable() then connect_error() (0 or errno), or on_error().
-  /// An immediate failure is an Error (connect_failed, out_of_descriptors).
+  /// Starts a connection; the outcome comes as on_writable() then connect_error() (0 or errno), or
+  /// on_error(). An immediate failure is an Error (connect_failed, out_of_descriptors).
   [[nodiscard]] Result<void> connect(Loop& loop, const SocketAddress& address, Handler& handler);
   /// After the first on_writable(): 0 if connected, else errno. Asks the socket (getsockopt SO_ERROR).
   [[nodiscard]] int connect_error() const;
@@ -83,14 +86,16 @@ class Stream {
   [[nodiscard]] int fd() const { return fd_; }
 
  private:
-  static void on_poll(uv_poll_t* handle, int status, int events);
-  [[nodiscard]] bool watch(Loop& loop, Handler& handler);
-  void update_poll();
+  void on_ready(uint32_t events) override;
+  [[nodiscard]] bool watch(Loop& loop, int fd, uint32_t events, Handler& handler);
+  void update_events();
+  void fail();
 
-  Owned<uv_poll_t> poll_;
   Loop* loop_ = nullptr;
   Handler* handler_ = nullptr;
   int fd_ = -1;
+  bool watching_ = false;
+  bool connecting_ = false;
   bool wants_read_ = false;
   bool wants_write_ = false;
 };

@@ -77,7 +77,8 @@ void TimerWheel::cascade(unsigned level, uint64_t tick) {
   }
 }
 
-// The slot is emptied first: what callbacks file a full turn of the level ahead lands in the same slot and must wait.
+// The slot is emptied first: what callbacks file a full turn of the level ahead lands in the same slot and
+// must wait.
 void TimerWheel::fire_slot(uint64_t tick) {
   List due;
   due.take_all(levels_[0].slots[tick % kSlots]);
@@ -119,7 +120,8 @@ uint64_t TimerWheel::next_event() const {
   uint64_t first = kNever;
   for (unsigned level = 0; level < kLevels; ++level) {
     const unsigned shift = kBits * level;
-    const uint64_t border = (next_tick_ + (uint64_t{1} << shift) - 1) >> shift;  // this level's next slot to come up
+    const uint64_t border =
+        (next_tick_ + (uint64_t{1} << shift) - 1) >> shift;  // this level's next slot to come up
     const auto distance = levels_[level].distance_from(static_cast<unsigned>(border % kSlots));
     if (distance) first = std::min(first, (border + *distance) << shift);
   }

@@ -1,7 +1,8 @@
-// TimerWheel: all timeouts of one worker in a hierarchical timing wheel (Varghese & Lauck 1987), resolution 10 ms. Setting,
-// moving and cancelling are O(1), allocate nothing and make no system call; deadlines are met late by up to one tick, never
-// early. Timer is a member of whoever waits; it leaves the wheel when it is destroyed. The wheel is pure: its owner
-// (event::Loop) calls advance() and asks when to be woken next. Single thread.
+// TimerWheel: all timeouts of one worker in a hierarchical timing wheel (Varghese & Lauck 1987), resolution
+// 10 ms. Setting, moving and cancelling are O(1), allocate nothing and make no system call; deadlines are met
+// late by up to one tick, never early. Timer is a member of whoever waits; it leaves the wheel when it is
+// destroyed. The wheel is pure: its owner (event::Loop) calls advance() and asks when to be woken next.
+// Single thread.
 #pragma once
 
 #include <array>
@@ -19,11 +20,12 @@ class TimerWheel;
 
 class Timer : public ListNode<TimerTag> {
  public:
-  /// `fire(owner)` runs on the loop's thread when the deadline has passed; the timer is unset by then and may be set again.
+  /// `fire(owner)` runs on the loop's thread when the deadline has passed; the timer is unset by then and may
+  /// be set again.
   Timer(TimerWheel& wheel, void (*fire)(void*), void* owner) : wheel_(&wheel), fire_(fire), owner_(owner) {}
 
-  /// Sets or moves the deadline. Moving it later is one store: the timer stays where it is in the wheel and is re-filed when
-  /// its old slot comes up, so that a deadline moved on every request costs next to nothing.
+  /// Sets or moves the deadline. Moving it later is one store: the timer stays where it is in the wheel and
+  /// is re-filed when its old slot comes up, so that a deadline moved on every request costs next to nothing.
   void set(MonoTime deadline);
   /// One store as well: the wheel drops the timer when its slot comes up.
   void cancel() { deadline_tick_ = kUnset; }
@@ -63,10 +65,12 @@ class TimerWheel {
   static constexpr unsigned kSlots = 1u << kBits;
   static constexpr uint64_t kNever = std::numeric_limits<uint64_t>::max();
 
-  // Slot i of level n holds timers whose tick has i in its bits [8n, 8n+8). Level 0 is fired, the others are cascaded.
+  // Slot i of level n holds timers whose tick has i in its bits [8n, 8n+8). Level 0 is fired, the others are
+  // cascaded.
   struct Level {
     std::array<List, kSlots> slots;
-    // Bit i: slots[i] may hold something. Timers leave without telling, so a stale bit is dropped when it is met.
+    // Bit i: slots[i] may hold something. Timers leave without telling, so a stale bit is dropped when it is
+    // met.
     mutable std::array<uint64_t, kSlots / 64> occupied{};
 
     void push(unsigned slot, Timer& timer);

@@ -1,11 +1,11 @@
 #include "event/listener.h"
 
-#include <catch2/catch.hpp>
 #include <fcntl.h>
 #include <netinet/tcp.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <catch2/catch.hpp>
 
 #include <cstdlib>
 #include <functional>
@@ -165,7 +165,8 @@ TEST_CASE("a listener may be destroyed inside on_accept", "[listener]") {
   for (const int client : clients) ::close(client);
 }
 
-TEST_CASE("out of descriptors: one connection is closed, accepting pauses without spinning, then goes on", "[listener]") {
+TEST_CASE("out of descriptors: one connection is closed, accepting pauses without spinning, then goes on",
+          "[listener]") {
   Loop loop;
   Doorman doorman;
   auto listener = Listener::open(loop, *SocketAddress::parse("127.0.0.1:0"), doorman);

@@ -1,10 +1,10 @@
 #include "event/stream.h"
 
-#include <catch2/catch.hpp>
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
+#include <catch2/catch.hpp>
 
 #include <array>
 #include <functional>
@@ -121,7 +121,8 @@ TEST_CASE("pieces are gathered in order", "[stream]") {
   Stream stream;
   REQUIRE(stream.open(loop, pair.ends[0], events));
   std::string a = "GET ", b = "/path", c = " HTTP/1.1";
-  const std::array<iovec, 3> pieces = {iovec{a.data(), a.size()}, iovec{b.data(), b.size()}, iovec{c.data(), c.size()}};
+  const std::array<iovec, 3> pieces = {iovec{a.data(), a.size()}, iovec{b.data(), b.size()},
+                                       iovec{c.data(), c.size()}};
   const auto sent = stream.write(pieces);
   CHECK(sent.status == IoStatus::ok);
   CHECK(sent.bytes == 18);
@@ -367,7 +368,8 @@ TEST_CASE("close_with_reset makes the peer's read fail instead of end", "[stream
   bool failed = false;
   events.writable = [&] { client.want_write(false); };
   events.readable = events.error = [&] {
-    failed = client.connect_error() == ECONNRESET || client.read(loop.read_buffer()).status == IoStatus::error;
+    failed =
+        client.connect_error() == ECONNRESET || client.read(loop.read_buffer()).status == IoStatus::error;
     client.close();
     loop.stop();
   };
@@ -414,4 +416,76 @@ TEST_CASE("bytes cross a pipe by splice from one stream to another", "[stream]")
   CHECK(source.splice_to_pipe(pipe[1], 100).status == IoStatus::eof);
   ::close(pipe[0]);
   ::close(pipe[1]);
+}
+
+namespace {
+// A Stream whose TCP peer sent "early" and then reset the connection.
+struct ResetPeer {
+  ResetPeer() {
+    doorman.accepted = [this](int fd, const SocketAddress&) {
+      accepted_fd = fd;
+      loop.stop();
+    };
+    auto listener = Listener::open(loop, *SocketAddress::parse("127.0.0.1:0"), doorman);
+    REQUIRE(listener.has_value());
+    const SocketAddress address = (*listener)->address();
+    const int client = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    REQUIRE(::connect(client, address.get(), address.length()) == 0);
+    loop.run();
+    REQUIRE(::send(client, "early", 5, 0) == 5);
+    const linger at_once{.l_onoff = 1, .l_linger = 0};
+    ::setsockopt(client, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    ::close(client);
+    REQUIRE(stream.open(loop, accepted_fd, events));
+  }
+  Loop loop;
+  Accepted doorman;
+  Events events;
+  Stream stream;
+  int accepted_fd = -1;
+};
+}  // namespace
+
+TEST_CASE("what came before a reset is read before the error shows", "[stream]") {
+  ResetPeer scene;
+  const bool also_writing = GENERATE(false, true);
+  scene.stream.want_write(also_writing);
+  std::string got;
+  scene.events.readable = [&] {
+    char chunk[64];
+    const auto result = scene.stream.read(chunk);
+    if (result.status == IoStatus::ok) {
+      got.append(chunk, result.bytes);
+      return;
+    }
+    CHECK(result.status == IoStatus::error);
+    scene.stream.close();
+    scene.loop.stop();
+  };
+  scene.loop.run();
+  CHECK(got == "early");
+}
+
+TEST_CASE("a stream that does not read is told of a reset once, by on_error", "[stream]") {
+  ResetPeer scene;
+  scene.stream.want_read(false);
+  int errors = 0;
+  scene.events.error = [&] {
+    ++errors;
+    scene.stream.want_read(true);
+    scene.loop.post([&] { scene.loop.post([&] { scene.loop.stop(); }); });
+  };
+  scene.loop.run();
+  CHECK(errors == 1);
+  CHECK(scene.stream.is_open());
+}
+
+TEST_CASE("open refuses a descriptor that cannot be watched, and closes it", "[stream]") {
+  Loop loop;
+  Events events;
+  Stream stream;
+  const int file = ::memfd_create("sluice-test", MFD_CLOEXEC);
+  CHECK_FALSE(stream.open(loop, file, events));
+  CHECK_FALSE(stream.is_open());
+  CHECK(::fcntl(file, F_GETFD) == -1);
 }
