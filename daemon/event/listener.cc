@@ -61,43 +61,41 @@ Result<std::unique_ptr<Listener>> Listener::open(Loop& loop, const SocketAddress
 }
 
 Result<void> Listener::bind_and_listen(const SocketAddress& address, bool reuse_port, int backlog) {
-  fd_ = ::socket(address.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  if (fd_ < 0) return listen_failed(address, errno);
+  fd_.reset(::socket(address.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  if (!fd_) return listen_failed(address, errno);
   if (!is_unix(address)) {
-    set_option(fd_, SOL_SOCKET, SO_REUSEADDR);
-    if (reuse_port) set_option(fd_, SOL_SOCKET, SO_REUSEPORT);
+    set_option(fd_.get(), SOL_SOCKET, SO_REUSEADDR);
+    if (reuse_port) set_option(fd_.get(), SOL_SOCKET, SO_REUSEPORT);
     // Accepted sockets inherit it.
-    set_option(fd_, IPPROTO_TCP, TCP_NODELAY);
-    if (address.family() == AF_INET6) set_option(fd_, IPPROTO_IPV6, IPV6_V6ONLY);
+    set_option(fd_.get(), IPPROTO_TCP, TCP_NODELAY);
+    if (address.family() == AF_INET6) set_option(fd_.get(), IPPROTO_IPV6, IPV6_V6ONLY);
   }
-  if (!bind_socket(address) || ::listen(fd_, backlog) != 0) return listen_failed(address, errno);
+  if (!bind_socket(address) || ::listen(fd_.get(), backlog) != 0) return listen_failed(address, errno);
   sockaddr_storage bound{};
   socklen_t length = sizeof bound;
-  ::getsockname(fd_, reinterpret_cast<sockaddr*>(&bound), &length);
+  ::getsockname(fd_.get(), reinterpret_cast<sockaddr*>(&bound), &length);
   address_ = SocketAddress::from(reinterpret_cast<sockaddr*>(&bound), length);
   if (is_unix(address_)) inode_ = inode_of(unix_path(address_));
 
-  reserve_fd_ = open_reserve();
-  if (reserve_fd_ < 0) return listen_failed(address, errno);
-  watching_ = loop_.poller().add(fd_, EPOLLIN, *this);
+  reserve_fd_.reset(open_reserve());
+  if (!reserve_fd_) return listen_failed(address, errno);
+  watching_ = loop_.poller().add(fd_.get(), EPOLLIN, *this);
   if (!watching_) return listen_failed(address, errno);
   return {};
 }
 
 bool Listener::bind_socket(const SocketAddress& address) {
-  if (::bind(fd_, address.get(), address.length()) == 0) return true;
+  if (::bind(fd_.get(), address.get(), address.length()) == 0) return true;
   const int error = errno;
   if (error == EADDRINUSE && is_stale(address) && ::unlink(unix_path(address)) == 0) {
-    return ::bind(fd_, address.get(), address.length()) == 0;
+    return ::bind(fd_.get(), address.get(), address.length()) == 0;
   }
   errno = error;
   return false;
 }
 
 Listener::~Listener() {
-  if (watching_) loop_.poller().remove(fd_, *this);
-  if (fd_ >= 0) ::close(fd_);
-  if (reserve_fd_ >= 0) ::close(reserve_fd_);
+  if (watching_) loop_.poller().remove(fd_.get(), *this);
   if (inode_ != 0 && inode_of(unix_path(address_)) == inode_) ::unlink(unix_path(address_));
 }
 
@@ -106,7 +104,8 @@ void Listener::on_ready(uint32_t) {
   for (int i = 0; i < kAcceptsPerTurn && poller.is_current(this); ++i) {
     sockaddr_storage peer;
     socklen_t length = sizeof peer;
-    const int fd = ::accept4(fd_, reinterpret_cast<sockaddr*>(&peer), &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    const int fd =
+        ::accept4(fd_.get(), reinterpret_cast<sockaddr*>(&peer), &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd >= 0) {
       handler_.on_accept(fd, SocketAddress::from(reinterpret_cast<sockaddr*>(&peer), length));
       continue;
@@ -121,21 +120,21 @@ void Listener::on_ready(uint32_t) {
 
 // Accepting stops for a while: the connection that waits would wake the loop at once, again and again.
 void Listener::on_exhausted(int error) {
-  if ((error == EMFILE || error == ENFILE) && reserve_fd_ >= 0) {
-    ::close(reserve_fd_);
-    const int fd = ::accept4(fd_, nullptr, nullptr, SOCK_CLOEXEC);
+  if ((error == EMFILE || error == ENFILE) && reserve_fd_) {
+    reserve_fd_.reset();
+    const int fd = ::accept4(fd_.get(), nullptr, nullptr, SOCK_CLOEXEC);
     if (fd >= 0) ::close(fd);
-    reserve_fd_ = open_reserve();
+    reserve_fd_.reset(open_reserve());
   }
-  loop_.poller().change(fd_, 0, *this);
+  loop_.poller().change(fd_.get(), 0, *this);
   resume_.set(loop_.now() + kPauseAfterExhaustion);
   handler_.on_accept_exhausted();
 }
 
 void Listener::resume(void* self) {
   auto* listener = static_cast<Listener*>(self);
-  if (listener->reserve_fd_ < 0) listener->reserve_fd_ = open_reserve();
-  listener->loop_.poller().change(listener->fd_, EPOLLIN, *listener);
+  if (!listener->reserve_fd_) listener->reserve_fd_.reset(open_reserve());
+  listener->loop_.poller().change(listener->fd_.get(), EPOLLIN, *listener);
 }
 
 }  // namespace sluice::event

@@ -9,6 +9,7 @@
 
 #include "base/address.h"
 #include "base/result.h"
+#include "base/unique_fd.h"
 #include "event/loop.h"
 #include "event/timer_wheel.h"
 
@@ -54,9 +55,9 @@ class Listener final : private Poller::Watcher {
   Handler& handler_;
   Timer resume_;  // set while accepting is paused
   SocketAddress address_;
-  int fd_ = -1;
+  UniqueFd fd_;
   bool watching_ = false;
-  int reserve_fd_ = -1;  // given up for a moment when there is no other descriptor left
+  UniqueFd reserve_fd_;  // given up for a moment when there is no other descriptor left
   uint64_t inode_ = 0;   // of the unix socket file, so that only our own is removed
 };
 
