@@ -70,10 +70,10 @@ class Sse2Block {
   [[nodiscard]] uint32_t equal(char c) const { return bits(_mm_cmpeq_epi8(v_, _mm_set1_epi8(c))); }
   // The comparison is signed: adding one turns DEL into -128, so that one comparison finds it with the rest.
   [[nodiscard]] uint32_t unusual() const {
-    return bits(_mm_cmplt_epi8(_mm_add_epi8(v_, _mm_set1_epi8(1)), _mm_set1_epi8(0x21)));
+    return 0xffff ^ bits(_mm_cmpgt_epi8(_mm_add_epi8(v_, _mm_set1_epi8(1)), _mm_set1_epi8(0x20)));
   }
   [[nodiscard]] uint32_t not_visible() const {
-    return bits(_mm_cmplt_epi8(_mm_add_epi8(v_, _mm_set1_epi8(1)), _mm_set1_epi8(0x22)));
+    return 0xffff ^ bits(_mm_cmpgt_epi8(_mm_add_epi8(v_, _mm_set1_epi8(1)), _mm_set1_epi8(0x21)));
   }
   [[nodiscard]] uint32_t not_name() const {
     const __m128i letter = in_range(_mm_or_si128(v_, _mm_set1_epi8(0x20)), 'a', 'z');
@@ -100,23 +100,34 @@ using ByteBlock = Sse2Block;
 using ByteBlock = PortableBlock;
 #endif
 
-/// The first byte in [at, end) whose bit `find(block)` sets, or `end`. `begin` <= `at` is where readable
-/// memory starts: the last, partial block is read from before `at`. No byte outside [begin, end) is touched.
+/// find_in_blocks() for the up to 15 bytes from `at` to the end.
+template <typename Block, typename Find>
+inline size_t find_in_last(std::string_view text, size_t at, Find find) {
+  const size_t count = text.size() - at;
+  uint32_t mask;
+  if (text.size() >= kBlockBytes) {  // a count of 0 shifts all bits out
+    mask = find(Block::load(text.data() + text.size() - kBlockBytes)) >> (kBlockBytes - count);
+  } else {
+    char padded[kBlockBytes] = {};
+    for (size_t i = 0; i < count; ++i) padded[i] = text[at + i];
+    mask = find(Block::load(padded)) & ((1u << count) - 1);
+  }
+  return mask != 0 ? at + static_cast<size_t>(std::countr_zero(mask)) : text.size();
+}
+
+/// Where in `text`, from offset `at` on, is the first byte whose bit `find(block)` sets? text.size() if
+/// nowhere. The last, partial block is read together with bytes before it, so nothing outside `text` is
+/// touched.
 template <typename Block = ByteBlock, typename Find>
-inline const char* find_in_blocks(const char* begin, const char* at, const char* end, Find find) {
-  for (; end - at >= static_cast<ptrdiff_t>(kBlockBytes); at += kBlockBytes) {
-    if (const uint32_t mask = find(Block::load(at)); mask != 0) return at + std::countr_zero(mask);
+inline size_t find_in_blocks(std::string_view text, size_t at, Find find) {
+  const auto last = static_cast<ptrdiff_t>(text.size()) - static_cast<ptrdiff_t>(kBlockBytes);
+  auto offset = static_cast<ptrdiff_t>(at);
+  for (; offset <= last; offset += kBlockBytes) {
+    if (const uint32_t mask = find(Block::load(text.data() + offset)); mask != 0) {
+      return static_cast<size_t>(offset) + static_cast<size_t>(std::countr_zero(mask));
+    }
   }
-  if (at == end) return end;
-  const size_t left = static_cast<size_t>(end - at);
-  if (end - begin >= static_cast<ptrdiff_t>(kBlockBytes)) {
-    const uint32_t mask = find(Block::load(end - kBlockBytes)) >> (kBlockBytes - left);
-    return mask != 0 ? at + std::countr_zero(mask) : end;
-  }
-  char padded[kBlockBytes] = {};
-  std::memcpy(padded, at, left);
-  const uint32_t mask = find(Block::load(padded)) & ((1u << left) - 1);
-  return mask != 0 ? at + std::countr_zero(mask) : end;
+  return find_in_last<Block>(text, static_cast<size_t>(offset), find);
 }
 
 }  // namespace sluice::http

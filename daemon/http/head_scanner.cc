@@ -6,42 +6,58 @@
 
 namespace sluice::http {
 
-// Works line by line: find the next byte that is no plain text, which is nearly always the CR of a line's
-// end. Every refusal depends only on the bytes up to the one that causes it, never on how they were cut into
+// Line by line: find the next byte that is no plain text, which is nearly always the CR of a line's end.
+// Every refusal depends only on the bytes up to the one that causes it, never on how they were cut into
 // reads.
 Result<size_t> HeadScanner::scan(std::string_view bytes, const HeadLimits& limits) {
-  const char* const begin = bytes.data();
-  const char* const end = begin + std::min<size_t>(bytes.size(), limits.head_bytes);
-  const char* at = begin + scanned_;
+  const std::string_view window = bytes.substr(0, limits.head_bytes);
+  size_t at = scanned_;
   for (;;) {
-    at = find_in_blocks(begin, at, end, [](ByteBlock block) { return block.unusual(); });
-    const auto position = static_cast<uint32_t>(at - begin);
-    if (lines_ == 0 && position > limits.first_line_bytes) {
-      return Error{Reason::request_line_too_long, "first line longer than the limit"};
-    }
-    if (at == end) break;
-    if (*at != '\r') {
-      if (!is_byte(*at, byte_class::kField))
-        return Error{Reason::bad_line_end, "control character or bare LF"};
+    at = find_in_blocks(window, at, [](ByteBlock block) { return block.unusual(); });
+    if (at + 1 >= window.size()) return wait(window.substr(at), at, bytes.size(), limits);
+    if (window[at] != '\r' || window[at + 1] != '\n') {
+      if (!is_byte(window[at], byte_class::kField)) return refuse(window[at], at, limits);
       ++at;  // HTAB or obs-text
       continue;
     }
-    if (at + 1 == end) break;  // what follows the CR has not arrived
-    if (at[1] != '\n') return Error{Reason::bad_line_end, "CR without LF"};
-    if (position == line_start_) {
+    if (at == line_start_) {
       if (lines_ == 0) return Error{Reason::bad_request_line, "empty first line"};
-      return size_t{position} + 2;
+      return at + 2;
     }
-    if (lines_ > 0 && (begin[line_start_] == ' ' || begin[line_start_] == '\t')) {
+    if (lines_ == 0) {
+      if (at > limits.first_line_bytes) return too_long();
+    } else if (window[line_start_] == ' ' || window[line_start_] == '\t') {
       return Error{Reason::bad_header, "line begins with white space"};
     }
-    if (lines_++ > limits.fields) return Error{Reason::too_many_headers, "more field lines than the limit"};
+    if (lines_ > limits.fields) return Error{Reason::too_many_headers, "more field lines than the limit"};
+    if (lines_ < kIndexed) line_ends_[lines_] = static_cast<uint16_t>(at);
+    ++lines_;
     at += 2;
-    line_start_ = position + 2;
+    line_start_ = static_cast<uint32_t>(at);
   }
-  scanned_ = static_cast<uint32_t>(at - begin);
-  if (bytes.size() >= limits.head_bytes) return Error{Reason::header_too_large, "head larger than the limit"};
+}
+
+// Only the last byte, or none, is left to be judged.
+Result<size_t> HeadScanner::wait(std::string_view rest, size_t at, size_t received,
+                                 const HeadLimits& limits) {
+  if (!rest.empty() && rest[0] != '\r') {
+    if (!is_byte(rest[0], byte_class::kField)) return refuse(rest[0], at, limits);
+    ++at;
+  }
+  scanned_ = static_cast<uint32_t>(at);
+  if (lines_ == 0 && at > limits.first_line_bytes) return too_long();
+  if (received >= limits.head_bytes) return Error{Reason::header_too_large, "head larger than the limit"};
   return size_t{0};
+}
+
+// A first line past its limit is too long, whatever stands behind the limit.
+Error HeadScanner::refuse(char found, size_t at, const HeadLimits& limits) const {
+  if (lines_ == 0 && at > limits.first_line_bytes) return too_long();
+  return {Reason::bad_line_end, found == '\r' ? "CR without LF" : "control character or bare LF"};
+}
+
+Error HeadScanner::too_long() {
+  return {Reason::request_line_too_long, "first line longer than the limit"};
 }
 
 size_t skip_leading_crlf(std::string_view bytes) {

@@ -16,7 +16,8 @@ inline constexpr size_t kLongest = 24;
 
 struct alignas(64) Row {
   alignas(16) char text[kLongest] = {};  // lower case, zeros behind
-  size_t length = 0;                     // 0 in the row of `other`: no name has that length
+  uint32_t length = 0;                   // 0 in the row of `other`: no name has that length
+  uint32_t mask = 0;                     // a bit for each of the first 16 bytes of the name
   alignas(16) char fold[kLongest] =
       {};  // 0x20 under each letter: OR-ing it makes a letter lower case, and harms no other byte
 };
@@ -29,16 +30,18 @@ inline constexpr std::array<std::string_view, kRows> kNames = {
         std::string_view(),
 };
 
-// XXX: the factors were found by trying; when a new row in SL_HEADERS collides, the static_assert below asks
-// for others.
-constexpr size_t slot_of(char first, char last, size_t length) {
-  return (static_cast<size_t>(first | 0x20) + 16 * static_cast<size_t>(last | 0x20) + 5 * length) % 128;
+// Bit 5, which tells upper from lower case, is masked out. XXX: the factor was found by trying; when a new
+// row of SL_HEADERS collides, the static_assert below asks for another one.
+constexpr uint32_t kSlotMask = 0x1df;
+constexpr uint32_t slot_of(char first, char last, uint32_t length) {
+  return (static_cast<unsigned char>(first ^ last) ^ (length * 28)) & kSlotMask;
 }
 
 constexpr std::array<Row, kRows> make_rows() {
   std::array<Row, kRows> rows{};
   for (size_t id = 0; id < kRows; ++id) {
-    rows[id].length = kNames[id].size();
+    rows[id].length = static_cast<uint32_t>(kNames[id].size());
+    rows[id].mask = rows[id].length >= kBlockBytes ? 0xffff : (1u << rows[id].length) - 1;
     for (size_t i = 0; i < kNames[id].size(); ++i) {
       const char c = kNames[id][i];
       rows[id].text[i] = c;
@@ -48,22 +51,25 @@ constexpr std::array<Row, kRows> make_rows() {
   return rows;
 }
 
-constexpr std::array<uint8_t, 128> make_slots() {
-  std::array<uint8_t, 128> slots{};
+constexpr std::array<uint8_t, kSlotMask + 1> make_slots() {
+  std::array<uint8_t, kSlotMask + 1> slots{};
   slots.fill(static_cast<uint8_t>(HeaderId::other));
   for (size_t id = 0; id + 1 < kRows; ++id) {
-    slots[slot_of(kNames[id].front(), kNames[id].back(), kNames[id].size())] = static_cast<uint8_t>(id);
+    slots[slot_of(kNames[id].front(), kNames[id].back(), static_cast<uint32_t>(kNames[id].size()))] =
+        static_cast<uint8_t>(id);
   }
   return slots;
 }
 
 inline constexpr std::array<Row, kRows> kTable = make_rows();
-inline constexpr std::array<uint8_t, 128> kSlots = make_slots();
+inline constexpr std::array<uint8_t, kSlotMask + 1> kSlots = make_slots();
 
 constexpr bool is_perfect() {
   for (size_t id = 0; id + 1 < kRows; ++id) {
     if (kNames[id].size() > kLongest) return false;
-    if (kSlots[slot_of(kNames[id].front(), kNames[id].back(), kNames[id].size())] != id) return false;
+    if (kSlots[slot_of(kNames[id].front(), kNames[id].back(), static_cast<uint32_t>(kNames[id].size()))] !=
+        id)
+      return false;
   }
   return true;
 }
@@ -71,15 +77,11 @@ static_assert(is_perfect(), "two rows of SL_HEADERS share a slot: choose other f
 
 /// The id of the name that begins at `at`, whose first 16 bytes (of which `length` > 0 belong to the name)
 /// are `block`.
-inline HeaderId find(const char* at, size_t length, const ByteBlock& block) {
+inline HeaderId find(const char* at, uint32_t length, const ByteBlock& block) {
   const uint8_t id = kSlots[slot_of(at[0], at[length - 1], length)];
   const Row& row = kTable[id];
-  if (row.length != length) return HeaderId::other;
-  const uint32_t differs = ~block.equal_folded(row.text, row.fold);
-  if (length <= kBlockBytes) {
-    return (differs & ((1u << length) - 1)) == 0 ? static_cast<HeaderId>(id) : HeaderId::other;
-  }
-  if ((differs & 0xffff) != 0) return HeaderId::other;
+  if (row.length != length || (~block.equal_folded(row.text, row.fold) & row.mask) != 0)
+    return HeaderId::other;
   for (size_t i = kBlockBytes; i < length; ++i) {
     if ((at[i] | row.fold[i]) != row.text[i]) return HeaderId::other;
   }

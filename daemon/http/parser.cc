@@ -11,82 +11,84 @@ namespace {
 constexpr std::string_view kVersionStem = "HTTP/1.";
 constexpr size_t kVersionBytes = 8;  // "HTTP/1.1"
 
-const char* find_line_end(const char* begin, const char* at, const char* end) {
-  return find_in_blocks(begin, at, end, [](ByteBlock block) { return block.equal('\r'); });
-}
-
+// SP or HTAB. No lower byte but those of a line's end gets past the scanner.
 bool is_space(char c) {
-  return c == ' ' || c == '\t';
+  return static_cast<unsigned char>(c) <= ' ' && c != '\r';
 }
 
-// Reads the field lines of one head. `end` is where its final empty line begins, so every line before it ends
-// in CR LF and a CR is always found: the scanner has seen to that.
-class FieldReader {
+// The lines of a head, one after the other. Where the scanner noted their ends they need not be searched.
+class Lines {
  public:
-  FieldReader(std::string_view head, size_t from, std::span<HeaderField> fields)
-      : begin_(head.data()), at_(begin_ + from), end_(begin_ + head.size() - 2), fields_(fields) {}
+  Lines(std::string_view head, std::span<const uint16_t> ends)
+      : head_(head), next_(ends.data()), last_(ends.data() + ends.size()) {}
 
-  /// Null if all is well, else what was wrong; static text.
-  const char* read_all() {
-    for (; at_ < end_; ++count_) {
-      if (count_ == fields_.size()) return "more field lines than announced";
-      HeaderField& field = fields_[count_];
-      if (!read_name(field)) return "field name is no token, or no colon follows it";
-      read_value(field);
-      const uint64_t bit = HeaderMap::bit_of(field.id);
-      repeated_ |= present_ & bit;
-      present_ |= bit;
-    }
-    return nullptr;
+  /// The CR of the line that goes on at `at`.
+  const char* end_of_line(const char* at) {
+    if (next_ != last_) return head_.data() + *next_++;
+    const auto offset = static_cast<size_t>(at - head_.data());
+    return head_.data() + find_in_blocks(head_, offset, [](ByteBlock block) { return block.equal('\r'); });
   }
-  [[nodiscard]] HeaderMap map() const { return HeaderMap(fields_.first(count_), present_, repeated_); }
 
  private:
-  // A known name needs no check of its characters: to be equal to one is to be a token.
-  bool read_name(HeaderField& field) {
-    if (end_ + 2 - at_ < static_cast<ptrdiff_t>(kBlockBytes)) return read_name_slowly(field);
-    const ByteBlock block = ByteBlock::load(at_);
-    const uint32_t colons = block.equal(':');
-    if (colons == 0) return read_name_slowly(field);
-    const auto length = static_cast<size_t>(std::countr_zero(colons));
-    if (length == 0) return false;
-    field.name = {at_, length};
-    field.id = header_names::find(at_, length, block);
-    if (field.id == HeaderId::other && (block.not_name() & ((1u << length) - 1)) != 0 &&
-        !is_token(field.name)) {
-      return false;
-    }
-    at_ += length + 1;
-    return true;
-  }
-
-  bool read_name_slowly(HeaderField& field) {
-    const char* at = at_;
-    while (is_byte(*at, byte_class::kToken)) ++at;  // ends at the CR at the latest
-    field.name = {at_, static_cast<size_t>(at - at_)};
-    if (field.name.empty() || *at != ':') return false;
-    field.id = header_id(field.name);
-    at_ = at + 1;
-    return true;
-  }
-
-  void read_value(HeaderField& field) {
-    while (is_space(*at_)) ++at_;
-    const char* const line_end = find_line_end(begin_, at_, end_);
-    const char* value_end = line_end;
-    while (value_end > at_ && is_space(value_end[-1])) --value_end;
-    field.value = {at_, static_cast<size_t>(value_end - at_)};
-    at_ = line_end + 2;
-  }
-
-  const char* begin_;
-  const char* at_;
-  const char* end_;
-  std::span<HeaderField> fields_;
-  size_t count_ = 0;
-  uint64_t present_ = 0;
-  uint64_t repeated_ = 0;
+  std::string_view head_;
+  const uint16_t* next_;
+  const uint16_t* last_;
 };
+
+// Reads the name at `at`, behind which 16 bytes can be read; returns the colon behind it, or null if there is
+// none among them or what is before it is no token. A known name needs no check of its characters: to be
+// equal to one is to be a token.
+inline const char* read_name_in_block(const char* at, HeaderField& field) {
+  const ByteBlock block = ByteBlock::load(at);
+  const uint32_t colons = block.equal(':');
+  if (colons == 0) return nullptr;
+  const auto length = static_cast<uint32_t>(std::countr_zero(colons));
+  if (length == 0) return nullptr;
+  field.name = {at, length};
+  field.id = header_names::find(at, length, block);
+  if (field.id != HeaderId::other || (block.not_name() & ((1u << length) - 1)) == 0) return at + length;
+  return is_token(field.name) ? at + length : nullptr;
+}
+
+// The same for any name, anywhere; byte by byte up to the line's CR at the latest.
+const char* read_long_name(const char* at, HeaderField& field) {
+  const char* colon = at;
+  while (is_byte(*colon, byte_class::kToken)) ++colon;
+  field.name = {at, static_cast<size_t>(colon - at)};
+  field.id = header_id(field.name);
+  return *colon == ':' && colon != at ? colon : nullptr;
+}
+
+// Reads the field lines from `at` to the end of `head`, every one of which ends in CR LF: the scanner has
+// seen to that. Null if all is well, else what is wrong; static text.
+const char* read_fields(std::string_view head, const char* at, Lines lines, std::span<HeaderField> fields,
+                        HeaderMap& map) {
+  const char* const end = head.data() + head.size() - 2;  // the empty line
+  HeaderField* field = fields.data();
+  HeaderField* const fields_end = field + fields.size();
+  uint64_t present = 0;
+  uint64_t repeated = 0;
+  for (; at < end; ++field) {
+    if (field == fields_end) return "more field lines than announced";
+    const char* value =
+        end - at >= static_cast<ptrdiff_t>(kBlockBytes) ? read_name_in_block(at, *field) : nullptr;
+    if (value == nullptr) value = read_long_name(at, *field);
+    if (value == nullptr) return "field name is no token, or no colon follows it";
+    const uint64_t bit = HeaderMap::bit_of(field->id);
+    repeated |= present & bit;
+    present |= bit;
+
+    if (*++value == ' ') ++value;  // as nearly everyone writes it
+    while (is_space(*value)) ++value;
+    const char* const line_end = lines.end_of_line(value);
+    const char* value_end = line_end;
+    while (value_end > value && is_space(value_end[-1])) --value_end;
+    field->value = {value, static_cast<size_t>(value_end - value)};
+    at = line_end + 2;
+  }
+  map = HeaderMap(fields.first(static_cast<size_t>(field - fields.data())), present, repeated);
+  return nullptr;
+}
 
 // "HTTP/1.0" or "HTTP/1.1" and nothing else (the text is exactly eight bytes).
 bool read_version(const char* text, Version& version) {
@@ -97,40 +99,37 @@ bool read_version(const char* text, Version& version) {
 }
 
 // Is it any version at all (RFC 9112 §2.3), so that the answer is 505 and not 400?
-bool is_foreign_version(std::string_view text) {
-  return text.size() == kVersionBytes && text.starts_with("HTTP/") && is_digit(text[5]) && text[6] == '.' &&
-         is_digit(text[7]);
+bool is_foreign_version(const char* text) {
+  return std::string_view(text, 5) == "HTTP/" && is_digit(text[5]) && text[6] == '.' && is_digit(text[7]);
 }
 
-bool is_visible_ascii(const char* begin, std::string_view text) {
-  const char* const end = text.data() + text.size();
-  return find_in_blocks(begin, text.data(), end, [](ByteBlock block) { return block.not_visible(); }) == end;
+bool is_visible_ascii(std::string_view text) {
+  return find_in_blocks(text, 0, [](ByteBlock block) { return block.not_visible(); }) == text.size();
 }
 
-// METHOD SP TARGET SP VERSION. The version is looked at first: it has a fixed place, and without it nothing
-// else counts.
-Result<void> read_request_line(std::string_view line, RequestHead& head) {
-  const size_t method_end = line.find(' ');
-  if (method_end == std::string_view::npos || line.size() < method_end + 2 + kVersionBytes + 1 ||
-      line[line.size() - kVersionBytes - 1] != ' ') {
-    return Error{Reason::bad_request_line, "not METHOD SP TARGET SP VERSION"};
+// METHOD SP TARGET SP VERSION. Reason::none if all is well.
+Error read_request_line(std::string_view line, RequestHead& head) {
+  const size_t method_end = find_in_blocks(line, 0, [](ByteBlock block) { return block.equal(' '); });
+  const size_t target_end = line.size() - kVersionBytes - 1;  // where the second space must be
+  if (line.size() < method_end + 2 + kVersionBytes + 1 || line[target_end] != ' ') {
+    return {Reason::bad_request_line, "not METHOD SP TARGET SP VERSION"};
   }
-  head.method_text = line.substr(0, method_end);
-  head.target = line.substr(method_end + 1, line.size() - method_end - kVersionBytes - 2);
-  if (!is_visible_ascii(line.data(), head.target)) {
-    return Error{Reason::bad_request_line, "white space or a byte past ASCII in the target"};
+  head.method_text = {line.data(), method_end};
+  head.target = {line.data() + method_end + 1, target_end - method_end - 1};
+  if (!is_visible_ascii(head.target)) {
+    return {Reason::bad_request_line, "white space or a byte past ASCII in the target"};
   }
   head.method = method_from(head.method_text);
   if (head.method == Method::unknown && !is_token(head.method_text)) {
-    return Error{Reason::bad_request_line, "the method is no token"};
+    return {Reason::bad_request_line, "the method is no token"};
   }
-  const std::string_view version = line.substr(line.size() - kVersionBytes);
-  if (!read_version(version.data(), head.version)) {
-    if (is_foreign_version(version)) return Error{Reason::bad_version, "neither HTTP/1.0 nor HTTP/1.1"};
-    return Error{Reason::bad_request_line, "no HTTP version"};
+  const char* const version = line.data() + target_end + 1;
+  if (!read_version(version, head.version)) {
+    if (is_foreign_version(version)) return {Reason::bad_version, "neither HTTP/1.0 nor HTTP/1.1"};
+    return {Reason::bad_request_line, "no HTTP version"};
   }
-  if (head.method == Method::unknown) return Error{Reason::bad_method, "unknown method"};
-  return {};
+  if (head.method == Method::unknown) return {Reason::bad_method, "unknown method"};
+  return {Reason::none};
 }
 
 // VERSION SP 3DIGIT [ SP PHRASE ]. RFC 9112 §4 wants the second space even before an empty phrase, but enough
@@ -151,43 +150,52 @@ const char* read_status_line(std::string_view line, ResponseHead& head) {
   return nullptr;
 }
 
-std::string_view first_line(std::string_view head) {
-  const char* const end = head.data() + head.size();
-  return {head.data(), static_cast<size_t>(find_line_end(head.data(), head.data(), end) - head.data())};
+Result<RequestHead> parse_request_lines(std::string_view head, Lines lines, std::span<HeaderField> fields) {
+  SL_ASSERT(head.ends_with("\r\n\r\n"));
+  RequestHead request;
+  const char* const line_end = lines.end_of_line(head.data());
+  const std::string_view line(head.data(), static_cast<size_t>(line_end - head.data()));
+  if (const Error error = read_request_line(line, request); error.reason != Reason::none) return error;
+  if (const char* wrong = read_fields(head, line_end + 2, lines, fields, request.headers); wrong != nullptr) {
+    return Error{Reason::bad_header, wrong};
+  }
+  return request;
+}
+
+Result<ResponseHead> parse_response_lines(std::string_view head, Lines lines, std::span<HeaderField> fields) {
+  SL_ASSERT(head.ends_with("\r\n\r\n"));
+  ResponseHead response;
+  const char* const line_end = lines.end_of_line(head.data());
+  const std::string_view line(head.data(), static_cast<size_t>(line_end - head.data()));
+  const char* wrong = read_status_line(line, response);
+  if (wrong == nullptr) wrong = read_fields(head, line_end + 2, lines, fields, response.headers);
+  if (wrong != nullptr) return Error{Reason::upstream_bad_response, wrong};
+  return response;
 }
 
 }  // namespace
 
 Result<RequestHead> parse_request(std::string_view head, std::span<HeaderField> fields) {
-  SL_ASSERT(head.ends_with("\r\n\r\n"));
-  RequestHead request;
-  const std::string_view line = first_line(head);
-  if (const Result<void> read = read_request_line(line, request); !read) return read.error();
-  FieldReader reader(head, line.size() + 2, fields);
-  if (const char* wrong = reader.read_all(); wrong != nullptr) return Error{Reason::bad_header, wrong};
-  request.headers = reader.map();
-  return request;
+  return parse_request_lines(head, Lines(head, {}), fields);
 }
-
+Result<RequestHead> parse_request(std::string_view head, std::span<HeaderField> fields,
+                                  const HeadScanner& scanner) {
+  return parse_request_lines(head, Lines(head, scanner.line_ends()), fields);
+}
 Result<ResponseHead> parse_response(std::string_view head, std::span<HeaderField> fields) {
-  SL_ASSERT(head.ends_with("\r\n\r\n"));
-  ResponseHead response;
-  const std::string_view line = first_line(head);
-  if (const char* wrong = read_status_line(line, response); wrong != nullptr) {
-    return Error{Reason::upstream_bad_response, wrong};
-  }
-  FieldReader reader(head, line.size() + 2, fields);
-  if (const char* wrong = reader.read_all(); wrong != nullptr)
-    return Error{Reason::upstream_bad_response, wrong};
-  response.headers = reader.map();
-  return response;
+  return parse_response_lines(head, Lines(head, {}), fields);
+}
+Result<ResponseHead> parse_response(std::string_view head, std::span<HeaderField> fields,
+                                    const HeadScanner& scanner) {
+  return parse_response_lines(head, Lines(head, scanner.line_ends()), fields);
 }
 
 Result<HeaderMap> parse_fields(std::string_view block, std::span<HeaderField> fields) {
   SL_ASSERT(block.ends_with("\r\n"));
-  FieldReader reader(block, 0, fields);
-  if (const char* wrong = reader.read_all(); wrong != nullptr) return Error{Reason::bad_header, wrong};
-  return reader.map();
+  HeaderMap map;
+  const char* const wrong = read_fields(block, block.data(), Lines(block, {}), fields, map);
+  if (wrong != nullptr) return Error{Reason::bad_header, wrong};
+  return map;
 }
 
 bool is_token(std::string_view text) {

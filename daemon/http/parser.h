@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "base/result.h"
+#include "http/head_scanner.h"
 #include "http/message.h"
 
 namespace sluice::http {
@@ -15,8 +16,12 @@ namespace sluice::http {
 /// views it. Errors: bad_request_line, bad_method (well-formed but not known), bad_version, bad_header.
 Result<RequestHead> parse_request(std::string_view head, std::span<HeaderField> fields);
 
+/// The same, sparing the search for line ends. `scanner` is the one that delimited exactly these bytes, not yet reset.
+Result<RequestHead> parse_request(std::string_view head, std::span<HeaderField> fields, const HeadScanner& scanner);
+
 /// Errors: upstream_bad_response.
 Result<ResponseHead> parse_response(std::string_view head, std::span<HeaderField> fields);
+Result<ResponseHead> parse_response(std::string_view head, std::span<HeaderField> fields, const HeadScanner& scanner);
 
 /// A block of field lines without a first line, such as a trailer section; `block` ends with its empty line.
 Result<HeaderMap> parse_fields(std::string_view block, std::span<HeaderField> fields);

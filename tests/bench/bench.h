@@ -1,9 +1,11 @@
-// What every micro-benchmark shares: cases by name, each timed in nanoseconds per call, and a way to run exactly one case
-// exactly N times for an instruction count. No library: a loop, a clock and the median.
+// What every micro-benchmark shares: cases by name, each timed in nanoseconds per call, and a way to run
+// exactly one case exactly N times for an instruction count. No library: a loop, a clock and the median.
 //
 //   bench_parser                             all cases: the median of seven rounds, in ns per call
-//   bench_parser --only=NAME --count=N       one case, N calls, untimed: for `valgrind --tool=callgrind`; the difference of
-//                                            two counts, divided by the difference in N, is the instructions per call
+//   bench_parser --only=NAME --count=N       one case, N calls, untimed: for `valgrind --tool=callgrind`; the
+//   difference of
+//                                            two counts, divided by the difference in N, is the instructions
+//                                            per call
 #pragma once
 
 #include <algorithm>

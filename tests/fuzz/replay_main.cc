@@ -1,5 +1,6 @@
-// Runs a fuzz target over every file of the directories named on the command line, once each. This is what ctest runs where
-// libFuzzer is not linked. Fails if a directory holds no file: a corpus that went missing must not look like success.
+// Runs a fuzz target over every file of the directories named on the command line, once each. This is what
+// ctest runs where libFuzzer is not linked. Fails if a directory holds no file: a corpus that went missing
+// must not look like success.
 #include <cstdint>
 #include <cstdio>
 #include <filesystem>
@@ -20,7 +21,8 @@ int replay(const std::filesystem::path& directory) {
   for (const auto& file : files) {
     std::ifstream in(file, std::ios::binary);
     const std::string bytes{std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
-    std::fprintf(stderr, "%s\n", file.filename().c_str());  // before the run: if it aborts, this is the culprit
+    std::fprintf(stderr, "%s\n",
+                 file.filename().c_str());  // before the run: if it aborts, this is the culprit
     LLVMFuzzerTestOneInput(reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size());
   }
   std::printf("%zu inputs from %s\n", files.size(), directory.c_str());
