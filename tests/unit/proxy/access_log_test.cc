@@ -120,8 +120,8 @@ TEST_CASE("A wrong template is refused with the offset and what was probably mea
   } rows[] = {
       {"", "the template is empty"},
       {"a {statis}", "unknown field {statis} at offset 2; did you mean {status}?"},
-      {"{}", "unknown field {} at offset 0; did you mean"},
-      {"{x-forwarded-for}", "unknown field {x-forwarded-for} at offset 0 Fields are: time request_id"},
+      {"{}", "unknown field {} at offset 0. Fields are: time"},
+      {"{x-forwarded-for}", "unknown field {x-forwarded-for} at offset 0. Fields are: time request_id"},
       {"{status", "'{' at offset 0 is not closed; write '{{' for a literal brace"},
       {"ab}", "'}' without '{' at offset 2; write '}}' for a literal brace"},
       {"{status}\n", "control character at offset 8; each line ends by itself"},

@@ -197,12 +197,12 @@ TEST_CASE("A blocked pipe never blocks a worker: lines are dropped and counted, 
   CHECK(writer.dropped_lines() > 0);
 
   std::string text;
-  while (lines_in(text) < pushed) {
+  for (long more_lines = 0; lines_in(text) < pushed; ++more_lines) {
     const std::string more = fifo.read_some(30'000);
     REQUIRE_FALSE(more.empty());
     text += more;
     // The reader's pace cuts lines of one worker while the other one writes on.
-    if (push(writer.ring(1), line_of(1, kLines + static_cast<long>(text.size())))) ++pushed;
+    if (more_lines < 100 && push(writer.ring(1), line_of(1, kLines + more_lines))) ++pushed;
   }
   writer.stop();
   CHECK(lines_in(text) == pushed);
