@@ -140,8 +140,11 @@ void StaticAnswer::write_fields(http::HeadWriter& head, std::string_view query) 
   // Relative to the request's URL: right whatever prefix was stripped, and no way to another host ("//evil.example").
   head.text("Location: ./");
   head.text(slash_segment);
-  head.text(query.empty() ? "/" : "/?");
-  head.text(query);
+  head.text("/");
+  if (!query.empty()) {
+    head.text("?");
+    head.text(query);
+  }
   head.text("\r\n");
 }
 
