@@ -3,6 +3,7 @@ memory.py for how each figure is made and peers.py for how the proxies are set u
 
 import argparse
 import os
+import resource
 import signal
 import sys
 import tempfile
@@ -61,6 +62,8 @@ def main():
         sys.exit("bench: two CPUs are needed, one for the proxy and one for the load (--proxy-core, --load-core)")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that every `with` ends what it started
     os.sched_setaffinity(0, {asked.load_core})
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # inherited by all that is started
     try:
         if asked.keep:
             return 0 if run(asked, asked.keep) else 1

@@ -8,7 +8,8 @@ from contextlib import ExitStack
 
 from load import Client
 from peers import BenchError, processes_of
-from rounds import SCENARIOS, progress
+from progress import progress, result
+from rounds import SCENARIOS
 
 CONNECTIONS = 16
 
@@ -17,14 +18,15 @@ def instructions(bench, only, requests):
     """Mode `instructions`: user instructions per keep-alive request under callgrind: a run with 2N requests minus one
     with N, so that start, connections and first-time work cancel out."""
     chosen = [s for s in SCENARIOS if not s.close and (s.name in only if only else s.name in ("get", "post"))]
-    print("| user instructions per request | Sluice | nginx | HAProxy |\n|---|---|---|---|")
+    rows = ["| user instructions per request | Sluice | nginx | HAProxy |", "|---|---|---|---|"]
     for scenario in chosen:
         cells = []
         for make in (bench.sluice, bench.nginx, bench.haproxy):
             few = _instructions_of_run(bench, make, scenario, requests)
             many = _instructions_of_run(bench, make, scenario, 2 * requests)
             cells.append(f"{(many - few) / requests:,.0f}")
-        print(f"| {scenario.title.split(',')[0]} | {' | '.join(cells)} |", flush=True)
+        rows.append(f"| {scenario.title.split(',')[0]} | {' | '.join(cells)} |")
+    result(*rows)
     return True
 
 
@@ -56,7 +58,7 @@ def syscalls(bench, only, requests):
             total = sum(counts.values()) / requests
             most = sorted(counts.items(), key=lambda item: -item[1])
             parts = ", ".join(f"{name} {count / requests:.2f}" for name, count in most if count / requests >= 0.01)
-            print(f"{peer.name}: {total:.2f} system calls per request ({parts})", flush=True)
+            result(f"{peer.name}: {total:.2f} system calls per request ({parts})")
     return True
 
 

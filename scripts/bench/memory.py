@@ -8,7 +8,8 @@ from contextlib import ExitStack
 
 from load import Client
 from peers import BenchError
-from rounds import SCENARIOS, progress
+from progress import progress, result
+from rounds import SCENARIOS
 
 BODY_BYTES = 64 << 20
 SLOW_PIECE_BYTES = 256 << 10
@@ -19,11 +20,10 @@ SAMPLE_SECONDS = 0.02
 def idle(bench, connections):
     """Mode `idle`: private memory that each of many idle keep-alive connections adds, after one request each."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     if connections > hard - 2000:
         print(f"The descriptor limit is {hard}, so {hard - 2000} connections must do.")
         connections = hard - 2000
-    print(f"| {connections:,} idle connections | bytes each | private memory before, KiB | after, KiB |\n|---|---|---|---|")
+    rows = [f"| {connections:,} idle connections | bytes each | private memory before, KiB | after, KiB |", "|---|---|---|---|"]
     scenario = SCENARIOS[0]
     with ExitStack() as running:
         running.enter_context(bench.origin())
@@ -38,7 +38,8 @@ def idle(bench, connections):
                     if opened % 1000 == 0:
                         progress(f"idle: {peer.name}, {opened} connections")
                 after = peer.memory_kib("Private_Dirty")
-            print(f"| {peer.name} | {(after - before) * 1024 / connections:,.0f} | {before:,} | {after:,} |", flush=True)
+            rows.append(f"| {peer.name} | {(after - before) * 1024 / connections:,.0f} | {before:,} | {after:,} |")
+    result(*rows)
     return True
 
 
@@ -67,7 +68,7 @@ class PeakMemory:
 
 def large(bench):
     """Mode `memory`: how far RSS grows while 64 MiB pass through to a reader slower than the sender."""
-    print("| growth of RSS, 64 MiB through a slow reader | download, KiB | upload, KiB |\n|---|---|---|")
+    rows = ["| growth of RSS, 64 MiB through a slow reader | download, KiB | upload, KiB |", "|---|---|---|"]
     with ExitStack() as running:
         running.enter_context(bench.origin())
         listener = running.enter_context(socket.create_server(("127.0.0.1", bench.slow_port)))
@@ -75,11 +76,13 @@ def large(bench):
             with make() as peer:
                 with Client(peer.port, SCENARIOS[0], 64) as warm:
                     warm.run(64 * 20)
+                progress(f"memory: {peer.name}")
                 with PeakMemory(peer) as down:
                     _download_slowly(peer.port)
                 with PeakMemory(peer) as up:
                     _upload_to_slow_origin(peer.port, listener)
-            print(f"| {peer.name} | {down.growth_kib:,} | {up.growth_kib:,} |", flush=True)
+            rows.append(f"| {peer.name} | {down.growth_kib:,} | {up.growth_kib:,} |")
+    result(*rows)
     return True
 
 

@@ -3,6 +3,7 @@ and stopped. A Peer owns its process and its folder; leaving its `with` block en
 
 import os
 import pathlib
+import resource
 import shutil
 import signal
 import socket
@@ -123,8 +124,6 @@ class Peer:
 
 def descriptors():
     """How many connections a peer may be told to hold: the hard limit of this shell, within reason."""
-    import resource
-
     return min(resource.getrlimit(resource.RLIMIT_NOFILE)[1], 65536)
 
 

@@ -2,12 +2,12 @@
 meanwhile hits all of them; what is reported is the median of the ratios within a round."""
 
 import statistics
-import sys
 import time
 from contextlib import ExitStack
 
 from load import Scenario, wrk
 from peers import BenchError
+from progress import progress, result
 
 SCENARIOS = [
     Scenario("get", "128-byte GET, 64 connections", "/bytes/128", 64, 128, 0.80),
@@ -45,13 +45,6 @@ def check_log(peer, requests):
         time.sleep(0.1)
 
 
-def progress(text):
-    if sys.stdout.isatty():
-        print(f"\r\033[K{text}", end="", flush=True)
-    else:
-        print(text, flush=True)
-
-
 def run_scenario(peers, scenario, rounds, seconds, core):
     """{peer name: [Figure per round]}."""
     figures = {peer.name: [] for peer in peers}
@@ -67,8 +60,7 @@ def run_scenario(peers, scenario, rounds, seconds, core):
             figures[peer.name].append(figure)
         line = "  ".join(f"{name} {of[-1].micros:.2f} µs" for name, of in figures.items())
         progress(f"{scenario.name}: round {number + 1}/{rounds}  {line}")
-    if sys.stdout.isatty():
-        print()
+    result()
     return figures
 
 
@@ -108,10 +100,9 @@ def cpu(bench, only, rounds, seconds):
             except BenchError as error:
                 valid = False
                 rows.append(f"| {scenario.title} | void: {' '.join(str(error).split())} | | | | | |")
-                progress(rows[-1] + "\n")
+                result(rows[-1])
     if rows:
-        print(f"\nMedians of {rounds} interleaved rounds of {seconds} s each; one core for the proxy.\n")
-        print(HEADER, *rows, sep="\n")
+        result(f"\nMedians of {rounds} interleaved rounds of {seconds} s each; one core for the proxy.\n", HEADER, *rows)
     if not only or ROUTES.name in only:
         valid = routes(bench, rounds, seconds) and valid
     return valid
@@ -133,9 +124,9 @@ def routes(bench, rounds, seconds):
             ]
             figures = run_scenario(peers, ROUTES, rounds, seconds, bench.load_core)
     except BenchError as error:
-        print(f"\n1,000 routes against one: void: {error}")
+        result(f"1,000 routes against one: void: {error}")
         return False
     pairs = zip(figures["1000-routes"], figures["one-route"], strict=True)
     more = statistics.median(many.micros - one.micros for many, one in pairs)
-    print(f"\n1,000 routes cost {more:+.2f} µs of CPU per request over one (aim: at most 0.50).")
+    result(f"1,000 routes cost {more:+.2f} µs of CPU per request over one (aim: at most 0.50).")
     return True
