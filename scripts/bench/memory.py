@@ -63,7 +63,10 @@ class PeakMemory:
 
     def _sample(self):
         while not self.done.wait(SAMPLE_SECONDS):
-            self.growth_kib = max(self.growth_kib, self.peer.memory_kib("Rss") - self.before)
+            try:
+                self.growth_kib = max(self.growth_kib, self.peer.memory_kib("Rss") - self.before)
+            except (ProcessLookupError, FileNotFoundError):
+                return  # it died; Peer says so
 
 
 def large(bench):

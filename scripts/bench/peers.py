@@ -77,8 +77,11 @@ class Peer:
             time.sleep(0.02)
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, kind, error, trace):
+        died = self.process and self.process.poll()
         self.stop()
+        if died is not None:
+            raise BenchError(f"{self.name} ended by itself with status {died}:\n{self.tail()}") from error
 
     def _pin(self):
         os.sched_setaffinity(0, {self.core})
@@ -92,14 +95,15 @@ class Peer:
 
     def stop(self):
         """Asks it to end, waits, and insists after a while."""
-        if self.process is None or self.process.poll() is not None:
+        process, self.process = self.process, None
+        if process is None or process.poll() is not None:
             return
-        self.process.send_signal(signal.SIGTERM)
+        process.send_signal(signal.SIGTERM)
         try:
-            self.process.wait(STOP_SECONDS)
+            process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+            process.kill()
+            process.wait()
 
     def tail(self):
         """The end of what it printed, for error messages."""

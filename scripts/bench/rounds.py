@@ -101,8 +101,8 @@ def cpu(bench, only, rounds, seconds):
                 valid = False
                 rows.append(f"| {scenario.title} | void: {' '.join(str(error).split())} | | | | | |")
                 result(rows[-1])
-    if rows:
-        result(f"\nMedians of {rounds} interleaved rounds of {seconds} s each; one core for the proxy.\n", HEADER, *rows)
+        if rows:
+            result(f"\nMedians of {rounds} interleaved rounds of {seconds} s each; one core for the proxy.\n", HEADER, *rows)
     if not only or ROUTES.name in only:
         valid = routes(bench, rounds, seconds) and valid
     return valid

@@ -74,3 +74,13 @@ def test_a_process_that_ends_at_once_is_reported_with_what_it_said(tmp_path):
     with pytest.raises(peers.BenchError, match="out of luck"):
         with peers.Peer("sluice", command, peers.free_port(), tmp_path, core):
             pass
+
+
+def test_a_process_that_dies_during_the_load_is_reported_with_what_it_said(tmp_path):
+    core = min(peers.os.sched_getaffinity(0))
+    port = peers.free_port()
+    server = "import socket,sys; s=socket.create_server(('127.0.0.1',%d)); s.accept(); s.accept(); sys.exit('assertion failed')"
+    with pytest.raises(peers.BenchError, match="(?s)ended by itself with status 1.*assertion failed"):
+        with peers.Peer("sluice", [sys.executable, "-c", server % port], port, tmp_path, core) as peer:
+            socket.create_connection(("127.0.0.1", port)).close()
+            peer.process.wait(10)
