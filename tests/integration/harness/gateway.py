@@ -130,7 +130,7 @@ class Sluice:
                                             stdin=subprocess.DEVNULL, env=self.env, cwd=self.directory,
                                             preexec_fn=self._limit_descriptors if self.descriptors else None)
         try:
-            wait_until(self._ready, "/readyz answers 200")
+            wait_until(self._ready, "the gateway is ready")
         except BaseException:
             self._kill()
             raise
@@ -142,7 +142,10 @@ class Sluice:
     def _ready(self):
         assert self.process.poll() is None, f"sluice ended with {self.process.returncode}:\n{self.output()}"
         try:
-            return self.admin("/readyz")[0] == 200
+            if self.config["admin"]["listen"] != "off":
+                return self.admin("/readyz")[0] == 200
+            RawClient(self.port()).close()
+            return True
         except OSError:
             return False
 

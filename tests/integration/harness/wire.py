@@ -5,6 +5,7 @@ RawClient is a Peer that reads responses; harness.origin has the one that reads 
 stricter than HTTP asks: it is the judge of what the gateway writes, so anything odd raises NotHttp.
 """
 
+import contextlib
 import enum
 import re
 import socket
@@ -132,7 +133,9 @@ class Peer:
         return thread
 
     def half_close(self):
-        self.socket.shutdown(socket.SHUT_WR)
+        """Sends FIN; nothing if the connection is over already."""
+        with contextlib.suppress(OSError):
+            self.socket.shutdown(socket.SHUT_WR)
 
     def close(self):
         self.socket.close()
