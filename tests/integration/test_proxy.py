@@ -312,7 +312,7 @@ def test_an_answer_before_the_request_ended_reaches_the_client():
         upstream.send(response(b"enough", status=403, phrase="Forbidden"))
         answer = client.read_response()
         assert (answer.status, answer.body) == (403, b"enough")
-    gateway.wait_gauges_zero()
+        gateway.wait_gauges_zero()
 
 
 def test_trailers_pass_both_ways():
