@@ -102,7 +102,8 @@ CompileResult compile(Load&& load) {
   CompileResult result;
   if (Node* root = load(tree, diagnostics)) result.snapshot = compile_tree(*root, tree, diagnostics);
   result.errors = diagnostics.errors();
-  result.warnings = diagnostics.warnings();
+  // With errors, what seems useless may be in use by what is wrong.
+  if (result.errors.empty()) result.warnings = diagnostics.warnings();
   return result;
 }
 

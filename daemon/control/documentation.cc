@@ -70,10 +70,10 @@ name that two files give is an error. An included file may say its `version`, an
 |---|---|
 | `/users/me` | exactly this path |
 | `/users/{id}` | one segment, any text |
-| `/users/{id:int}` | one segment of digits |
+| `/users/{id:int}` | one whole number, perhaps with a `-` |
 | `/users/{id:uuid}` | one segment that is a UUID |
 | `/users/{id:[a-z]+}` | one segment that matches the regular expression, as a whole |
-| `/files/{rest...}` | everything below, slashes included |
+| `/files/{rest...}` | everything below `/files/`, slashes included; also nothing |
 
 At each segment a literal is preferred to a typed or regular-expression parameter, that to a plain one, that to a rest; a dead
 end never hides another match. Of routes with the same pattern, the one with more header and query conditions is tried first, then

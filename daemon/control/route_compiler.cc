@@ -294,7 +294,7 @@ void RouteCompiler::compile_edits(std::span<const Entry* const> entries, const R
 
 bool RouteCompiler::check_header_name(std::string_view name, Place place) {
   if (!http::is_token(name)) {
-    diagnostics_.error(place, fmt::format("\"{}\" is not a header name: write letters, digits and -", shortened(name)));
+    diagnostics_.error(place, fmt::format("\"{}\" is not a header name; write letters, digits and -", shortened(name)));
     return false;
   }
   const http::HeaderId id = http::header_id(name);

@@ -42,33 +42,45 @@ void SectionReader::read(Section section, Node& node, void* owner, const void* o
   const SectionRow& self = row_of(section);
   if (node.kind == Kind::broken) return;
   if (node.kind == Kind::scalar && !self.shorthand.empty()) {
-    return read_entry(section, {std::string(self.shorthand), node.place, &node}, owner);
+    return read_entry(*find_row(section, self.shorthand), {{}, node.place, &node}, owner);
   }
   if (node.kind == Kind::scalar || node.kind == Kind::list) {
     std::string message = fmt::format("a map with keys is expected here, not {}", what_it_is(node));
-    return error(node, std::move(message));
+    return error(node.place, std::move(message));
   }
-  for (const Entry& entry : node.entries) read_entry(section, entry, owner);
-  check_required(section, node);
+  const Row* misspelt = nullptr;  // the required key that an unknown one was probably meant to be
+  for (const Entry& entry : node.entries) {
+    const Row* row = find_row(section, entry.key);
+    if (row != nullptr) {
+      read_entry(*row, entry, owner);
+    } else if (const Row* meant = refuse_unknown(section, entry); meant != nullptr && meant->presence == Presence::required) {
+      misspelt = meant;
+    }
+  }
+  for (const Row& row : rows_of(section)) {
+    if (row.presence == Presence::required && &row != misspelt && node.find(row.key) == nullptr) refuse_missing(row, node);
+  }
 }
 
-void SectionReader::read_entry(Section section, const Entry& entry, void* owner) {
-  const Row* row = find_row(section, entry.key);
-  if (row == nullptr) return refuse_unknown(section, entry);
-  if (row->presence == Presence::later) {
-    return diagnostics_.error(entry.key_place, fmt::format("\"{}\" is not supported yet by this version of sluice", row->key));
+void SectionReader::read_entry(const Row& row, const Entry& entry, void* owner) {
+  if (row.presence == Presence::later) {
+    return error(entry.key_place, fmt::format("\"{}\" is not supported yet by this version of sluice", row.key));
   }
   Node& node = *entry.value;
   if (node.kind == Kind::broken) return;
-  node.secret = node.secret || row->secret;
-  SL_ASSERT(row->binding.owner == row_of(section).owner.tag);
-  row->binding.read(*this, *row, node, owner);
+  node.secret = node.secret || row.secret;
+  SL_ASSERT(row.binding.owner == row_of(row.section).owner.tag);
+  row.binding.read(*this, row, node, owner);
 }
 
-void SectionReader::refuse_unknown(Section section, const Entry& entry) {
-  if (diagnostics_.full()) return diagnostics_.error(entry.key_place, {});
+const Row* SectionReader::refuse_unknown(Section section, const Entry& entry) {
+  if (diagnostics_.full()) {
+    error(entry.key_place, {});
+    return nullptr;
+  }
   if (entry.key == "<<") {
-    return diagnostics_.error(entry.key_place, "merge keys (\"<<\") are not supported; an alias can stand for a whole value");
+    error(entry.key_place, "merge keys (\"<<\") are not supported; an alias can stand for a whole value");
+    return nullptr;
   }
   Suggestion suggestion(entry.key);
   std::string known;
@@ -79,33 +91,33 @@ void SectionReader::refuse_unknown(Section section, const Entry& entry) {
   }
   std::string hint = suggestion.text();
   if (const std::string_view below = section_that_knows(section, entry.key); !below.empty()) {
-    hint = fmt::format("; it belongs into \"{}\"", below);
+    hint = fmt::format("; it belongs in \"{}\"", below);
   }
   if (hint.empty()) hint = fmt::format("; known here: {}", known);
-  diagnostics_.error(entry.key_place, fmt::format("unknown key \"{}\"{}", shortened(entry.key), hint));
+  error(entry.key_place, fmt::format("unknown key \"{}\"{}", shortened(entry.key), hint));
+  return find_row(section, suggestion.best());
 }
 
-void SectionReader::check_required(Section section, const Node& node) {
-  for (const Row& row : rows_of(section)) {
-    if (row.presence != Presence::required || node.find(row.key) != nullptr) continue;
-    diagnostics_.error(node.place, fmt::format("\"{}\" is missing here: {}", row.key, row.help));
-  }
+void SectionReader::refuse_missing(const Row& row, const Node& node) {
+  std::string_view written = row_of(row.type).written;
+  if (row.key == "version") written = "version: 1";
+  error(node.place, fmt::format("\"{}\" is missing here{}{}", row.key, written.empty() ? "" : "; write ", written));
 }
 
 bool SectionReader::expect_scalar(const Row& row, const Node& node) {
   if (node.kind == Kind::scalar) return true;
   if (node.kind == Kind::broken) return false;
   const TypeRow& type = row_of(row.type);
-  error(node, fmt::format("{}: a {} is expected, not {}", row.key, type.name, what_it_is(node)));
+  error(node.place, fmt::format("{}: {} is expected, not {}", row.key, with_article(type.name), what_it_is(node)));
   return false;
 }
 
 bool SectionReader::expect_list(const Row& row, const Node& node) {
   if (node.kind == Kind::list || node.kind == Kind::null) return true;
   if (node.kind == Kind::scalar) {
-    error(node, fmt::format("{0}: a list is expected; write [{1}]", row.key, shortened(tree_.written(node))));
+    error(node.place, fmt::format("{0}: a list is expected; write [{1}]", row.key, shortened(tree_.written(node))));
   } else if (node.kind == Kind::map) {
-    error(node, fmt::format("{}: a list is expected, not a map; begin each element with \"- \"", row.key));
+    error(node.place, fmt::format("{}: a list is expected, not a map; begin each element with \"- \"", row.key));
   }
   return false;
 }
@@ -113,7 +125,7 @@ bool SectionReader::expect_list(const Row& row, const Node& node) {
 bool SectionReader::expect_map(const Row& row, const Node& node) {
   if (node.kind == Kind::map || node.kind == Kind::null) return true;
   if (node.kind != Kind::broken) {
-    error(node, fmt::format("{}: a map is expected, not {}", row.key, what_it_is(node)));
+    error(node.place, fmt::format("{}: a map is expected, not {}", row.key, what_it_is(node)));
   }
   return false;
 }
@@ -126,7 +138,7 @@ bool SectionReader::expect_name(const Entry& entry) {
     good = good && ((lower >= 'a' && lower <= 'z') || is_digit(c) || c == '-' || c == '_' || c == '.');
   }
   if (good) return true;
-  diagnostics_.error(entry.key_place, fmt::format("\"{}\" is not a name: use at most {} letters, digits, and . _ -",
+  error(entry.key_place, fmt::format("\"{}\" is not a name: use at most {} letters, digits, and . _ -",
                                                   shortened(name), kMaxName));
   return false;
 }
@@ -139,13 +151,13 @@ std::string SectionReader::quoted(const Row& row, const Node& node) const {
 
 void SectionReader::refuse(const Row& row, const Node& node) {
   const TypeRow& type = row_of(row.type);
-  std::string message = fmt::format("{}: {} is not a {}", row.key, quoted(row, node), type.name);
+  std::string message = fmt::format("{}: {} is not {}", row.key, quoted(row, node), with_article(type.name));
   if (!type.written.empty()) message += fmt::format("; write {}", type.written);
-  error(node, std::move(message));
+  error(node.place, std::move(message));
 }
 
 void SectionReader::refuse(const Row& row, const Node& node, std::string_view why) {
-  error(node, fmt::format("{}: {} {}", row.key, quoted(row, node), why));
+  error(node.place, fmt::format("{}: {} {}", row.key, quoted(row, node), why));
 }
 
 bool SectionReader::in_range(const Row& row, const Node& node, uint64_t value) {

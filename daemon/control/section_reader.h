@@ -29,7 +29,7 @@ class SectionReader {
   /// The name of a listener or an upstream, which becomes a label.
   bool expect_name(const Entry& entry);
 
-  void error(const Node& node, std::string message) { diagnostics_.error(node.place, std::move(message)); }
+  void error(Place place, std::string message) { diagnostics_.error(place, std::move(message)); }
   /// `key: "text" is not a duration; write 250ms, 5s or 1m30s`.
   void refuse(const Row& row, const Node& node);
   void refuse(const Row& row, const Node& node, std::string_view why);
@@ -40,9 +40,10 @@ class SectionReader {
   const Choice* choose(const Row& row, const Node& node);
 
  private:
-  void read_entry(Section section, const Entry& entry, void* owner);
-  void refuse_unknown(Section section, const Entry& entry);
-  void check_required(Section section, const Node& node);
+  void read_entry(const Row& row, const Entry& entry, void* owner);
+  /// Returns the row whose key was probably meant, if any.
+  const Row* refuse_unknown(Section section, const Entry& entry);
+  void refuse_missing(const Row& row, const Node& node);
 
   const Tree& tree_;
   Diagnostics& diagnostics_;

@@ -102,7 +102,7 @@ std::optional<SocketAddress> read_address(const Node& node, Type type, Diagnosti
   const TypeRow& row = row_of(type);
   const std::string_view host = std::string_view(node.text).substr(0, node.text.rfind(':'));
   const bool is_name = host != "unix" && host.find_first_of("ghijklmnopqrstuvwxyzGHIJKLMNOPQRSTUVWXYZ") != host.npos;
-  diagnostics.error(node.place, fmt::format("\"{}\" is not an {}; write {}{}", shortened(node.text), row.name, row.written,
+  diagnostics.error(node.place, fmt::format("\"{}\" is not {}; write {}{}", shortened(node.text), with_article(row.name), row.written,
                                             is_name ? " (host names are not supported yet)" : ""));
   return std::nullopt;
 }
@@ -179,7 +179,7 @@ void read_retry_on(SectionReader& reader, const Row& row, Node& node, snapshot::
 
 void read_methods(SectionReader& reader, const Row& row, Node& node, MatchDraft& match) {
   if (!reader.expect_list(row, node)) return;
-  if (node.entries.empty()) return reader.error(node, "methods: the list is empty, so nothing would match; leave it out for all methods");
+  if (node.entries.empty()) return reader.error(node.place, "methods: the list is empty, so nothing would match; leave it out for all methods");
   match.spec.methods = 0;
   for (const Entry& entry : node.entries) {
     const Node& value = *entry.value;
@@ -215,8 +215,13 @@ void read_conditions(SectionReader& reader, const Row& row, Node& node, bool of_
     }
     if (of_headers) {
       for (char& c : condition.name) c = to_lower(c);
-      if (!http::is_token(condition.name) || !http::is_field_value(condition.value)) {
-        reader.refuse(row, value, fmt::format("can never be the value of a header \"{}\"", shortened(entry.key)));
+      if (!http::is_token(condition.name)) {
+        reader.error(entry.key_place, fmt::format("\"{}\" is not a header name; write {}", shortened(entry.key),
+                                                  row_of(Type::header_name).written));
+        continue;
+      }
+      if (!http::is_field_value(condition.value)) {
+        reader.refuse(row, value, "can never be the value of a header");
         continue;
       }
     }

@@ -130,6 +130,11 @@ bool is_printable(std::string_view text) {
   return true;
 }
 
+std::string with_article(std::string_view noun) {
+  const bool vowel = !noun.empty() && std::string_view("aeiou").find(noun.front()) != std::string_view::npos;
+  return fmt::format("{} {}", vowel ? "an" : "a", noun);
+}
+
 std::string shortened(std::string_view text) {
   constexpr size_t kMaxShown = 60;
   std::string shown(text.substr(0, kMaxShown));

@@ -23,6 +23,8 @@ std::optional<double> parse_share(std::string_view text);
 std::string format_share(double share);
 
 bool is_printable(std::string_view text);
+/// "an address", "a size".
+std::string with_article(std::string_view noun);
 /// At most 60 bytes of `text` for an error message, control characters as "?".
 std::string shortened(std::string_view text);
 
@@ -34,6 +36,8 @@ class Suggestion {
   void consider(std::string_view candidate);
   /// "", or "; did you mean \"x\"?".
   [[nodiscard]] std::string text() const;
+  /// The nearest candidate; empty if none is near.
+  [[nodiscard]] const std::string& best() const { return best_; }
 
  private:
   std::string_view word_;
