@@ -24,7 +24,7 @@ OVERSIZE = {
     "a head that never ends": (b"GET / HTTP/1.1\r\n" + b"X: " + b"a" * 100000, 431, "header_too_large"),
     "number of fields": (long_head(fields=20), 431, "too_many_headers"),  # Host is the twenty-first
     "number of fields that never ends": (b"GET / HTTP/1.1\r\n" + b"X: 1\r\n" * 500, 431, "too_many_headers"),
-    "body of known length": (request("POST", "/", [("Content-Length", "1025")]), 413, "body_too_large"),
+    "body of known length": (request("POST", "/", [("Content-Length", "1000000")]), 413, "body_too_large"),
     "body in one chunk": (request("POST", "/", CHUNKED) + chunked(b"a" * 1025), 413, "body_too_large"),
     "body in many chunks": (request("POST", "/", CHUNKED) + chunked(*[b"a" * 100] * 11), 413, "body_too_large"),
 }
@@ -58,6 +58,15 @@ def test_exactly_the_limit_is_served(limited, name):
     gateway, _ = limited
     with gateway.client() as client:
         assert client.send(JUST_RIGHT[name]).read_response().status == 200
+
+
+def test_a_short_body_that_is_refused_is_read_to_its_end_and_the_connection_goes_on(limited):
+    gateway, _ = limited
+    with gateway.client() as client:
+        client.send(request("POST", "/", [("Content-Length", "1025")]))
+        assert_problem(client.read_response(), 413, "body_too_large")
+        client.send(b"a" * 1025 + request("GET", "/next"))
+        assert client.read_response().get("x-target") == "/next"
 
 
 def test_a_refused_body_of_known_length_never_reaches_the_origin():
@@ -134,7 +143,7 @@ def admitted(gateway):
 
 
 # --- a slow client ---
-@pytest.mark.parametrize("beginning", [b"G", b"GET / HTTP/1.1\r\n", b"GET / HTTP/1.1\r\nHost: a\r\n", b"\r\n"])
+@pytest.mark.parametrize("beginning", [b"G", b"GET / HTTP/1.1\r\n", b"\r\nGET / HTTP/1.1\r\nHost: a\r\n"])
 def test_a_head_that_does_not_arrive_in_time_is_a_408(beginning):
     with proxying(listener={"timeouts": {"request_header": SHORT}}) as (gateway, _):
         client = gateway.client().send(beginning)
@@ -151,9 +160,10 @@ def test_a_head_that_trickles_is_a_408_however_often_a_byte_comes():
         assert_problem(client.read_response(), 408, "request_header_timeout")
 
 
-def test_a_connection_that_never_speaks_is_closed():
-    with proxying(listener={"timeouts": {"request_header": SHORT}}) as (gateway, _):
-        client = gateway.client()
+@pytest.mark.parametrize("beginning", [b"", b"\r\n"])
+def test_a_connection_that_says_nothing_is_closed(beginning):
+    with proxying(listener={"timeouts": {"request_header": SHORT, "idle": SHORT}}) as (gateway, _):
+        client = gateway.client().send(beginning)
         client.read_to_end()
         gateway.wait_for_metric("sluice_downstream_connections_closed_total", 1)
         gateway.wait_gauges_zero()
@@ -201,8 +211,8 @@ def test_a_client_that_does_not_read_its_answer_is_dropped():
         connection.send_in_background(bytes(64 << 20))
         connection.drain()
         assert gateway.access_log()[0]["reason"] == "client_write_timeout"
+        assert len(client.read_to_end()[0]) < 64 << 20
         gateway.wait_gauges_zero()
-        assert client.read_to_end()[1] is End.reset
 
 
 # --- a slow or absent upstream ---

@@ -455,7 +455,8 @@ def test_a_problem_carries_reason_status_and_the_request_id_of_the_log():
 def test_a_problem_keeps_the_client_s_request_id():
     with proxying() as (gateway, origin):
         client = gateway.client().send(request("POST", "/", [("X-Request-Id", "mine-7")], b"x"))
-        origin.accept().reset()
+        upstream, _ = origin.answer()
+        upstream.reset()
         assert assert_problem(client.read_response(), 502, "upstream_reset")["request_id"] == "mine-7"
 
 

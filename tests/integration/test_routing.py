@@ -203,7 +203,7 @@ def test_a_template_that_yields_no_valid_host_is_a_500_of_the_configuration():
 # --- static files ---
 FILES = {
     "www/index.html": "<h1>home</h1>", "www/app.css": "body {}", "www/data.json": "{}", "www/digits": "0123456789", "www/empty": "",
-    "www/sub/index.html": "sub", "www/with space.txt": "spaced", "www/.hidden": "secret", "www/.git/config": "secret", "secret": "outside",
+    "www/sub/index.html": "sub", "www/with space.txt": "spaced", "www/.hidden": "CONFIDENTIAL", "www/.git/config": "CONFIDENTIAL", "secret": "CONFIDENTIAL",
 }
 
 
@@ -247,7 +247,7 @@ def test_nothing_outside_the_root_is_ever_served(serving, path):
         client.send(request("GET", path))
         answer = client.read_response()
         assert answer.status in (400, 403, 404, 414)
-        assert b"outside" not in answer.body and b"root:" not in answer.body and b'"secret"' not in answer.body
+        assert b"CONFIDENTIAL" not in answer.body and b"root:" not in answer.body
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")

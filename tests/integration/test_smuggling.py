@@ -131,11 +131,11 @@ REFUSED = {
     **{f"target {target!r}": (get(target=target), TARGET) for target in [
         "x", "?x", "*", "x/y", "a.test:80", "a.test/x", "http:/x", "http:///x", "http://", "http://u@a.test/", "http://u:p@a.test/",
         "http://a.test:99999/", "http://a.test:x/", "http://a b/", "http://[::1/", "ftp://a.test/", "file:///etc/passwd", "://a/",
-        "/a#b", "/a\xe9", "/a\xff", "/a|b", '/a"b', "/a<b", "/a>b", "/a^b", "/a`b", "/a{b}", "/x?a=<b>", "/x?a\xe9", "/x?a#b",
+        "/a#b", "/a\xe9", "/a\xff", '/a"b', "/a<b", "/a>b", "/a`b", "/a{b}", "/x?a=<b>", "/x?a\xe9", "/x?a#b",
         "http://a.test/#b"]},
     **{f"path {path!r}": (get(target=path), PATH | {"bad_target"}) for path in [
         "/..", "/../x", "/%2e%2e/x", "/%2E./x", "/.%2e/x", "/a/../../x", "/a/%2e%2e/%2e%2e/x", "/a%2fb", "/a%2Fb", "/a%5cb",
-        "/a\\b", "/..\\x", "/a%00", "/%00", "/a%", "/a%2", "/a%zz", "/a%u0041", "/%-1"]},
+        "/a\\b", "/..\\x", "/..;/x", "/a/.;b/x", "/a%00", "/%00", "/a%", "/a%2", "/a%zz", "/a%u0041", "/%-1"]},
     # request lines
     **{f"request line {line!r}": (head(line), LINE | TARGET | VERSION) for line in [
         "GET  /x HTTP/1.1", "GET /x  HTTP/1.1", "GET /x HTTP/1.1 ", " GET /x HTTP/1.1", "GET\t/x HTTP/1.1", "GET /x\tHTTP/1.1",
@@ -144,7 +144,8 @@ REFUSED = {
     **{f"version {version!r}": (get(version=version), VERSION) for version in [
         "HTTP/1.2", "HTTP/2.0", "HTTP/2", "HTTP/3", "HTTP/0.9", "HTTP/1.1x", "http/1.1", "Http/1.1", "HTTP/01.1", "HTTP/1.01", "HTTP/1",
         "HTTP/1.", "HTTP/.1", "HTTP/11", "HTTP/1.10", "HTTP/1,1", "HTTP/-1.1", "HTTP/+1.1", "HTTPS/1.1", "RTSP/1.0", "ICE/1.0", "FTP/1.1",
-        "HTTP1.1", "HTTP/ 1.1", "HTTP\\1.1", "HTTP/1.1\x0b"]},
+        "HTTP1.1", "HTTP/ 1.1", "HTTP\\1.1"]},
+    "version with a vertical tab": (get(version="HTTP/1.1\x0b"), LINE),
     "HTTP/2 preface": ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", VERSION | METHOD),
     "HTTP/2 preface in HTTP/1.1": (head("PRI * HTTP/1.1"), TARGET | METHOD),
     **{f"method {method!r}": (head(f"{method} /x HTTP/1.1"), METHOD) for method in [
@@ -168,8 +169,6 @@ CUT_OFF = {
     **{f"chunk size {size!r}": (post_chunks(f"{size}\r\nAAAAA\r\n" + ZERO), CHUNK) for size in [
         "", "0x5", "0X5", "+5", "-5", "5_0", " 5", "5 ", "5\t", "\t5", "g", "5g", "5h", "5.", "5,5", "5 5", "\x005", "5\x00", "5\x0b", "\xef\xbc\x95",
         "00000000000000005", "10000000000000005", "fffffffffffffffff", "-1", "5\xa0", "5:a", "'5'"]},
-    "chunk size of 2^64 - 1": (post_chunks("ffffffffffffffff\r\nAAAAA"), CHUNK | {"body_too_large"}),
-    "chunk size of 2^63": (post_chunks("8000000000000000\r\nAAAAA"), CHUNK | {"body_too_large"}),
     "chunk size ends in LF": (post_chunks("5\nAAAAA\r\n" + ZERO), CHUNK),
     "chunk size ends in CR": (post_chunks("5\rAAAAA\r\n" + ZERO), CHUNK),
     "chunk size ends in CR CR LF": (post_chunks("5\r\r\nAAAAA\r\n" + ZERO), CHUNK),
@@ -251,7 +250,7 @@ FORWARDED = {
     **{f"target {target!r}": forwarded(get(target=target), target=sent) for target, sent in {
         "/a/../x": "/x", "/a/./x": "/a/x", "/a/b/../../x": "/x", "/%2e/x": "/x", "/a/%2E%2e/x": "/x", "/a/..": "/", "/.": "/", "/a/.": "/a/",
         "/%41%7e%2d": "/A~-", "/%c3%a9": "/%C3%A9", "/a%20b": "/a%20b", "/a%0d%0aX:%20y": "/a%0D%0AX:%20y", "/a%252fb": "/a%252fb",
-        "/a%252e%252e/b": "/a%252e%252e/b", "//a//b/": "//a//b/", "/..;/x": "/..;/x", "/a;b=c,d": "/a;b=c,d", "/...": "/...",
+        "/a%252e%252e/b": "/a%252e%252e/b", "//a//b/": "//a//b/", "/a|b^c[d]": "/a|b^c[d]", "/a;b=c,d": "/a;b=c,d", "/...": "/...",
         "/x?a=%2f%00../": "/x?a=%2f%00../", "/x?": "/x?", "/x??a": "/x??a", "/x?../../b": "/x?../../b",
         "/a:b@c!$&'()*+,=": "/a:b@c!$&'()*+,=", "//evil.test/x": "//evil.test/x",
         "http://a.test": "/", "http://a.test?q": "/?q", "HTTP://a.test/x": "/x", "https://a.test/a/../x": "/x"}.items()},
@@ -356,7 +355,8 @@ def test_there_are_more_than_a_hundred_vectors():
 
 def test_a_body_that_ends_early_never_looks_whole_to_the_origin(judged):
     gateway, origin = judged
-    for data in (post("Content-Length: 10", body="AAAAA"), post_chunks(FIVE), post_chunks(FIVE + "0\r\n"), post_chunks("5\r\nAA")):
+    for data in (post("Content-Length: 10", body="AAAAA"), post_chunks(FIVE), post_chunks(FIVE + "0\r\n"), post_chunks("5\r\nAA"),
+                 post_chunks("ffffffffffffffff\r\nAAAAA\r\n" + ZERO), post_chunks("8000000000000000\r\nAAAAA\r\n" + ZERO)):
         arrived = Arrived(gateway, origin)
         with gateway.client() as client:
             client.send(data)

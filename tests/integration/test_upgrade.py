@@ -153,7 +153,8 @@ def test_a_refused_upgrade_is_an_ordinary_answer(status):
 def test_an_upgrade_whose_upstream_dies_is_a_502():
     with proxying() as (gateway, origin):
         client = gateway.client().send(request("GET", "/ws", ASK))
-        origin.accept().reset()
+        upstream, _ = origin.answer()
+        upstream.reset()
         assert assert_problem(client.read_response(), 502, "upstream_reset")
         gateway.wait_gauges_zero()
 

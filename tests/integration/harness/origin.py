@@ -131,6 +131,7 @@ class RawOrigin:
                 thread.start()
 
     def _run(self, connection):
+        connection.socket.settimeout(None)  # it may idle as long as the test runs; __exit__ ends it
         try:
             self.script(connection)
         except (PeerEnded, BrokenPipeError, ConnectionResetError):
