@@ -144,14 +144,15 @@ std::string_view Downstream::process(std::string_view bytes) {
 // Takes a head off the front of `bytes` and starts its exchange. False if it is not complete, or refused.
 bool Downstream::begin_request(std::string_view& bytes) {
   if (state_ == ConnectionState::idle) request_began_ = engine_.loop().now();
-  if (state_ != ConnectionState::reading) bytes.remove_prefix(http::skip_leading_crlf(bytes));
+  const size_t empty_line = state_ == ConnectionState::reading ? 0 : http::skip_leading_crlf(bytes);
+  bytes.remove_prefix(empty_line);
   const Result<size_t> length = scanner_.scan(bytes, listener().head);
   if (!length) {
     refuse_head(length.error());
     return false;
   }
   if (*length == 0) {
-    if (!bytes.empty()) expect_rest_of_head();
+    if (!bytes.empty() || empty_line > 0) expect_rest_of_head();
     return false;
   }
   const uint32_t fields = scanner_.fields();

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "http/serializer.h"
+#include "proxy/problem.h"
 
 namespace sluice::proxy {
 
@@ -44,9 +45,16 @@ void Engine::count_exhausted(uint32_t listener) {
 
 // The one answer that is written without an exchange: the point is to spend nothing on it.
 void Engine::refuse(uint32_t listener, int fd, Reason reason) {
-  constexpr std::string_view kAnswer =
-      "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nRetry-After: 1\r\nConnection: close\r\n\r\n";
-  [[maybe_unused]] const ssize_t sent = ::send(fd, kAnswer.data(), kAnswer.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+  char body[kMaxProblemBytes];
+  const size_t length = write_problem(reason, 503, {}, body);
+  char answer[kMaxProblemBytes + 256];
+  http::HeadWriter out(answer);
+  out.status_line(503, http::phrase_of(503));
+  out.field("Content-Type", kProblemType);
+  out.field("Content-Length", length);
+  out.text("Retry-After: 1\r\nConnection: close\r\n\r\n");
+  out.text({body, length});
+  [[maybe_unused]] const ssize_t sent = ::send(fd, answer, out.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
   ::close(fd);
   shard_.add(stats::pick(series_->listeners[listener].closed, reason));
 }

@@ -122,10 +122,12 @@ std::string_view Exchange::take_chunked(std::string_view bytes) {
     }
     bytes.remove_prefix(step->consumed);
     if (!step->data.empty()) forward_body(step->data);
-    if (phase_ != Phase::finishing && request_chunks_.chunk_left() > body_limit() - std::min(body_limit(), body_received_)) {
+    if (request_complete_) return {};  // refused
+    const uint64_t limit = body_limit();
+    if (phase_ != Phase::finishing && request_chunks_.chunk_left() > limit - std::min(limit, body_received_)) {
       refuse_body({Reason::body_too_large, ""});
+      return {};
     }
-    if (request_complete_) return {};
     if (step->done) {
       end_request(request_chunks_.trailers());
       return bytes;

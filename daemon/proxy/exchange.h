@@ -16,6 +16,7 @@
 #include "base/arena.h"
 #include "base/unique_fd.h"
 #include "http/chunked.h"
+#include "http/serializer.h"
 #include "proxy/head_composer.h"
 #include "proxy/outbox.h"
 #include "proxy/request.h"
@@ -108,6 +109,7 @@ class Exchange final : private upstream::Connection::User, private upstream::Poo
 
   // exchange_local.cc: answers that the gateway makes itself
   void answer_error(Error error);
+  void answer_problem(Reason reason, uint16_t status, http::HeadWriter& fields);
   void answer_options();
   void answer_respond();
   void answer_redirect();

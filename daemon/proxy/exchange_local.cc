@@ -49,14 +49,19 @@ bool Exchange::may_keep_alive() const {
 }
 
 void Exchange::answer_error(Error error) {
-  reason_ = error.reason;
-  const uint16_t status = row(error.reason).status != 0 ? row(error.reason).status : 502;
-  char* memory = arena_.allocate(kMaxProblemBytes);
-  const size_t length = write_problem(error.reason, status, request_.id, {memory, kMaxProblemBytes});
   HeadWriter fields = lines(arena_);
-  fields.field("Content-Type", kProblemType);
+  const uint16_t status = row(error.reason).status != 0 ? row(error.reason).status : 502;
   if (status == 405) write_allow(fields, request_.match.allowed);
   if (status == 503) fields.field("Retry-After", 1);
+  answer_problem(error.reason, status, fields);
+}
+
+// `fields` are those that the status asks for; the content type comes here.
+void Exchange::answer_problem(Reason reason, uint16_t status, HeadWriter& fields) {
+  reason_ = reason;
+  char* memory = arena_.allocate(kMaxProblemBytes);
+  const size_t length = write_problem(reason, status, request_.id, {memory, kMaxProblemBytes});
+  fields.field("Content-Type", kProblemType);
   answer(status, fields.view(), {memory, length});
 }
 
@@ -86,11 +91,10 @@ void Exchange::answer_redirect() {
 void Exchange::answer_file() {
   StaticAnswer file =
       open_static(request_.route->files, path_below_root(request_), request_.head.method, request_.head.headers);
-  if (file.reason != Reason::none && file.status != 416 && file.status != 405) return answer_error({file.reason, ""});
   HeadWriter fields = lines(arena_, request_.head.target.size() + 2 * kSmallLines);
   file.write_fields(fields, request_.target.query);
+  if (file.reason != Reason::none) return answer_problem(file.reason, file.status, fields);
   if (!begin_answer(file.status, fields.view(), {BodyFraming::Kind::length, file.length})) return;
-  if (file.reason != Reason::none) reason_ = file.reason;
   if (!file.head_only && file.file) {
     file_offset_ = file.offset;
     file_left_ = file.length;

@@ -16,9 +16,10 @@ void Endpoint::observe(MonoTime now, Micros latency) {
 }
 
 double Endpoint::cost(MonoTime now) const {
-  // An endpoint without history counts as fast, so that a new one gets traffic at once.
+  // Differences below a millisecond are noise, not a reason to leave an endpoint alone.
+  constexpr double kNoiseMicros = 1000;
   const auto silent_seconds = static_cast<int>(std::min<int64_t>((now - observed_at_) / Seconds(1), 60));
-  return (std::ldexp(average_micros_, -silent_seconds) + 1) * (load() + 1) / weight_;
+  return (std::ldexp(average_micros_, -silent_seconds) + kNoiseMicros) * (load() + 1) / weight_;
 }
 
 Cluster::Cluster(const PoolShared& shared, const snapshot::ClusterSpec& spec, const std::vector<EndpointSeries>& series)
@@ -82,7 +83,9 @@ Endpoint& Cluster::choose_least_request() {
   return *best;
 }
 
-// Power of two choices (Mitzenmacher 2001), over load times average latency.
+// Power of two choices (Mitzenmacher 2001), over load times average latency. Between two that are equally loaded a coin
+// decides, weighted by their costs: the faster one gets more, but the other is tried now and then and can show that it
+// recovered.
 Endpoint& Cluster::choose_two_choices() {
   const auto count = static_cast<uint32_t>(endpoints_.size());
   const uint32_t first = random_.below(count);
@@ -90,7 +93,11 @@ Endpoint& Cluster::choose_two_choices() {
   if (second >= first) ++second;
   Endpoint& a = *endpoints_[first];
   Endpoint& b = *endpoints_[second];
-  return a.cost(loop_.now()) <= b.cost(loop_.now()) ? a : b;
+  const double cost_a = a.cost(loop_.now());
+  const double cost_b = b.cost(loop_.now());
+  if (uint64_t{a.load()} * b.weight() != uint64_t{b.load()} * a.weight()) return cost_a <= cost_b ? a : b;
+  constexpr uint32_t kCoin = 1u << 20;
+  return random_.below(kCoin) * (cost_a + cost_b) < cost_b * kCoin ? a : b;
 }
 
 }  // namespace sluice::upstream
