@@ -32,7 +32,7 @@ class ChunkedDecoder {
   Result<Step> next(std::string_view input);
 
   /// Bytes of the current chunk that are still to come, so that a chunk that is too large can be refused at its size line.
-  [[nodiscard]] uint64_t chunk_left() const { return left_; }
+  [[nodiscard]] uint64_t chunk_left() const { return state_ == State::data ? left_ : 0; }
 
   /// After done: the raw trailer section, ending with its empty line; empty if there were no trailers.
   /// Parse it with parse_fields().
