@@ -155,13 +155,12 @@ bool Downstream::begin_request(std::string_view& bytes) {
     if (!bytes.empty() || empty_line > 0) expect_rest_of_head();
     return false;
   }
-  const uint32_t fields = scanner_.fields();
-  scanner_.reset();
   timer_.cancel();
   ++requests_;
   set_state(ConnectionState::waiting);
   exchange_ = &engine_.start_exchange(*this);
-  exchange_->start(bytes.substr(0, *length), fields);
+  exchange_->start(bytes.substr(0, *length), scanner_);
+  scanner_.reset();
   bytes.remove_prefix(*length);
   return true;
 }

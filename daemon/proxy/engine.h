@@ -11,6 +11,7 @@
 #include "base/slab.h"
 #include "event/listener.h"
 #include "event/loop.h"
+#include "event/pipe.h"
 #include "proxy/access_log.h"
 #include "proxy/downstream.h"
 #include "proxy/exchange.h"
@@ -43,6 +44,7 @@ class Engine {
   [[nodiscard]] const snapshot::Snapshot& snapshot() const { return *snapshot_; }
   [[nodiscard]] const Series& series() const { return *series_; }
   [[nodiscard]] AccessLog* access_log() { return access_log_; }
+  [[nodiscard]] event::PipePool& pipes() { return pipes_; }
   [[nodiscard]] upstream::Cluster& cluster(uint32_t index) { return *clusters_[index]; }
   /// The current Date header's value; made once a second.
   [[nodiscard]] std::string_view date();
@@ -63,6 +65,7 @@ class Engine {
   AccessLog* access_log_;
   uint32_t max_connections_;
   Random random_;
+  event::PipePool pipes_;
   std::vector<http::HeaderField> field_scratch_;
   std::vector<std::unique_ptr<upstream::Cluster>> clusters_;
   Slab<Downstream> downstream_slab_;

@@ -34,11 +34,11 @@ Exchange::~Exchange() {
   engine_.shard().step(engine_.series().in_flight, -1);
 }
 
-void Exchange::start(std::string_view head, uint32_t field_count) {
+void Exchange::start(std::string_view head, const http::HeadScanner& scanner) {
   request_bytes_ = head.size();
   slices_.head_read = engine_.loop().now();
   const snapshot::Snapshot& snapshot = engine_.snapshot();
-  const Result<void> read = read_request(arena_.copy(head), field_count, downstream_->listener(), snapshot.trusted_proxies,
+  const Result<void> read = read_request(arena_.copy(head), scanner, downstream_->listener(), snapshot.trusted_proxies,
                                          arena_, engine_.random(), request_);
   if (!read) return refuse(read.error());
   keep_alive_ = request_.framing.keep_alive && !downstream_->last_request();
@@ -254,6 +254,7 @@ void Exchange::flush_client() {
   if (status == event::IoStatus::error) return downstream_->close(Reason::client_closed);
   if (status == event::IoStatus::again) return wait_for_client(sent > 0);
   if (file_left_ > 0 && !write_file_body()) return;
+  if (pipe_ && pipe_->held() > 0 && !write_pipe()) return;
   on_client_drained();
 }
 
@@ -301,12 +302,33 @@ bool Exchange::write_file_body() {
     }
     file_offset_ += result.bytes;
     file_left_ -= result.bytes;
-    file_sent_ += result.bytes;
+    body_sent_ += result.bytes;
     engine_.shard().add(downstream_->series().sent, result.bytes);
   }
   if (file_left_ == 0) return true;
   wait_for_client(true);
   return false;
+}
+
+// True if the pipe is empty. What it holds came behind everything that to_client_ held.
+bool Exchange::write_pipe() {
+  while (pipe_->held() > 0) {
+    const event::IoResult result =
+        downstream_->stream().splice_from_pipe(pipe_->read_end(), pipe_->held(), !response_complete_);
+    if (result.status == event::IoStatus::again) {
+      if (lease_) lease_->pause_reading();
+      wait_for_client(true);
+      return false;
+    }
+    if (result.status != event::IoStatus::ok) {
+      downstream_->close(Reason::client_closed);
+      return false;
+    }
+    pipe_->removed(result.bytes);
+    body_sent_ += result.bytes;
+    engine_.shard().add(downstream_->series().sent, result.bytes);
+  }
+  return true;
 }
 
 void Exchange::on_client_eof() {
@@ -334,7 +356,7 @@ void Exchange::on_route_timeout() {
 // --- the end ---
 
 void Exchange::maybe_finish() {
-  if (phase_ == Phase::over || !response_complete_ || !to_client_.empty() || file_left_ > 0) return;
+  if (phase_ == Phase::over || !response_complete_ || !to_client_.empty() || file_left_ > 0 || (pipe_ && pipe_->held() > 0)) return;
   phase_ = Phase::finishing;
   if (!request_complete_ && keep_alive_) return watch_request_body();  // a short rest of a body: the connection is worth it
   finish();
@@ -369,6 +391,7 @@ void Exchange::end() {
   route_timer_.cancel();
   if (endpoint_ != nullptr) endpoint_->pool().cancel(*this);
   lease_.give_back(reason_ == Reason::none ? Reason::keepalive_done : reason_);
+  engine_.pipes().give_back(std::move(pipe_));
   record();
   downstream_ = nullptr;
   engine_.end_exchange(*this);

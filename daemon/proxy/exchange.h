@@ -35,8 +35,8 @@ class Exchange final : private upstream::Connection::User, private upstream::Poo
 
   [[nodiscard]] Engine& engine() { return engine_; }
 
-  /// Begins with a complete head, valid during the call.
-  void start(std::string_view head, uint32_t field_count);
+  /// Begins with a complete head, valid during the call, as `scanner` delimited it.
+  void start(std::string_view head, const http::HeadScanner& scanner);
   /// Begins and ends with an answer to a head that could not be read.
   void refuse(Error error);
 
@@ -59,6 +59,7 @@ class Exchange final : private upstream::Connection::User, private upstream::Poo
   void on_informational(const http::ResponseHead& head) override;
   void on_response_head(const http::ResponseHead& head, const http::ResponseFraming& framing) override;
   void on_response_body(std::string_view data) override;
+  event::Pipe* offer_splice(uint64_t left) override;
   void on_response_end(const http::HeaderMap& trailers) override;
   void on_upstream_pause_point() override { flush_client(); }
   void on_upstream_writable() override { flush_upstream(); }
@@ -87,6 +88,7 @@ class Exchange final : private upstream::Connection::User, private upstream::Poo
   void wait_for_client(bool progress);
   void on_client_drained();
   bool write_file_body();
+  bool write_pipe();
   void maybe_finish();
   void maybe_end_tunnel();
   void finish();
@@ -142,7 +144,8 @@ class Exchange final : private upstream::Connection::User, private upstream::Poo
   UniqueFd file_;
   uint64_t file_offset_ = 0;
   uint64_t file_left_ = 0;
-  uint64_t file_sent_ = 0;
+  std::unique_ptr<event::Pipe> pipe_;  // a large response body on its way, behind what to_client_ holds
+  uint64_t body_sent_ = 0;             // bytes that left by sendfile or splice
 
   event::Timer route_timer_;
   Slices slices_;

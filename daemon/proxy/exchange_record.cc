@@ -60,7 +60,7 @@ void Exchange::log() {
       .status = status_,
       .reason = reason_,
       .bytes_in = request_bytes_,
-      .bytes_out = to_client_.sent() + file_sent_,
+      .bytes_out = to_client_.sent() + body_sent_,
       .attempts = tries_,
       .upstream_reused = upstream_reused_,
       .connection_reused = downstream_ != nullptr && downstream_->requests() > 1,

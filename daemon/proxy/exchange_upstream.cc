@@ -167,6 +167,15 @@ void Exchange::on_response_body(std::string_view data) {
   }
 }
 
+// Large bodies whose framing does not change pass without being copied to user space (DESIGN §9.6).
+event::Pipe* Exchange::offer_splice(uint64_t left) {
+  constexpr uint64_t kWorthAPipe = 64 * 1024;
+  if (pipe_ == nullptr && left >= kWorthAPipe && client_framing_.body.kind == BodyFraming::Kind::length) {
+    pipe_ = engine_.pipes().take();
+  }
+  return pipe_.get();
+}
+
 void Exchange::on_response_end(const http::HeaderMap& trailers) {
   response_complete_ = true;
   if (phase_ == Phase::tunnel) return flush_client();

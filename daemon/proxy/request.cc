@@ -67,10 +67,10 @@ snapshot::Template::Values Request::values() const {
   return {{match.captures.data(), match.capture_count}, variable, this};
 }
 
-Result<void> read_request(std::string_view bytes, uint32_t field_count, const snapshot::ListenerSpec& listener,
+Result<void> read_request(std::string_view bytes, const http::HeadScanner& scanner, const snapshot::ListenerSpec& listener,
                           const std::vector<Network>& trusted, Arena& arena, Random& random, Request& request) {
   request.client = request.peer;
-  const Result<http::RequestHead> head = http::parse_request(bytes, arena.allocate_array<http::HeaderField>(field_count));
+  const Result<http::RequestHead> head = http::parse_request(bytes, arena.allocate_array<http::HeaderField>(scanner.fields()), scanner);
   if (!head) return head.error();
   request.head = *head;
   request.id = choose_id(head->headers, arena, random);

@@ -1,6 +1,6 @@
 #include "upstream/connection.h"
 
-#include <array>
+#include <algorithm>
 
 #include "http/parser.h"
 #include "upstream/pool.h"
@@ -102,6 +102,7 @@ void Connection::on_readable() {
 void Connection::read_some() {
   const std::span<char> buffer = loop_.read_buffer();
   for (int i = 0; i < kReadsPerWake && user_ != nullptr && stream_.wants_read(); ++i) {
+    if (state_ == State::body && body_.kind == http::BodyFraming::Kind::length && splice_some()) return;
     const event::IoResult result = stream_.read(buffer);
     if (result.status == event::IoStatus::again) return;
     if (result.status == event::IoStatus::eof) return on_eof();
@@ -112,6 +113,29 @@ void Connection::read_some() {
     if (state_ != State::head) head_bytes_.clear();
     if (result.bytes < buffer.size()) return;
   }
+}
+
+// Moves body bytes to the user's pipe; false if the user wants to see them.
+bool Connection::splice_some() {
+  event::Pipe* pipe = user_->offer_splice(body_.length);
+  if (pipe == nullptr) return false;
+  for (int i = 0; i < kReadsPerWake && user_ != nullptr && stream_.wants_read(); ++i) {
+    const event::IoResult result = stream_.splice_to_pipe(pipe->write_end(), std::min<uint64_t>(body_.length, pipe->room()));
+    if (result.status == event::IoStatus::again) break;
+    if (result.status != event::IoStatus::ok) {
+      result.status == event::IoStatus::eof ? on_eof() : fail(Reason::upstream_reset, "splice failed");
+      break;
+    }
+    pipe->added(result.bytes);
+    body_.length -= result.bytes;
+    pool_.arm_body_timeout(*this);
+    if (body_.length == 0) {
+      end_response(false);
+    } else {
+      user_->on_upstream_pause_point();
+    }
+  }
+  return true;
 }
 
 void Connection::consume(std::string_view bytes) {
@@ -156,7 +180,7 @@ bool Connection::take_head(std::string_view& bytes) {
   }
   if (*length == 0) return false;
   const Result<http::ResponseHead> head =
-      http::parse_response(bytes.substr(0, *length), pool_.field_scratch().first(scanner_.fields()));
+      http::parse_response(bytes.substr(0, *length), pool_.field_scratch().first(scanner_.fields()), scanner_);
   scanner_.reset();
   if (!head) {
     fail(head.error().reason, head.error().detail);
@@ -256,17 +280,6 @@ void Connection::fail(Reason reason, const char* detail) {
   reusable_ = false;
   timer_.cancel();
   if (user_ != nullptr) user_->on_upstream_error({reason, detail});
-}
-
-uint64_t Connection::spliceable() const {
-  return state_ == State::body && body_.kind == http::BodyFraming::Kind::length ? body_.length : 0;
-}
-
-void Connection::spliced(uint64_t count) {
-  SL_ASSERT(count <= body_.length);
-  body_.length -= count;
-  pool_.arm_body_timeout(*this);
-  if (body_.length == 0) end_response(false);
 }
 
 void Connection::close() {

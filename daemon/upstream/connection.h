@@ -13,6 +13,7 @@
 
 #include "base/buffer.h"
 #include "event/loop.h"
+#include "event/pipe.h"
 #include "event/stream.h"
 #include "http/chunked.h"
 #include "http/framing.h"
@@ -35,6 +36,9 @@ class Connection final : public event::Deferred, public ListNode<ConnectionTag>,
     virtual void on_response_head(const http::ResponseHead& head, const http::ResponseFraming& framing) = 0;
     /// Payload, chunked coding taken off; `data` stays valid until on_upstream_pause_point().
     virtual void on_response_body(std::string_view data) = 0;
+    /// `left` bytes of a body of known length are still to come and need not be looked at: a pipe to splice them into, or
+    /// nullptr to get them by on_response_body(). Once a pipe was given, the rest of the body takes that way.
+    virtual event::Pipe* offer_splice(uint64_t left) = 0;
     /// The response is complete; `trailers` may be empty.
     virtual void on_response_end(const http::HeaderMap& trailers) = 0;
     /// All bytes of this wake-up were handed over: time to write them out.
@@ -80,11 +84,6 @@ class Connection final : public event::Deferred, public ListNode<ConnectionTag>,
   [[nodiscard]] uint64_t served() const { return served_; }
   [[nodiscard]] MonoTime opened_at() const { return opened_at_; }
 
-  /// Bytes of a body of known length that were not yet read; 0 if the body is of another kind. For splice.
-  [[nodiscard]] uint64_t spliceable() const;
-  /// `count` bytes of the body left the socket by splice.
-  void spliced(uint64_t count);
-
  private:
   friend class Pool;
   enum class State : uint8_t { connecting, idle, head, body, done, tunnel, closed };
@@ -95,6 +94,7 @@ class Connection final : public event::Deferred, public ListNode<ConnectionTag>,
   void on_timer();
 
   void read_some();
+  bool splice_some();
   void consume(std::string_view bytes);
   void keep_unfinished_head(std::string_view bytes);
   bool take_head(std::string_view& bytes);
