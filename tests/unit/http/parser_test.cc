@@ -1,0 +1,241 @@
+#include "http/parser.h"
+
+#include <catch2/catch.hpp>
+#include <string>
+
+#include "heads.h"
+
+using namespace sluice;
+using namespace sluice::http;
+using namespace sluice::http::test;
+
+TEST_CASE("a request head becomes method, target, version and fields as received") {
+  const Request request(
+      "POST /a/b?c=d HTTP/1.1\r\nHost: example.com\r\nX-Odd_Name.1:\t two  words \t\r\nAccept:*/*\r\nEmpty:\r\nSpaces:  \t \r\n"
+      "Via: 1.1 caf\xc3\xa9\r\nvia: x\r\n\r\n");
+  REQUIRE(request.ok());
+  const RequestHead& head = request.head();
+  CHECK(head.method == Method::POST);
+  CHECK(head.method_text == "POST");
+  CHECK(head.target == "/a/b?c=d");
+  CHECK(head.version == Version::http11);
+  const auto fields = head.headers.fields();
+  REQUIRE(fields.size() == 7);
+  CHECK(fields[0].name == "Host");
+  CHECK(fields[0].id == HeaderId::host);
+  CHECK(fields[0].value == "example.com");
+  CHECK(fields[1].name == "X-Odd_Name.1");
+  CHECK(fields[1].value == "two  words");  // surrounding white space is none of the value's, RFC 9110 §5.5
+  CHECK(fields[2].value == "*/*");
+  CHECK(fields[3].value.empty());
+  CHECK(fields[4].value.empty());
+  CHECK(fields[5].value == "1.1 caf\xc3\xa9");
+  CHECK(head.headers.repeated(HeaderId::via));
+  CHECK_FALSE(head.headers.repeated(HeaderId::host));
+}
+
+TEST_CASE("the request line is METHOD SP TARGET SP HTTP/1.x and nothing else") {
+  using enum Reason;
+  const std::pair<std::string, Reason> rows[] = {
+      {"GET / HTTP/1.1", none},
+      {"GET / HTTP/1.0", none},
+      {"OPTIONS * HTTP/1.1", none},
+      {"GET http://a/ HTTP/1.1", none},
+      {"GET !#{} HTTP/1.1", none},                         // whether it is a URL is parse_target()'s question
+      {"PROPPATCH / HTTP/1.1", none},
+      {"GET / HTTP/1.2", bad_version},
+      {"GET / HTTP/2.0", bad_version},
+      {"GET / HTTP/0.9", bad_version},
+      {"PRI * HTTP/2.0", bad_version},                     // the HTTP/2 preface
+      {"BREW / HTTP/1.1", bad_method},
+      {"get / HTTP/1.1", bad_method},                      // methods are case-sensitive
+      {"GET/ / HTTP/1.1", bad_request_line},               // '/' is no token character
+      {"G(T / HTTP/1.1", bad_request_line},
+      {"", bad_request_line},
+      {" ", bad_request_line},
+      {"GET", bad_request_line},
+      {"GET /", bad_request_line},                         // HTTP/0.9
+      {"GET HTTP/1.1", bad_request_line},
+      {"GET  HTTP/1.1", bad_request_line},
+      {" / HTTP/1.1", bad_request_line},
+      {" GET / HTTP/1.1", bad_request_line},
+      {"GET  / HTTP/1.1", bad_request_line},
+      {"GET /  HTTP/1.1", bad_request_line},
+      {"GET / HTTP/1.1 ", bad_request_line},
+      {"GET /a b HTTP/1.1", bad_request_line},             // an unencoded space: which part is the target?
+      {"GET\t/ HTTP/1.1", bad_request_line},
+      {"GET /\tHTTP/1.1", bad_request_line},
+      {"GET /a\tb HTTP/1.1", bad_request_line},
+      {"GET /caf\xc3\xa9 HTTP/1.1", bad_request_line},
+      {"GET / http/1.1", bad_request_line},
+      {"GET / HTTP/1.", bad_request_line},
+      {"GET / HTTP/1.10", bad_request_line},
+      {"GET / HTTP/11.1", bad_request_line},
+      {"GET / HTTP/1,1", bad_request_line},
+      {"GET / HTTPS/1.1", bad_request_line},
+      {"GET / RTSP/1.0", bad_request_line},
+      {"GET / ICE/1.0", bad_request_line},
+      {"SETUP rtsp://a/ RTSP/1.0", bad_request_line},
+  };
+  for (const auto& [line, reason] : rows) {
+    CAPTURE(line);
+    CHECK(Request(line + "\r\nHost: a\r\n\r\n").reason() == reason);
+  }
+}
+
+TEST_CASE("a field line is a token, a colon at once, and a value") {
+  using enum Reason;
+  const std::pair<std::string, Reason> rows[] = {
+      {"A: b", none},
+      {"A:b", none},
+      {"A:", none},
+      {"A::", none},                                       // the value is a colon
+      {"!#$%&'*+-.^_`|~09azAZ: every token character", none},
+      {"A-Name-That-Is-Longer-Than-Any-Block-Or-Known-Name: b", none},
+      {"X: \xff", none},
+      {"Content-Length : 5", bad_header},                  // white space before the colon, RFC 9112 §5.1
+      {"Content-Length\t: 5", bad_header},
+      {"Content Length: 5", bad_header},
+      {": b", bad_header},
+      {":", bad_header},
+      {"A", bad_header},
+      {"no colon in this rather long line at all", bad_header},
+      {"A(b): c", bad_header},
+      {"A/b: c", bad_header},
+      {"\"A\": c", bad_header},
+      {"A@b: c", bad_header},
+      {"A[0]: c", bad_header},
+      {"{A}: c", bad_header},
+      {"caf\xc3\xa9: c", bad_header},
+      {"A-Name-That-Is-Longer-Than-Any-Block-(Or)-Known-Name: b", bad_header},
+      {"A-Name-That-Is-Longer-Than-Any-Block-Or-Known-Name : b", bad_header},
+  };
+  for (const auto& [line, reason] : rows) {
+    CAPTURE(line);
+    CHECK(Request("GET / HTTP/1.1\r\n" + line + "\r\n\r\n").reason() == reason);             // last: near the head's end
+    CHECK(Request("GET / HTTP/1.1\r\n" + line + "\r\nHost: example.com\r\n\r\n").reason() == reason);
+    const Response response("HTTP/1.1 200 OK\r\n" + line + "\r\n\r\n");
+    CHECK(response.reason() == (reason == none ? none : upstream_bad_response));
+  }
+}
+
+TEST_CASE("every byte that is no token character is refused in a name, at every place") {
+  for (int byte = 0x21; byte < 256; ++byte) {
+    if (byte == ':' || byte == 0x7f) continue;
+    for (size_t at = 0; at < 20; ++at) {
+      std::string name(20, 'n');
+      name[at] = static_cast<char>(byte);
+      const bool token = is_token(std::string(1, static_cast<char>(byte)));
+      CAPTURE(byte, at);
+      REQUIRE(Request("GET / HTTP/1.1\r\n" + name + ": v\r\n\r\n").ok() == token);
+    }
+  }
+}
+
+TEST_CASE("more lines than the scanner remembers are parsed all the same") {
+  std::string text = "GET / HTTP/1.1\r\n";
+  for (int i = 0; i < 60; ++i) text += "name-" + std::to_string(i) + ": value " + std::to_string(i) + "\r\n";
+  const Request request(text + "\r\n");
+  REQUIRE(request.ok());
+  REQUIRE(request.head().headers.size() == 60);
+  for (size_t i = 0; i < 60; ++i) {
+    const HeaderField& field = request.head().headers.fields()[i];
+    CHECK(field.name == "name-" + std::to_string(i));
+    CHECK(field.value == "value " + std::to_string(i));
+  }
+}
+
+TEST_CASE("parsing with and without the scanner's line ends gives the same views") {
+  const std::string text = get_with("A: b\r\nContent-Length: 5\r\nLonger-Than-Sixteen-Bytes: c\r\n");
+  const Request request(text);
+  std::array<HeaderField, 8> fields;
+  const auto plain = parse_request(text, fields);
+  REQUIRE(plain);
+  REQUIRE(plain->headers.size() == request.head().headers.size());
+  for (size_t i = 0; i < fields.size() && i < plain->headers.size(); ++i) {
+    CHECK(plain->headers.fields()[i].name == request.head().headers.fields()[i].name);
+    CHECK(plain->headers.fields()[i].value == request.head().headers.fields()[i].value);
+    CHECK(plain->headers.fields()[i].id == request.head().headers.fields()[i].id);
+  }
+}
+
+TEST_CASE("more field lines than memory was given for are refused, not written") {
+  std::array<HeaderField, 2> fields;
+  const auto parsed = parse_request("GET / HTTP/1.1\r\nA: 1\r\nB: 2\r\nC: 3\r\n\r\n", std::span(fields).first(1));
+  REQUIRE_FALSE(parsed);
+  CHECK(fields[1].name.empty());
+}
+
+TEST_CASE("the status line is HTTP/1.x SP three digits, and a phrase that may be missing") {
+  struct Row {
+    std::string line;
+    uint16_t status;  // 0: refused
+    std::string phrase;
+  };
+  const Row rows[] = {
+      {"HTTP/1.1 200 OK", 200, "OK"},
+      {"HTTP/1.0 404 Not Found", 404, "Not Found"},
+      {"HTTP/1.1 100 Continue", 100, "Continue"},
+      {"HTTP/1.1 599 ", 599, ""},
+      {"HTTP/1.1 204", 204, ""},             // without the second space: many servers do
+      {"HTTP/1.1 200 caf\xc3\xa9", 200, "caf\xc3\xa9"},
+      {"HTTP/1.1 200  two", 200, " two"},
+      {"HTTP/1.1  200 OK", 0, ""},
+      {"HTTP/1.1 99 OK", 0, ""},
+      {"HTTP/1.1 099 OK", 0, ""},
+      {"HTTP/1.1 600 OK", 0, ""},
+      {"HTTP/1.1 2000 OK", 0, ""},
+      {"HTTP/1.1 20x OK", 0, ""},
+      {"HTTP/1.1 +20 OK", 0, ""},
+      {"HTTP/1.1 200OK", 0, ""},
+      {"HTTP/1.1 200\tOK", 0, ""},
+      {"HTTP/1.1", 0, ""},
+      {"HTTP/1.2 200 OK", 0, ""},
+      {"HTTP/2.0 200 OK", 0, ""},
+      {"http/1.1 200 OK", 0, ""},
+      {"ICY 200 OK", 0, ""},
+      {" HTTP/1.1 200 OK", 0, ""},
+      {"<html>", 0, ""},
+  };
+  for (const Row& row : rows) {
+    CAPTURE(row.line);
+    const Response response(row.line + "\r\nServer: x\r\n\r\n");
+    if (row.status == 0) {
+      CHECK(response.reason() == Reason::upstream_bad_response);
+      continue;
+    }
+    REQUIRE(response.ok());
+    CHECK(response.head().status == row.status);
+    CHECK(response.head().phrase == row.phrase);
+    CHECK(response.head().version == (row.line[7] == '1' ? Version::http11 : Version::http10));
+    CHECK(response.head().headers.size() == 1);
+  }
+}
+
+TEST_CASE("a trailer section parses like the fields of a head") {
+  std::array<HeaderField, 4> fields;
+  const auto two = parse_fields("Digest: x\r\nServer-Timing: y\r\n\r\n", fields);
+  REQUIRE(two);
+  CHECK(two->size() == 2);
+  CHECK(two->find("server-timing")->value == "y");
+  CHECK(parse_fields("\r\n", fields)->size() == 0);
+  CHECK(parse_fields("no colon\r\n\r\n", fields).error().reason == Reason::bad_header);
+  CHECK(parse_fields(":\r\n\r\n", fields).error().reason == Reason::bad_header);
+  CHECK(parse_fields("x\r\n", fields).error().reason == Reason::bad_header);
+}
+
+TEST_CASE("tokens and field values are told from other texts") {
+  CHECK(is_token("x-y"));
+  CHECK_FALSE(is_token(""));
+  CHECK_FALSE(is_token("x y"));
+  CHECK_FALSE(is_token("x:"));
+  CHECK(is_field_value(""));
+  CHECK(is_field_value("a \t b"));
+  CHECK(is_field_value("\xff"));
+  CHECK_FALSE(is_field_value(" a"));
+  CHECK_FALSE(is_field_value("a\t"));
+  CHECK_FALSE(is_field_value("a\rb"));
+  CHECK_FALSE(is_field_value("a\nb"));
+  CHECK_FALSE(is_field_value(std::string(1, '\0')));
+  CHECK_FALSE(is_field_value("\x7f"));
+}
