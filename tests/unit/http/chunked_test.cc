@@ -72,10 +72,10 @@ TEST_CASE("a chunked body gives its payload, wherever the reads were cut") {
       {"A\r\n0123456789\r\n0\r\n\r\n", "0123456789", ""},
       {"a\r\n0123456789\r\n0\r\n\r\n", "0123456789", ""},
       {"0000000000000005\r\nhello\r\n0000000000000000\r\n\r\n", "hello", ""},
-      {"4\r\n\r\n\r\n\r\n0\r\n\r\n", "\r\n\r\n", ""},                      // payload that looks like framing
+      {"4\r\n\r\n\r\n\r\n0\r\n\r\n", "\r\n\r\n", ""},  // payload that looks like framing
       {"5;name=value\r\nhello\r\n0;last\r\n\r\n", "hello", ""},
       {"5;a=\"quoted; \\\" \t\"\r\nhello\r\n0\r\n\r\n", "hello", ""},
-      {"5;\r\nhello\r\n0;;;\r\n\r\n", "hello", ""},                        // what is not understood is ignored
+      {"5;\r\nhello\r\n0;;;\r\n\r\n", "hello", ""},  // what is not understood is ignored
       {"0\r\nDigest: x\r\n\r\n", "", "Digest: x\r\n\r\n"},
       {"1\r\nx\r\n0\r\nA: b\r\nC:\tcaf\xc3\xa9\r\n\r\n", "x", "A: b\r\nC:\tcaf\xc3\xa9\r\n\r\n"},
   };
@@ -107,7 +107,7 @@ TEST_CASE("an unfinished body is neither done nor refused") {
 TEST_CASE("malformed chunks are refused, wherever the reads were cut") {
   const std::string nul(1, '\0');
   const std::string rows[] = {
-      "\r\n",                                   // no size
+      "\r\n",  // no size
       ";ext\r\n",
       "g\r\n",
       " 5\r\nhello\r\n",
@@ -118,24 +118,24 @@ TEST_CASE("malformed chunks are refused, wherever the reads were cut") {
       "0x5\r\nhello\r\n",
       "5h\r\nhello\r\n",
       "5,5\r\nhello\r\n",
-      "00000000000000005\r\nhello\r\n",         // 17 digits
-      "10000000000000005\r\nhello\r\n",         // 5 after 64 bits overflow
-      "5\nhello\r\n",                           // bare LF
+      "00000000000000005\r\nhello\r\n",  // 17 digits
+      "10000000000000005\r\nhello\r\n",  // 5 after 64 bits overflow
+      "5\nhello\r\n",                    // bare LF
       "5\rhello\r\n",
       "5\r\rhello\r\n",
-      "5;a\nhello\r\n",                         // bare LF ends an extension for some
+      "5;a\nhello\r\n",  // bare LF ends an extension for some
       "5;a\rb\r\nhello\r\n",
       "5;a=\"\n\"\r\nhello\r\n",
       "5;a" + nul + "\r\nhello\r\n",
       "5;\x7f\r\nhello\r\n",
-      "5\r\nhello0\r\n\r\n",                    // no CR LF behind the payload
+      "5\r\nhello0\r\n\r\n",  // no CR LF behind the payload
       "5\r\nhello\n0\r\n\r\n",
       "5\r\nhello\r0\r\n\r\n",
-      "5\r\nhelloX\r\n0\r\n\r\n",               // longer than its size
-      "5\r\nhell\r\n0\r\n\r\n",                 // shorter
+      "5\r\nhelloX\r\n0\r\n\r\n",  // longer than its size
+      "5\r\nhell\r\n0\r\n\r\n",    // shorter
       "0\n\r\n",
       "0\r\n\n",
-      "0\r\nA: b\n\r\n",                        // trailers: the same byte rules as in a head
+      "0\r\nA: b\n\r\n",  // trailers: the same byte rules as in a head
       "0\r\nA: b\r\r\n",
       "0\r\nA: \x01\r\n\r\n",
       "0\r\nA: b\r\n folded\r\n\r\n",
@@ -158,7 +158,7 @@ TEST_CASE("the largest size is 16 digits, and its payload streams") {
 
 TEST_CASE("size lines, extensions and trailers are bounded") {
   const std::string x(300, 'x');
-  CHECK(decode({"5;" + x.substr(0, 254) + "\r\nhello\r\n0\r\n\r\n"}).done);   // 256 bytes
+  CHECK(decode({"5;" + x.substr(0, 254) + "\r\nhello\r\n0\r\n\r\n"}).done);  // 256 bytes
   CHECK(decode({"5;" + x.substr(0, 255) + "\r\nhello\r\n0\r\n\r\n"}).refused);
   CHECK(decode({"5;" + x}).refused);  // without waiting for the line's end
 
@@ -172,7 +172,8 @@ TEST_CASE("size lines, extensions and trailers are bounded") {
   CHECK(decode({many + "\r\n"}).done);
   CHECK(decode({many + "A: b\r\n\r\n"}).refused);
 
-  const std::string large(ChunkedDecoder::kMaxTrailerBytes - 7, 'x');  // with "A: ", CR LF and CR LF: exactly the limit
+  const std::string large(ChunkedDecoder::kMaxTrailerBytes - 7,
+                          'x');  // with "A: ", CR LF and CR LF: exactly the limit
   CHECK(decode({"0\r\nA: " + large + "\r\n\r\n"}).done);
   CHECK(decode({"0\r\nA: " + large + "x\r\n\r\n"}).refused);
   CHECK(decode({"0\r\nA: " + large + "xxxx"}).refused);
@@ -209,9 +210,15 @@ TEST_CASE("after the end nothing more is consumed") {
 
 TEST_CASE("a chunk head is the size in hexadecimal") {
   const std::pair<uint64_t, std::string> rows[] = {
-      {0, "0\r\n"},         {1, "1\r\n"},        {15, "f\r\n"},
-      {16, "10\r\n"},       {255, "ff\r\n"},     {65536, "10000\r\n"},
-      {0x1234, "1234\r\n"}, {0xabcdef, "abcdef\r\n"}, {UINT64_MAX, "ffffffffffffffff\r\n"},
+      {0, "0\r\n"},
+      {1, "1\r\n"},
+      {15, "f\r\n"},
+      {16, "10\r\n"},
+      {255, "ff\r\n"},
+      {65536, "10000\r\n"},
+      {0x1234, "1234\r\n"},
+      {0xabcdef, "abcdef\r\n"},
+      {UINT64_MAX, "ffffffffffffffff\r\n"},
   };
   for (const auto& [bytes, text] : rows) {
     char out[18];

@@ -44,7 +44,8 @@ TEST_CASE("a request's body is what Content-Length or chunked say, and else ther
   };
   for (const Row& row : rows) {
     CAPTURE(row.lines);
-    for (const char* method : {"GET", "POST", "DELETE", "OPTIONS"}) {  // a method says nothing of the body, RFC 9112 §6
+    for (const char* method :
+         {"GET", "POST", "DELETE", "OPTIONS"}) {  // a method says nothing of the body, RFC 9112 §6
       const Request request(std::string(method) + " / HTTP/1.1\r\nHost: a\r\n" + row.lines + "\r\n");
       REQUIRE(request.ok());
       const auto framing = request_framing(request.head());
@@ -75,9 +76,9 @@ TEST_CASE("every request whose length two readers might understand differently i
       {"Content-Length: 5;\r\n", bad_length},
       {"Content-Length: \"5\"\r\n", bad_length},
       {"Content-Length: five\r\n", bad_length},
-      {"Content-Length: \xef\xbc\x95\r\n", bad_length},             // a full-width five
-      {"Content-Length: 10000000000000000000\r\n", bad_length},     // 20 digits
-      {"Content-Length: 18446744073709551621\r\n", bad_length},     // 5 after 64 bits overflow
+      {"Content-Length: \xef\xbc\x95\r\n", bad_length},          // a full-width five
+      {"Content-Length: 10000000000000000000\r\n", bad_length},  // 20 digits
+      {"Content-Length: 18446744073709551621\r\n", bad_length},  // 5 after 64 bits overflow
       {"Content-Length: 00000000000000000005\r\n", bad_length},
       {"Transfer-Encoding:\r\n", bad_transfer_encoding},
       {"Transfer-Encoding: gzip\r\n", bad_transfer_encoding},
@@ -94,7 +95,7 @@ TEST_CASE("every request whose length two readers might understand differently i
       {"Transfer-Encoding: chunked\r\nTransfer-Encoding: x\r\n", bad_transfer_encoding},
       {"Transfer-Encoding : chunked\r\n", bad_header},
       {"Transfer-Encoding: chun\x0bked\r\n", bad_line_end},
-      {"Transfer-Encoding:\r\n chunked\r\n", bad_header},           // obs-fold
+      {"Transfer-Encoding:\r\n chunked\r\n", bad_header},  // obs-fold
       {"X: y\r\n Transfer-Encoding: chunked\r\n", bad_header},
   };
   for (const auto& [lines, reason] : rows) {
@@ -104,8 +105,8 @@ TEST_CASE("every request whose length two readers might understand differently i
 }
 
 TEST_CASE("a name that merely looks like a framing field is another field") {
-  for (const char* line : {"Content_Length: x\r\n", "Transfer_Encoding: chunked\r\n", "X-Content-Length: x\r\n",
-                           "Content-Lengths: x\r\n", "Transfer-Encodin: x\r\n"}) {
+  for (const char* line : {"Content_Length: x\r\n", "Transfer_Encoding: chunked\r\n",
+                           "X-Content-Length: x\r\n", "Content-Lengths: x\r\n", "Transfer-Encodin: x\r\n"}) {
     CAPTURE(line);
     const Request request(get_with(line));
     REQUIRE(request.ok());
@@ -178,7 +179,7 @@ TEST_CASE("a connection goes on by its version's rules") {
       {"1.1", "Connection: x\r\nConnection: close\r\n", false},
       {"1.1", "Connection: keep-alive, close\r\n", false},  // close wins
       {"1.1", "Connection: closed\r\n", true},
-      {"1.1", "Proxy-Connection: close\r\n", true},         // no standard's field
+      {"1.1", "Proxy-Connection: close\r\n", true},  // no standard's field
       {"1.0", "", false},
       {"1.0", "Connection: keep-alive\r\n", true},
       {"1.0", "Connection: Keep-Alive, close\r\n", false},
@@ -188,7 +189,8 @@ TEST_CASE("a connection goes on by its version's rules") {
     CAPTURE(row.version, row.connection);
     const Request request("GET / HTTP/" + row.version + "\r\nHost: a\r\n" + row.connection + "\r\n");
     CHECK(request_framing(request.head())->keep_alive == row.keep_alive);
-    const Response response("HTTP/" + row.version + " 200 OK\r\nContent-Length: 0\r\n" + row.connection + "\r\n");
+    const Response response("HTTP/" + row.version + " 200 OK\r\nContent-Length: 0\r\n" + row.connection +
+                            "\r\n");
     CHECK(response_framing(response.head(), Method::GET)->keep_alive == row.keep_alive);
   }
 }
@@ -248,7 +250,8 @@ TEST_CASE("a response's body follows RFC 9112 §6.3") {
       {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n", Method::GET, Kind::chunked, 0, true},
       {"HTTP/1.1 200 OK\r\n", Method::GET, Kind::until_close, 0, false},
       {"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\n", Method::GET, Kind::until_close, 0, false},
-      {"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 1\r\n", Method::GET, Kind::length, 1, true},
+      {"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 1\r\n", Method::GET, Kind::length, 1,
+       true},
       {"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n", Method::HEAD, Kind::none, 0, true},
       {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n", Method::HEAD, Kind::none, 0, true},
       {"HTTP/1.1 200 OK\r\n", Method::HEAD, Kind::none, 0, true},
@@ -276,12 +279,12 @@ TEST_CASE("a response's body follows RFC 9112 §6.3") {
 }
 
 TEST_CASE("a response that another reader might end elsewhere is refused") {
-  for (const std::string lines : {
-           "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n", "Content-Length: 5\r\nContent-Length: 5\r\n",
-           "Content-Length: 5, 5\r\n", "Content-Length: +5\r\n", "Content-Length:\r\n",
-           "Content-Length: 99999999999999999999\r\n", "Transfer-Encoding: gzip\r\n",
-           "Transfer-Encoding: gzip, chunked\r\n", "Transfer-Encoding: identity\r\n",
-           "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n"}) {
+  for (const std::string lines :
+       {"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n", "Content-Length: 5\r\nContent-Length: 5\r\n",
+        "Content-Length: 5, 5\r\n", "Content-Length: +5\r\n", "Content-Length:\r\n",
+        "Content-Length: 99999999999999999999\r\n", "Transfer-Encoding: gzip\r\n",
+        "Transfer-Encoding: gzip, chunked\r\n", "Transfer-Encoding: identity\r\n",
+        "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n"}) {
     CAPTURE(lines);
     for (const char* status : {"200", "204", "304", "101"}) {  // also where the body would not be read
       const Response response("HTTP/1.1 " + std::string(status) + " x\r\n" + lines + "\r\n");
@@ -304,11 +307,13 @@ TEST_CASE("a 101 that does not say what it switches to is refused") {
 }
 
 TEST_CASE("hop-by-hop fields are the fixed ones and those that Connection names") {
-  const Request request(
-      get_with("Connection: close, X-Gone ,x-also\r\nConnection: Cookie, host, content-length\r\nKeep-Alive: x\r\n"
-               "Proxy-Connection: x\r\nTE: trailers\r\nTransfer-Encoding: chunked\r\nUpgrade: x\r\nHTTP2-Settings: x\r\n"
-               "Proxy-Authorization: x\r\nProxy-Authenticate: x\r\nx-gone: 1\r\nX-Also: 2\r\nX-Stays: 3\r\ncookie: 4\r\n"
-               "Content-Length: 5\r\nAuthorization: 6\r\n"));
+  const Request request(get_with(
+      "Connection: close, X-Gone ,x-also\r\nConnection: Cookie, host, content-length\r\nKeep-Alive: x\r\n"
+      "Proxy-Connection: x\r\nTE: trailers\r\nTransfer-Encoding: chunked\r\nUpgrade: x\r\nHTTP2-Settings: "
+      "x\r\n"
+      "Proxy-Authorization: x\r\nProxy-Authenticate: x\r\nx-gone: 1\r\nX-Also: 2\r\nX-Stays: 3\r\ncookie: "
+      "4\r\n"
+      "Content-Length: 5\r\nAuthorization: 6\r\n"));
   REQUIRE(request.ok());
   const HeaderMap& headers = request.head().headers;
   const ConnectionOptions options = connection_options(headers);
@@ -319,7 +324,8 @@ TEST_CASE("hop-by-hop fields are the fixed ones and those that Connection names"
   for (const HeaderField& field : headers) {
     if (!is_hop_by_hop(field, headers, options)) kept += std::string(field.name) + " ";
   }
-  // Host and Content-Length stay whatever Connection says: without them the message would mean something else.
+  // Host and Content-Length stay whatever Connection says: without them the message would mean something
+  // else.
   CHECK(kept == "Host X-Stays Content-Length Authorization ");
 }
 
@@ -349,9 +355,9 @@ TEST_CASE("framing, routing, authentication and content fields may not stand in 
   const auto allowed = [](std::string_view name) {
     return allowed_in_trailers(HeaderField{name, "x", header_id(name)});
   };
-  for (const char* name : {"Content-Length", "transfer-encoding", "Host", "Authorization", "Cookie", "Set-Cookie",
-                           "Content-Type", "Content-Encoding", "Cache-Control", "Trailer", "TE", "Expect", "Connection",
-                           "X-Forwarded-For", "Location", "WWW-Authenticate"}) {
+  for (const char* name : {"Content-Length", "transfer-encoding", "Host", "Authorization", "Cookie",
+                           "Set-Cookie", "Content-Type", "Content-Encoding", "Cache-Control", "Trailer", "TE",
+                           "Expect", "Connection", "X-Forwarded-For", "Location", "WWW-Authenticate"}) {
     CAPTURE(name);
     CHECK_FALSE(allowed(name));
   }

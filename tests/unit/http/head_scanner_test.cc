@@ -30,7 +30,8 @@ Outcome scan_at_once(const std::string& bytes, const HeadLimits& limits = {}) {
   return outcome_of(scanner, scanner.scan(bytes, limits));
 }
 
-// Feeds growing prefixes, as a connection does; each in memory of its own, so that a sanitizer sees any byte too many.
+// Feeds growing prefixes, as a connection does; each in memory of its own, so that a sanitizer sees any byte
+// too many.
 Outcome scan_in_pieces(const std::string& bytes, const std::vector<size_t>& cuts, const HeadLimits& limits) {
   HeadScanner scanner;
   for (const size_t cut : cuts) {
@@ -70,10 +71,10 @@ TEST_CASE("a head ends with its first empty line, wherever the reads were cut") 
       {rfc + rfc, 3},
       {"GET / HTTP/1.0\r\n\r\n", 0},
       {"HTTP/1.1 200 OK\r\nDate: x\r\n\r\n", 1},
-      {"x\r\n\r\n", 0},                          // shorter than a block
-      {with_line("A: tab\tinside"), 3},           // HTAB is no control character in a field line
-      {with_line("A: caf\xc3\xa9 \xff"), 3},      // obs-text
-      {with_line("A:"), 3},                       // an empty value
+      {"x\r\n\r\n", 0},                               // shorter than a block
+      {with_line("A: tab\tinside"), 3},               // HTAB is no control character in a field line
+      {with_line("A: caf\xc3\xa9 \xff"), 3},          // obs-text
+      {with_line("A:"), 3},                           // an empty value
       {with_line("B: " + std::string(200, 'b')), 3},  // a line of many blocks
   };
   for (const auto& [bytes, fields] : rows) {
@@ -88,8 +89,9 @@ TEST_CASE("a head ends with its first empty line, wherever the reads were cut") 
 }
 
 TEST_CASE("a head that is not complete asks for more bytes") {
-  for (const char* bytes : {"", "G", "GET / HTTP/1.1", "GET / HTTP/1.1\r", "GET / HTTP/1.1\r\n", "GET / HTTP/1.1\r\nA",
-                            "GET / HTTP/1.1\r\nA: b\r\n", "GET / HTTP/1.1\r\nA: b\r\n\r", "\r"}) {
+  for (const char* bytes :
+       {"", "G", "GET / HTTP/1.1", "GET / HTTP/1.1\r", "GET / HTTP/1.1\r\n", "GET / HTTP/1.1\r\nA",
+        "GET / HTTP/1.1\r\nA: b\r\n", "GET / HTTP/1.1\r\nA: b\r\n\r", "\r"}) {
     CAPTURE(bytes);
     CHECK(scan(bytes) == Outcome{});
   }
@@ -99,27 +101,27 @@ TEST_CASE("what no head may contain is refused") {
   using enum Reason;
   const std::string nul(1, '\0');
   const std::pair<std::string, Reason> rows[] = {
-      {"GET / HTTP/1.1\nHost: a\r\n\r\n", bad_line_end},            // bare LF
+      {"GET / HTTP/1.1\nHost: a\r\n\r\n", bad_line_end},  // bare LF
       {"GET / HTTP/1.1\r\nHost: a\n\r\n", bad_line_end},
-      {"GET / HTTP/1.1\r\nHost: a\r\n\n", bad_line_end},            // bare LF as the empty line
-      {"GET / HTTP/1.1\rHost: a\r\n\r\n", bad_line_end},            // bare CR
+      {"GET / HTTP/1.1\r\nHost: a\r\n\n", bad_line_end},  // bare LF as the empty line
+      {"GET / HTTP/1.1\rHost: a\r\n\r\n", bad_line_end},  // bare CR
       {"GET / HTTP/1.1\r\nHost: a\rb: c\r\n\r\n", bad_line_end},
-      {"GET / HTTP/1.1\r\r\n\r\n", bad_line_end},                   // CR CR LF
+      {"GET / HTTP/1.1\r\r\n\r\n", bad_line_end},  // CR CR LF
       {"GET / HTTP/1.1\r\nHost: a\r\n\r\r\n", bad_line_end},
       {"\n", bad_line_end},
       {with_line("A: " + nul), bad_line_end},
       {with_line("A" + nul + ": b"), bad_line_end},
       {with_line("A: \x01"), bad_line_end},
       {with_line("A: \x08"), bad_line_end},
-      {with_line("A: \x0b"), bad_line_end},                         // vertical tab, which some isspace() take for a space
+      {with_line("A: \x0b"), bad_line_end},  // vertical tab, which some isspace() take for a space
       {with_line("A: \x0c"), bad_line_end},
       {with_line("A: \x1f"), bad_line_end},
       {with_line("A: \x7f"), bad_line_end},
-      {with_line("Host: b\r\n continued"), bad_header},             // obs-fold
+      {with_line("Host: b\r\n continued"), bad_header},  // obs-fold
       {with_line("Host: b\r\n\tcontinued"), bad_header},
       {with_line(" Host: b"), bad_header},
-      {with_line(" "), bad_header},                                 // not the empty line that it looks like
-      {"\r\nGET / HTTP/1.1\r\n\r\n", bad_request_line},             // skip_leading_crlf() was not asked, or not enough
+      {with_line(" "), bad_header},                      // not the empty line that it looks like
+      {"\r\nGET / HTTP/1.1\r\n\r\n", bad_request_line},  // skip_leading_crlf() was not asked, or not enough
   };
   for (const auto& [bytes, reason] : rows) {
     CAPTURE(bytes);
@@ -161,16 +163,18 @@ TEST_CASE("limits hold to the byte, and also while the head is incomplete") {
       {line20 + "x\r\n\r\n", request_line_too_long, 0},
       {line20 + "x", request_line_too_long, 0},
       {line20, none, 0},
-      {line20 + "\r", none, 0},                                    // the CR might end it
+      {line20 + "\r", none, 0},  // the CR might end it
       {std::string(1000, 'x'), request_line_too_long, 0},
-      {std::string(21, 'x') + "\x01", request_line_too_long, 0},   // the limit speaks first, wherever the reads were cut
+      {std::string(21, 'x') + "\x01", request_line_too_long,
+       0},  // the limit speaks first, wherever the reads were cut
       {std::string(20, 'x') + "\x01", bad_line_end, 0},
       {line20 + "\r\n" + field + field + field + "\r\n", none, 57},
       {line20 + "\r\n" + field + field + "A: 345678901\r\n\r\n", none, 60},
       {line20 + "\r\n" + field + field + "A: 3456789012\r\n\r\n", header_too_large, 0},
       {line20 + "\r\n" + field + field + "A: 345678901\r\n\r", none, 0},
-      {line20 + "\r\nA: " + std::string(34, 'x'), none, 0},        // 59 bytes
-      {line20 + "\r\nA: " + std::string(35, 'x'), header_too_large, 0},  // 60 bytes cannot become a head of 60 any more
+      {line20 + "\r\nA: " + std::string(34, 'x'), none, 0},  // 59 bytes
+      {line20 + "\r\nA: " + std::string(35, 'x'), header_too_large,
+       0},  // 60 bytes cannot become a head of 60 any more
       {line20 + "\r\n" + "a:\r\nb:\r\nc:\r\n\r\n", none, 36},
       {line20 + "\r\n" + "a:\r\nb:\r\nc:\r\nd:\r\n", too_many_headers, 0},
   };

@@ -1,4 +1,5 @@
-// What the tests of this folder share: a head parsed together with the memory of its fields, and readable literals.
+// What the tests of this folder share: a head parsed together with the memory of its fields, and readable
+// literals.
 #pragma once
 
 #include <array>
@@ -13,7 +14,8 @@ namespace sluice::http::test {
 /// Scans and parses `text`, which must hold a whole head; what follows it is ignored.
 class Request {
  public:
-  explicit Request(std::string text, const HeadLimits& limits = {}) : text_(std::move(text)), head_(read(limits)) {}
+  explicit Request(std::string text, const HeadLimits& limits = {})
+      : text_(std::move(text)), head_(read(limits)) {}
   Request(const Request&) = delete;
   Request& operator=(const Request&) = delete;
 
@@ -27,7 +29,8 @@ class Request {
     const Result<size_t> length = scanner.scan(text_, limits);
     if (!length) return length.error();
     if (*length == 0) return Error{Reason::internal_error, "the head is not complete"};
-    return parse_request(std::string_view(text_).substr(0, *length), std::span(fields_).first(scanner.fields()), scanner);
+    return parse_request(std::string_view(text_).substr(0, *length),
+                         std::span(fields_).first(scanner.fields()), scanner);
   }
   std::string text_;
   std::array<HeaderField, 256> fields_;
@@ -50,7 +53,8 @@ class Response {
     const Result<size_t> length = scanner.scan(text_, {});
     if (!length) return length.error();
     if (*length == 0) return Error{Reason::internal_error, "the head is not complete"};
-    return parse_response(std::string_view(text_).substr(0, *length), std::span(fields_).first(scanner.fields()), scanner);
+    return parse_response(std::string_view(text_).substr(0, *length),
+                          std::span(fields_).first(scanner.fields()), scanner);
   }
   std::string text_;
   std::array<HeaderField, 256> fields_;

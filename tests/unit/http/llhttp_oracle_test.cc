@@ -1,6 +1,6 @@
-// A second opinion: whatever head we accept, Node's llhttp must accept too, with the same method, target and fields, unless
-// the difference is listed below. (The other direction does not hold: llhttp lets through what DESIGN §5 lists.)
-// Heads are made by changing good ones at random, from a fixed seed.
+// A second opinion: whatever head we accept, Node's llhttp must accept too, with the same method, target and
+// fields, unless the difference is listed below. (The other direction does not hold: llhttp lets through what
+// DESIGN §5 lists.) Heads are made by changing good ones at random, from a fixed seed.
 #include <catch2/catch.hpp>
 
 #ifdef SLUICE_HAVE_LLHTTP
@@ -36,9 +36,15 @@ class Oracle {
   Seen read(llhttp_type_t type, std::string_view head) {
     llhttp_settings_t settings;
     llhttp_settings_init(&settings);
-    settings.on_url = [](llhttp_t* p, const char* at, size_t n) { return of(p).seen_.target.append(at, n), 0; };
-    settings.on_header_field = [](llhttp_t* p, const char* at, size_t n) { return of(p).name_.append(at, n), 0; };
-    settings.on_header_value = [](llhttp_t* p, const char* at, size_t n) { return of(p).value_.append(at, n), 0; };
+    settings.on_url = [](llhttp_t* p, const char* at, size_t n) {
+      return of(p).seen_.target.append(at, n), 0;
+    };
+    settings.on_header_field = [](llhttp_t* p, const char* at, size_t n) {
+      return of(p).name_.append(at, n), 0;
+    };
+    settings.on_header_value = [](llhttp_t* p, const char* at, size_t n) {
+      return of(p).value_.append(at, n), 0;
+    };
     settings.on_header_value_complete = [](llhttp_t* p) { return of(p).end_field(); };
     settings.on_headers_complete = [](llhttp_t*) -> int { return HPE_PAUSED; };
     llhttp_t parser;
@@ -85,15 +91,25 @@ std::vector<std::pair<std::string, std::string>> fields_of(const HeaderMap& head
 // Changes `text` a little: bytes that matter to a parser, put in, put over, taken out; lines doubled.
 std::string mutate(std::string text, std::mt19937& random) {
   static constexpr std::string_view kBytes("\r\n \t:;,=\0\x01\x7f\x80\xff/?#%*\"(){}0159aAzZ-_.", 40);
-  const auto below = [&](size_t limit) { return std::uniform_int_distribution<size_t>(0, limit - 1)(random); };
+  const auto below = [&](size_t limit) {
+    return std::uniform_int_distribution<size_t>(0, limit - 1)(random);
+  };
   for (size_t changes = 1 + below(3); changes > 0 && !text.empty(); --changes) {
     const size_t at = below(text.size());
     const char byte = kBytes[below(kBytes.size())];
     switch (below(5)) {
-      case 0: text.insert(at, 1, byte); break;
-      case 1: text[at] = byte; break;
-      case 2: text.erase(at, 1); break;
-      case 3: text.insert(at, text.substr(at, 1)); break;
+      case 0:
+        text.insert(at, 1, byte);
+        break;
+      case 1:
+        text[at] = byte;
+        break;
+      case 2:
+        text.erase(at, 1);
+        break;
+      case 3:
+        text.insert(at, text.substr(at, 1));
+        break;
       default: {
         const size_t line = text.find("\r\n", at);
         if (line != std::string::npos) text.insert(line + 2, text.substr(at, line + 2 - at));
@@ -113,7 +129,8 @@ const std::vector<std::string>& good_requests() {
       "GET http://a.example/b?c HTTP/1.1\r\nHost: a\r\nAccept: */*\r\n\r\n",
       "GET /chat HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: keep-alive, Upgrade\r\n"
       "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
-      "POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 10\r\nConnection: close, x\r\n\r\n",
+      "POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 10\r\nConnection: close, "
+      "x\r\n\r\n",
       "DELETE /a%20b HTTP/1.1\r\nHost: [::1]:80\r\nX: \t y \t\r\nEmpty:\r\nA:b\r\n\r\n",
       "PROPFIND /c HTTP/1.1\r\nHost: a\r\nDepth: 1\r\nX-Obs: caf\xc3\xa9\r\n\r\n",
   };

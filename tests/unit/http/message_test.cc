@@ -7,7 +7,7 @@
 using namespace sluice::http;
 
 TEST_CASE("every known method is found by its exact name only") {
-#define SL_ROW(row) \
+#define SL_ROW(row)                        \
   CHECK(method_from(#row) == Method::row); \
   CHECK(name(Method::row) == #row);
   SL_METHODS(SL_ROW)
@@ -79,10 +79,9 @@ TEST_CASE("a name that differs from a known one in any single byte is not that o
 }
 
 TEST_CASE("a header map finds the first field by id or by name, counts, and knows what is repeated") {
-  std::array<HeaderField, 4> fields = {HeaderField{"Host", "a", HeaderId::host},
-                                       HeaderField{"X-Custom", "1", HeaderId::other},
-                                       HeaderField{"Cookie", "b", HeaderId::cookie},
-                                       HeaderField{"cookie", "c", HeaderId::cookie}};
+  std::array<HeaderField, 4> fields = {
+      HeaderField{"Host", "a", HeaderId::host}, HeaderField{"X-Custom", "1", HeaderId::other},
+      HeaderField{"Cookie", "b", HeaderId::cookie}, HeaderField{"cookie", "c", HeaderId::cookie}};
   const HeaderMap map(fields);
   CHECK(map.size() == 4);
   CHECK(map.has(HeaderId::host));

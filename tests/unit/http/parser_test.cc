@@ -11,7 +11,8 @@ using namespace sluice::http::test;
 
 TEST_CASE("a request head becomes method, target, version and fields as received") {
   const Request request(
-      "POST /a/b?c=d HTTP/1.1\r\nHost: example.com\r\nX-Odd_Name.1:\t two  words \t\r\nAccept:*/*\r\nEmpty:\r\nSpaces:  \t \r\n"
+      "POST /a/b?c=d HTTP/1.1\r\nHost: example.com\r\nX-Odd_Name.1:\t two  words "
+      "\t\r\nAccept:*/*\r\nEmpty:\r\nSpaces:  \t \r\n"
       "Via: 1.1 caf\xc3\xa9\r\nvia: x\r\n\r\n");
   REQUIRE(request.ok());
   const RequestHead& head = request.head();
@@ -41,20 +42,20 @@ TEST_CASE("the request line is METHOD SP TARGET SP HTTP/1.x and nothing else") {
       {"GET / HTTP/1.0", none},
       {"OPTIONS * HTTP/1.1", none},
       {"GET http://a/ HTTP/1.1", none},
-      {"GET !#{} HTTP/1.1", none},                         // whether it is a URL is parse_target()'s question
+      {"GET !#{} HTTP/1.1", none},  // whether it is a URL is parse_target()'s question
       {"PROPPATCH / HTTP/1.1", none},
       {"GET / HTTP/1.2", bad_version},
       {"GET / HTTP/2.0", bad_version},
       {"GET / HTTP/0.9", bad_version},
-      {"PRI * HTTP/2.0", bad_version},                     // the HTTP/2 preface
+      {"PRI * HTTP/2.0", bad_version},  // the HTTP/2 preface
       {"BREW / HTTP/1.1", bad_method},
-      {"get / HTTP/1.1", bad_method},                      // methods are case-sensitive
-      {"GET/ / HTTP/1.1", bad_request_line},               // '/' is no token character
+      {"get / HTTP/1.1", bad_method},         // methods are case-sensitive
+      {"GET/ / HTTP/1.1", bad_request_line},  // '/' is no token character
       {"G(T / HTTP/1.1", bad_request_line},
       {"", bad_request_line},
       {" ", bad_request_line},
       {"GET", bad_request_line},
-      {"GET /", bad_request_line},                         // HTTP/0.9
+      {"GET /", bad_request_line},  // HTTP/0.9
       {"GET HTTP/1.1", bad_request_line},
       {"GET  HTTP/1.1", bad_request_line},
       {" / HTTP/1.1", bad_request_line},
@@ -62,7 +63,7 @@ TEST_CASE("the request line is METHOD SP TARGET SP HTTP/1.x and nothing else") {
       {"GET  / HTTP/1.1", bad_request_line},
       {"GET /  HTTP/1.1", bad_request_line},
       {"GET / HTTP/1.1 ", bad_request_line},
-      {"GET /a b HTTP/1.1", bad_request_line},             // an unencoded space: which part is the target?
+      {"GET /a b HTTP/1.1", bad_request_line},  // an unencoded space: which part is the target?
       {"GET\t/ HTTP/1.1", bad_request_line},
       {"GET /\tHTTP/1.1", bad_request_line},
       {"GET /a\tb HTTP/1.1", bad_request_line},
@@ -89,11 +90,11 @@ TEST_CASE("a field line is a token, a colon at once, and a value") {
       {"A: b", none},
       {"A:b", none},
       {"A:", none},
-      {"A::", none},                                       // the value is a colon
+      {"A::", none},  // the value is a colon
       {"!#$%&'*+-.^_`|~09azAZ: every token character", none},
       {"A-Name-That-Is-Longer-Than-Any-Block-Or-Known-Name: b", none},
       {"X: \xff", none},
-      {"Content-Length : 5", bad_header},                  // white space before the colon, RFC 9112 §5.1
+      {"Content-Length : 5", bad_header},  // white space before the colon, RFC 9112 §5.1
       {"Content-Length\t: 5", bad_header},
       {"Content Length: 5", bad_header},
       {": b", bad_header},
@@ -112,7 +113,7 @@ TEST_CASE("a field line is a token, a colon at once, and a value") {
   };
   for (const auto& [line, reason] : rows) {
     CAPTURE(line);
-    CHECK(Request("GET / HTTP/1.1\r\n" + line + "\r\n\r\n").reason() == reason);             // last: near the head's end
+    CHECK(Request("GET / HTTP/1.1\r\n" + line + "\r\n\r\n").reason() == reason);  // last: near the head's end
     CHECK(Request("GET / HTTP/1.1\r\n" + line + "\r\nHost: example.com\r\n\r\n").reason() == reason);
     const Response response("HTTP/1.1 200 OK\r\n" + line + "\r\n\r\n");
     CHECK(response.reason() == (reason == none ? none : upstream_bad_response));
@@ -161,7 +162,8 @@ TEST_CASE("parsing with and without the scanner's line ends gives the same views
 
 TEST_CASE("more field lines than memory was given for are refused, not written") {
   std::array<HeaderField, 2> fields;
-  const auto parsed = parse_request("GET / HTTP/1.1\r\nA: 1\r\nB: 2\r\nC: 3\r\n\r\n", std::span(fields).first(1));
+  const auto parsed =
+      parse_request("GET / HTTP/1.1\r\nA: 1\r\nB: 2\r\nC: 3\r\n\r\n", std::span(fields).first(1));
   REQUIRE_FALSE(parsed);
   CHECK(fields[1].name.empty());
 }
@@ -177,7 +179,7 @@ TEST_CASE("the status line is HTTP/1.x SP three digits, and a phrase that may be
       {"HTTP/1.0 404 Not Found", 404, "Not Found"},
       {"HTTP/1.1 100 Continue", 100, "Continue"},
       {"HTTP/1.1 599 ", 599, ""},
-      {"HTTP/1.1 204", 204, ""},             // without the second space: many servers do
+      {"HTTP/1.1 204", 204, ""},  // without the second space: many servers do
       {"HTTP/1.1 200 caf\xc3\xa9", 200, "caf\xc3\xa9"},
       {"HTTP/1.1 200  two", 200, " two"},
       {"HTTP/1.1  200 OK", 0, ""},

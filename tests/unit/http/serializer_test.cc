@@ -94,13 +94,28 @@ TEST_CASE("a date that is written is read back, whatever its day") {
 }
 
 TEST_CASE("what is no date is -1") {
-  for (const char* text :
-       {"", "x", "Sun", "Sun, ", "Sun, 06 Nov 1994 08:49:37", "Sun, 06 Nov 1994 08:49:37 UTC",
-        "Sun, 06 Nov 1994 08:49:37 GMT ", "Sun, 6 Nov 1994 08:49:37 GMT", "Xun, 06 Nov 1994 08:49:37 GMT",
-        "Sun, 06 Nox 1994 08:49:37 GMT", "Sun, 31 Feb 1994 08:49:37 GMT", "Sun, 00 Nov 1994 08:49:37 GMT",
-        "Sun, 06 Nov 1994 24:00:00 GMT", "Sun, 06 Nov 1994 08:60:37 GMT", "Sun, 06 Nov 1994 08:49:61 GMT",
-        "Sun, 06 Nov 1994 08:49:3x GMT", "Sun, 06 Nov 94 08:49:37 GMT", "Funday, 06-Nov-94 08:49:37 GMT",
-        "Sun Nov 6 08:49:37 1994", "Sun Nov  6 08:49:37 94", "784111777", "unM, 06 Nov 1994 08:49:37 GMT"}) {
+  for (const char* text : {"",
+                           "x",
+                           "Sun",
+                           "Sun, ",
+                           "Sun, 06 Nov 1994 08:49:37",
+                           "Sun, 06 Nov 1994 08:49:37 UTC",
+                           "Sun, 06 Nov 1994 08:49:37 GMT ",
+                           "Sun, 6 Nov 1994 08:49:37 GMT",
+                           "Xun, 06 Nov 1994 08:49:37 GMT",
+                           "Sun, 06 Nox 1994 08:49:37 GMT",
+                           "Sun, 31 Feb 1994 08:49:37 GMT",
+                           "Sun, 00 Nov 1994 08:49:37 GMT",
+                           "Sun, 06 Nov 1994 24:00:00 GMT",
+                           "Sun, 06 Nov 1994 08:60:37 GMT",
+                           "Sun, 06 Nov 1994 08:49:61 GMT",
+                           "Sun, 06 Nov 1994 08:49:3x GMT",
+                           "Sun, 06 Nov 94 08:49:37 GMT",
+                           "Funday, 06-Nov-94 08:49:37 GMT",
+                           "Sun Nov 6 08:49:37 1994",
+                           "Sun Nov  6 08:49:37 94",
+                           "784111777",
+                           "unM, 06 Nov 1994 08:49:37 GMT"}) {
     CAPTURE(text);
     CHECK(parse_http_date(text) == -1);
   }

@@ -40,10 +40,10 @@ TEST_CASE("a target is a path with a query, an http URL, or '*' for OPTIONS") {
       {"/a//b/./..", "/a//b/./..", "", false, ""},        // as received: normalise_path() comes later
       {"//a.example/b", "//a.example/b", "", false, ""},  // a path with an empty segment, no authority
       {"/:@!$&'()*+,;=-._~%20", "/:@!$&'()*+,;=-._~%20", "", false, ""},
-      {"/a[0]|b^c", "/a[0]|b^c", "", false, ""},          // browsers send these as they are
-      {"/a?f[x]={\"", "", "", false, "<bad_target>"},     // but not the quote
+      {"/a[0]|b^c", "/a[0]|b^c", "", false, ""},       // browsers send these as they are
+      {"/a?f[x]={\"", "", "", false, "<bad_target>"},  // but not the quote
       {"/a?f[x]={1}|`\\^", "/a", "f[x]={1}|`\\^", true, ""},
-      {"/a?/:@?%zz", "/a", "/:@?%zz", true, ""},          // escapes in a query are the upstream's
+      {"/a?/:@?%zz", "/a", "/:@?%zz", true, ""},  // escapes in a query are the upstream's
       {"http://a.example", "/", "", false, "a.example"},
       {"HTTP://a.example/", "/", "", false, "a.example"},
       {"https://a.example:8443/b?c", "/b", "c", true, "a.example:8443"},
@@ -54,7 +54,7 @@ TEST_CASE("a target is a path with a query, an http URL, or '*' for OPTIONS") {
       {"*", "", "", false, "<bad_target>"},
       {"?a", "", "", false, "<bad_target>"},
       {"#a", "", "", false, "<bad_target>"},
-      {"/a#b", "", "", false, "<bad_target>"},            // a fragment is never sent
+      {"/a#b", "", "", false, "<bad_target>"},  // a fragment is never sent
       {"/a?b#c", "", "", false, "<bad_target>"},
       {"/a b", "", "", false, "<bad_target>"},
       {"/a\tb", "", "", false, "<bad_target>"},
@@ -68,7 +68,7 @@ TEST_CASE("a target is a path with a query, an http URL, or '*' for OPTIONS") {
       {"/a`b", "", "", false, "<bad_target>"},
       {"/a?<b>", "", "", false, "<bad_target>"},
       {"http:/a", "", "", false, "<bad_target>"},
-      {"http:///a", "", "", false, "<bad_target>"},       // no authority
+      {"http:///a", "", "", false, "<bad_target>"},  // no authority
       {"http://", "", "", false, "<bad_target>"},
       {"http://user@a/", "", "", false, "<bad_target>"},
       {"http://user:pass@a/", "", "", false, "<bad_target>"},
@@ -77,7 +77,7 @@ TEST_CASE("a target is a path with a query, an http URL, or '*' for OPTIONS") {
       {"http://a\\b", "", "", false, "<bad_target>"},
       {"ftp://a/", "", "", false, "<bad_target>"},
       {"ws://a/", "", "", false, "<bad_target>"},
-      {"a.example:443", "", "", false, "<bad_target>"},   // authority-form is CONNECT's
+      {"a.example:443", "", "", false, "<bad_target>"},  // authority-form is CONNECT's
   };
   for (const Row& row : rows) {
     CAPTURE(row.target);
@@ -141,7 +141,8 @@ TEST_CASE("a path has one normal form") {
       {"/...", "/..."},
       {"/a/.../b", "/a/.../b"},
       {"/a.b/c..d", "/a.b/c..d"},
-      {"/0123456789abcde/.hidden", "/0123456789abcde/.hidden"},  // the slash ends one block, the dot begins the next
+      {"/0123456789abcde/.hidden",
+       "/0123456789abcde/.hidden"},  // the slash ends one block, the dot begins the next
       {"/0123456789abcde/./x", "/0123456789abcde/x"},
       {"/0123456789abcd/../x", "/x"},
       // empty segments stay
@@ -160,7 +161,7 @@ TEST_CASE("a path has one normal form") {
       {"/a%20b", "/a%20b"},
       {"/%c3%a9", "/%C3%A9"},
       {"/%C3%A9", "/%C3%A9"},
-      {"/a%3fb%23", "/a%3Fb%23"},    // reserved ones stay escaped: they would mean something else
+      {"/a%3fb%23", "/a%3Fb%23"},          // reserved ones stay escaped: they would mean something else
       {"/%252e%252e/a", "/%252e%252e/a"},  // decoded once, never twice
       {"/%25", "/%25"},
       {"/a%0d%0ab", "/a%0D%0Ab"},
@@ -189,7 +190,7 @@ TEST_CASE("a path has one normal form") {
       {"/a%0g", "<bad_path>"},
       {"/a%%20", "<bad_path>"},
       {"/a%u002e", "<bad_path>"},
-      {"/a/..;/b", "<bad_path>"},      // Java containers drop the parameters, and climb
+      {"/a/..;/b", "<bad_path>"},  // Java containers drop the parameters, and climb
       {"/a/..;x=1/b", "<bad_path>"},
       {"/a/%2e%2e;/b", "<bad_path>"},
       {"/a/.;/b", "<bad_path>"},
@@ -231,13 +232,44 @@ TEST_CASE("an authority is a name, an IPv4 address or an IPv6 address in bracket
     CHECK(is_valid_authority(text));
   }
   const std::string rows[] = {
-      "",          ":80",         "a:",       "a:65536",    "a:080000",   "a:+80",
-      "a:8a",      "a:80:80",     "::1",      "[::1",       "::1]",       "[::1]a",
-      "[::1]:",    "[]",          "[a]",      "[127.0.0.1]", "[::1%25eth0]", "[v1.a]",
-      "a..b",      ".a",          ".",        "..",         "a b",        "a/b",
-      "a\\b",      "a@b",         "user:pw@b", "a,b",        "a;b",        "a?b",
-      "a#b",       "a%41",        "caf\xc3\xa9", "a\tb",     "<a>",        "a\"",
-      std::string("[::1\0]", 6),  std::string(256, 'a'),
+      "",
+      ":80",
+      "a:",
+      "a:65536",
+      "a:080000",
+      "a:+80",
+      "a:8a",
+      "a:80:80",
+      "::1",
+      "[::1",
+      "::1]",
+      "[::1]a",
+      "[::1]:",
+      "[]",
+      "[a]",
+      "[127.0.0.1]",
+      "[::1%25eth0]",
+      "[v1.a]",
+      "a..b",
+      ".a",
+      ".",
+      "..",
+      "a b",
+      "a/b",
+      "a\\b",
+      "a@b",
+      "user:pw@b",
+      "a,b",
+      "a;b",
+      "a?b",
+      "a#b",
+      "a%41",
+      "caf\xc3\xa9",
+      "a\tb",
+      "<a>",
+      "a\"",
+      std::string("[::1\0]", 6),
+      std::string(256, 'a'),
   };
   for (const std::string& text : rows) {
     CAPTURE(text);

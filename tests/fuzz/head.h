@@ -1,0 +1,56 @@
+// What the fuzz targets for request and response heads share: scanning one input in every way that matters.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "check.h"
+#include "http/head_scanner.h"
+#include "http/parser.h"
+
+namespace sluice::fuzz {
+
+// Small, so that inputs of a few hundred bytes meet them.
+inline constexpr http::HeadLimits kLimits{.first_line_bytes = 200, .head_bytes = 1000, .fields = 30};
+
+/// The result of scanning `bytes` at once; checks that cutting them anywhere, or byte by byte, gives the
+/// same.
+inline Result<size_t> scan_all_ways(std::string_view bytes, http::HeadScanner& scanner) {
+  const Result<size_t> whole = scanner.scan(bytes, kLimits);
+  http::HeadScanner slow;
+  bool ended = false;
+  for (size_t size = 0; size <= bytes.size() && !ended; ++size) {
+    const std::string so_far(bytes.substr(0, size));  // memory of its own: a byte too many is noticed
+    const Result<size_t> step = slow.scan(so_far, kLimits);
+    ended = !step || *step > 0;
+    if (!ended && size < bytes.size()) continue;
+    FUZZ_CHECK(step.has_value() == whole.has_value());
+    FUZZ_CHECK(step ? *step == *whole : step.error().reason == whole.error().reason);
+    FUZZ_CHECK(slow.fields() == scanner.fields() || !whole);
+  }
+  return whole;
+}
+
+inline bool is_within(std::string_view part, std::string_view whole) {
+  return part.empty() ||
+         (part.data() >= whole.data() && part.data() + part.size() <= whole.data() + whole.size());
+}
+
+/// What the parser promises of every field that it lets through.
+inline void check_fields(const http::HeaderMap& headers, std::string_view head, uint32_t announced) {
+  FUZZ_CHECK(headers.size() == announced);
+  for (const http::HeaderField& field : headers) {
+    FUZZ_CHECK(http::is_token(field.name));
+    FUZZ_CHECK(http::is_field_value(field.value));
+    FUZZ_CHECK(is_within(field.name, head) && is_within(field.value, head));
+    FUZZ_CHECK(field.id == http::header_id(field.name));
+    FUZZ_CHECK(headers.has(field.id));
+  }
+  for (unsigned id = 0; id < static_cast<unsigned>(http::HeaderId::other); ++id) {
+    FUZZ_CHECK(headers.count(static_cast<http::HeaderId>(id)) > 1 ==
+               headers.repeated(static_cast<http::HeaderId>(id)));
+  }
+}
+
+}  // namespace sluice::fuzz
