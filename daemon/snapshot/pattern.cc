@@ -20,9 +20,9 @@ bool is_hex(char c) {
 bool is_unreserved(char c) {
   return is_letter(c) || is_digit(c) || c == '-' || c == '.' || c == '_' || c == '~';
 }
-// RFC 3986 §3.3, without the percent-escapes
-bool is_pchar(char c) {
-  return is_unreserved(c) || std::string_view("!$&'()*+,;=:@").find(c) != std::string_view::npos;
+// RFC 3986 §3.3 without the percent-escapes, and what http::parse_target() lets through beside it.
+bool is_path_byte(char c) {
+  return is_unreserved(c) || std::string_view("!$&'()*+,;=:@[]|^").find(c) != std::string_view::npos;
 }
 
 int hex_value(char c) {
@@ -60,7 +60,7 @@ std::optional<PatternError> check_literal(std::string_view literal, size_t at) {
   }
   for (size_t i = 0; i < literal.size(); ++i) {
     const char c = literal[i];
-    if (is_pchar(c)) continue;
+    if (is_path_byte(c)) continue;
     if (c == '%') {
       if (auto error = check_escape(literal.substr(i), at + i)) return error;
       i += 2;
@@ -250,44 +250,59 @@ std::string to_string(const Segment& segment) {
   return text;
 }
 
-void PatternKeys::append_parameter(std::string& key, uint32_t type) {
-  key.push_back(kParameterMark);
-  for (int shift = 24; shift >= 0; shift -= 8) key.push_back(static_cast<char>(type >> shift));
+uint32_t expression_number(const char* token) {
+  uint32_t number = 0;
+  for (size_t i = 1; i < kExpressionTokenBytes; ++i) number = (number << 8) | static_cast<unsigned char>(token[i]);
+  return number;
 }
 
-uint32_t PatternKeys::type_at(std::string_view key, size_t at) {
-  uint32_t type = 0;
-  for (size_t i = 1; i < kParameterBytes; ++i) type = (type << 8) | static_cast<unsigned char>(key[at + i]);
-  return type;
+std::string expression_token(uint32_t number) {
+  std::string token(1, static_cast<char>(Mark::expression));
+  for (int shift = 24; shift >= 0; shift -= 8) token.push_back(static_cast<char>(number >> shift));
+  return token;
 }
+
+std::string_view token_at(std::string_view key, size_t at) {
+  return key.substr(at, key[at] == static_cast<char>(Mark::expression) ? kExpressionTokenBytes : 1);
+}
+
+std::vector<std::string_view> tokens_of(std::string_view key) {
+  std::vector<std::string_view> tokens;
+  for (size_t at = 0; at < key.size(); at += tokens.back().size()) tokens.push_back(token_at(key, at));
+  return tokens;
+}
+
+namespace {
+Mark mark_of(Segment::Kind kind) {
+  switch (kind) {
+    case Segment::Kind::integer:
+      return Mark::integer;
+    case Segment::Kind::uuid:
+      return Mark::uuid;
+    case Segment::Kind::rest:
+      return Mark::rest;
+    default:
+      return Mark::plain;
+  }
+}
+}  // namespace
 
 std::string PatternKeys::key_of(const Pattern& pattern) {
   std::string key;
   for (const Segment& segment : pattern) {
     key.push_back('/');
-    switch (segment.kind) {
-      case Segment::Kind::literal:
-        key.append(segment.text);
-        break;
-      case Segment::Kind::integer:
-        append_parameter(key, kInteger);
-        break;
-      case Segment::Kind::uuid:
-        append_parameter(key, kUuid);
-        break;
-      case Segment::Kind::plain:
-        append_parameter(key, kPlain);
-        break;
-      case Segment::Kind::rest:
-        key.push_back(kRestMark);
-        break;
-      case Segment::Kind::expression: {
-        const auto next = static_cast<uint32_t>(kFirstExpression + expressions_.size());
-        const auto [at, fresh] = types_.try_emplace(std::string(segment.expression), next);
-        if (fresh) expressions_.push_back(at->first);
-        append_parameter(key, at->second);
-      }
+    if (!segment.is_parameter()) {
+      key.append(segment.text);
+      continue;
     }
+    if (segment.kind != Segment::Kind::expression) {
+      key.push_back(static_cast<char>(mark_of(segment.kind)));
+      continue;
+    }
+    const auto next = static_cast<uint32_t>(expressions_.size());
+    const auto [at, fresh] = numbers_.try_emplace(std::string(segment.expression), next);
+    if (fresh) expressions_.push_back(at->first);
+    key += expression_token(at->second);
   }
   return key;
 }

@@ -51,25 +51,31 @@ bool is_uuid(std::string_view text);
 /// The segment as a pattern writes it: "users", "{id:int}", "{path...}".
 std::string to_string(const Segment& segment);
 
-/// Gives equal keys to patterns that differ only in their parameters' names. In a key a literal stands as it is; a parameter
-/// is kParameterMark and its type as four big-endian bytes, the rest kRestMark. Neither byte can stand in a literal.
+/// Gives equal keys to patterns that differ only in their parameters' names; the tree is built of keys. A key is a sequence
+/// of tokens: a byte of literal text (slashes too) is a token, and so is a parameter: its Mark, which no literal can hold,
+/// and after Mark::expression the expression's number as four big-endian bytes.
+enum class Mark : uint8_t { integer = 1, uuid = 2, plain = 3, rest = 4, expression = 5 };
+constexpr size_t kExpressionTokenBytes = 5;
+
 class PatternKeys {
  public:
-  static constexpr char kParameterMark = 1;
-  static constexpr char kRestMark = 2;
-  static constexpr size_t kParameterBytes = 5;
-  static constexpr uint32_t kInteger = 0, kUuid = 1, kPlain = 2, kFirstExpression = 3;
-
   std::string key_of(const Pattern& pattern);
-  static void append_parameter(std::string& key, uint32_t type);
-  /// The type behind the kParameterMark at key[at].
-  static uint32_t type_at(std::string_view key, size_t at);
-  /// The distinct expressions seen so far; type kFirstExpression + i is expressions()[i].
+  /// The distinct expressions seen so far, by number.
   [[nodiscard]] const std::vector<std::string>& expressions() const { return expressions_; }
 
  private:
-  std::unordered_map<std::string, uint32_t> types_;
+  std::unordered_map<std::string, uint32_t> numbers_;
   std::vector<std::string> expressions_;
 };
+
+constexpr bool is_mark(char c) {
+  return static_cast<uint8_t>(c) <= static_cast<uint8_t>(Mark::expression);
+}
+/// The number in the expression token at `token`, and such a token.
+uint32_t expression_number(const char* token);
+std::string expression_token(uint32_t number);
+/// The token of `key` at `at`.
+std::string_view token_at(std::string_view key, size_t at);
+std::vector<std::string_view> tokens_of(std::string_view key);
 
 }  // namespace sluice::snapshot

@@ -1,11 +1,13 @@
 #include "snapshot/route_table.h"
 
+#include <algorithm>
 #include <bit>
 #include <cstring>
+#include <type_traits>
 
 #include "base/strings.h"
+#include "http/byte_block.h"
 #include "http/uri.h"
-#include "snapshot/pattern.h"
 #include "snapshot/route_tree.h"
 
 namespace sluice::snapshot {
@@ -14,84 +16,66 @@ namespace {
 using Tree = RouteTable::Tree;
 using Node = Tree::Node;
 
-static_assert(std::endian::native == std::endian::little, "find_byte() takes the lowest byte for the first");
-constexpr uint64_t kOnes = 0x0101'0101'0101'0101;
+static_assert(std::endian::native == std::endian::little, "the first byte in memory is taken for the lowest of a word");
 
-// Eight flags (0x80) that tell which bytes of `word` equal `byte`; exact up to and including the lowest one set.
-uint64_t bytes_equal(uint64_t word, uint8_t byte) {
-  const uint64_t differs = word ^ (kOnes * byte);
-  return (differs - kOnes) & ~differs & (kOnes << 7);
-}
-
-template <typename T>
-T load(const char* at) {
-  T word;
+uint64_t load8(const char* at) {
+  uint64_t word = 0;
   std::memcpy(&word, at, sizeof(word));
   return word;
 }
 
-// The index of `byte` among `count` bytes, of which 8 more may be read; `count` or more if it is not there.
-inline size_t find_byte(const char* bytes, size_t count, char byte) {
-  for (size_t i = 0; i < count; i += 8) {
-    if (const uint64_t found = bytes_equal(load<uint64_t>(bytes + i), static_cast<uint8_t>(byte)); found != 0) {
-      return i + static_cast<size_t>(std::countr_zero(found)) / 8;
-    }
+// Does `rest` begin with `length` bytes of a label, 1 to 16? Labels are short, and a call of memcmp costs three times as much.
+inline bool begins_with(std::string_view rest, const char* label, size_t length) {
+  if (length > rest.size()) return false;
+  const char* path = rest.data();
+  if (length >= 8) {
+    return load8(path) == load8(label) && load8(path + length - 8) == load8(label + length - 8);
   }
-  return count;
-}
-
-// Are the first `length` bytes equal, 1 to 16 of them? A call of memcmp costs three times as much: labels are short.
-inline bool equal16(const char* a, const char* b, size_t length) {
-  if (length >= 8) return load<uint64_t>(a) == load<uint64_t>(b) && load<uint64_t>(a + length - 8) == load<uint64_t>(b + length - 8);
-  if (length >= 4) return load<uint32_t>(a) == load<uint32_t>(b) && load<uint32_t>(a + length - 4) == load<uint32_t>(b + length - 4);
-  return a[0] == b[0] && a[length / 2] == b[length / 2] && a[length - 1] == b[length - 1];
-}
-
-inline bool starts_with_label(std::string_view rest, const Node& node) {
-  return node.payload_length <= rest.size() && equal16(rest.data(), node.payload, node.payload_length);
-}
-
-// The length of the segment that begins `rest`.
-inline size_t segment_length(std::string_view rest) {
+  if (rest.size() >= 8) return (load8(path) ^ load8(label)) << (64 - 8 * length) == 0;
   size_t i = 0;
-  for (; i + 8 <= rest.size(); i += 8) {
-    if (const uint64_t found = bytes_equal(load<uint64_t>(rest.data() + i), '/'); found != 0) {
-      return i + static_cast<size_t>(std::countr_zero(found)) / 8;
-    }
-  }
-  while (i < rest.size() && rest[i] != '/') ++i;
-  return i;
+  while (i < length && path[i] == label[i]) ++i;
+  return i == length;
 }
 
-inline const Node* child_of(const Tree& tree, const Node& node, std::string_view rest) {
-  if (node.literal_count == 0 || rest.empty()) return nullptr;
-  const Node* child = &tree.nodes[node.first_literal()];
-  if (node.literal_count > 1) {
-    const char* bytes =
-        node.holds_first_bytes() ? node.payload + node.payload_length : &tree.first_bytes[node.first_literal()];
-    const size_t i = find_byte(bytes, node.literal_count, rest[0]);
-    if (i >= node.literal_count) return nullptr;
-    child += i;
+// How many bytes of a label come before the next parameter or the end.
+inline size_t literal_length(const char* token, const char* end) {
+  constexpr uint64_t kOnes = 0x0101'0101'0101'0101;
+  constexpr uint64_t kAboveMarks = static_cast<uint64_t>(Mark::expression) + 1;
+  const auto length = static_cast<size_t>(end - token);
+  for (size_t i = 0; i < length; i += 8) {
+    const uint64_t word = load8(token + i);
+    // The sign bit of each byte that is below kAboveMarks; exact up to and including the lowest one set.
+    if (const uint64_t marks = (word - kOnes * kAboveMarks) & ~word & (kOnes << 7); marks != 0) {
+      return std::min(length, i + static_cast<size_t>(std::countr_zero(marks)) / 8);
+    }
   }
-  return starts_with_label(rest, *child) ? child : nullptr;
+  return length;
+}
+
+// The only literal child that `rest` may go on in, by its first byte.
+inline const Node* literal_child(const Tree& tree, const Node& node, std::string_view rest) {
+  if (node.literal_count == 0) return nullptr;
+  const uint32_t first = node.first_literal();
+  if (node.literal_count == 1) return &tree.nodes[first];
+  const char* bytes = node.own_first_bytes ? node.label + node.label_length : &tree.first_bytes[first];
+  for (uint32_t i = 0; i < node.literal_count; i += http::kBlockBytes) {
+    const uint32_t found = http::ByteBlock::load(bytes + i).equal(rest[0]);
+    if (found == 0) continue;
+    const uint32_t index = i + static_cast<uint32_t>(std::countr_zero(found));
+    return index < node.literal_count ? &tree.nodes[first + index] : nullptr;
+  }
+  return nullptr;
 }
 
 }  // namespace
 
-std::string_view first_segment(std::string_view rest) {
-  return rest.substr(0, segment_length(rest));
-}
-
-const Node* Tree::literal_child(const Node& node, std::string_view rest) const {
-  return child_of(*this, node, rest);
-}
-
-Expression::Outcome Tree::takes(const Node& node, std::string_view text) const {
-  if (node.kind == Kind::rest) return Expression::Outcome::match;
+Expression::Outcome Tree::takes(const char* token, std::string_view text) const {
+  const auto mark = static_cast<Mark>(*token);
+  if (mark == Mark::rest) return Expression::Outcome::match;
   if (text.empty()) return Expression::Outcome::no_match;
-  if (node.kind == Kind::plain) return Expression::Outcome::match;
-  if (node.kind == Kind::expression) return expressions[node.payload_as<uint32_t>()].match(text);
-  const bool fits = node.kind == Kind::integer ? is_integer(text) : is_uuid(text);
+  if (mark == Mark::plain) return Expression::Outcome::match;
+  if (mark == Mark::expression) return expressions[expression_number(token)].match(text);
+  const bool fits = mark == Mark::integer ? is_integer(text) : is_uuid(text);
   return fits ? Expression::Outcome::match : Expression::Outcome::no_match;
 }
 
@@ -110,11 +94,12 @@ bool Tree::holds(const Condition& condition, const RouteQuery& query) const {
   return false;
 }
 
-bool Tree::conditions_hold(const Entry& entry, const RouteQuery& query) const {
-  for (uint32_t i = 0; i < entry.condition_count; ++i) {
-    if (!holds(conditions[entry.first_condition + i], query)) return false;
+bool Tree::conditions_hold(const Leaf& leaf, const RouteQuery& query) const {
+  if (leaf.first_condition == kNone) return true;
+  for (const Condition* condition = &conditions[leaf.first_condition]; holds(*condition, query); ++condition) {
+    if (condition->last) return true;
   }
-  return true;
+  return false;
 }
 
 size_t Tree::memory_bytes() const {
@@ -131,27 +116,26 @@ namespace {
 class Search {
  public:
   Search(const Tree& tree, const RouteQuery& query, RouteMatch& match)
-      : tree_(tree), query_(query), match_(match), path_(query.path) {}
+      : tree_(tree), query_(query), match_(match), rest_(query.path) {}
 
   /// True if the search is over: matched, or regex_limit. `match` is complete then.
   bool run(const Node& root) {
-    if (!starts_with_label(path_, root)) return false;
-    const Node* node = &root;
-    rest_ = path_.substr(root.payload_length);
+    rest_ = query_.path;
     captures_ = 0;
+    const Node* node = enter(root) ? &root : nullptr;
     for (;;) {
-      if (rest_.empty() && node->route_count > 0 && accept(*node)) return true;
-      if (const Node* child = child_of(tree_, *node, rest_)) {
-        if (node->parameter_count > 0) remember(*node, 0);
-        node = child;
-        rest_.remove_prefix(child->payload_length);
-        continue;
-      }
-      for (node = take_parameter(*node, 0); node == nullptr; node = next_turn()) {
-        if (match_.outcome == RouteMatch::Outcome::regex_limit) return true;
-        if (turn_count_ == 0) return false;
+      if (node == nullptr) {
+        if (turn_count_ == 0 || match_.outcome == RouteMatch::Outcome::regex_limit) break;
+        node = next_turn();
+      } else if (node->is_leaf) {
+        if (rest_.empty() && accept(node->leaf)) return true;
+        node = nullptr;
+      } else {
+        if (rest_.empty() && accept_any(*node)) return true;
+        node = next_child(*node);
       }
     }
+    return match_.outcome == RouteMatch::Outcome::regex_limit;
   }
 
  private:
@@ -159,64 +143,105 @@ class Search {
     const Node* node;
     uint32_t parameter;  // the next to try
     uint32_t captures;
-    size_t rest;  // how much of the path was left
+    size_t rest;  // how many bytes of the path were left
   };
+  static_assert(std::is_trivially_default_constructible_v<Turn>, "128 of them are not written in every search");
 
-  void remember(const Node& node, uint32_t parameter) {
-    turns_[turn_count_++] = {&node, parameter, captures_, rest_.size()};
+  const Node* next_child(const Node& node) {
+    const Turn here{&node, 0, captures_, rest_.size()};
+    const Node* child = rest_.empty() ? nullptr : literal_child(tree_, node, rest_);
+    if (child == nullptr || !enter(*child)) return next_parameter(here);
+    if (node.branch.parameter_count > 0) turns_[turn_count_++] = here;
+    return child;
   }
 
   // Back to the last place with a way left, and on along that; nullptr if that way is closed too.
   const Node* next_turn() {
-    const Turn& turn = turns_[--turn_count_];
-    rest_ = path_.substr(path_.size() - turn.rest);
+    const Turn turn = turns_[--turn_count_];
+    rest_ = query_.path.substr(query_.path.size() - turn.rest);
     captures_ = turn.captures;
-    return take_parameter(*turn.node, turn.parameter);
+    return next_parameter(turn);
   }
 
-  // The first parameter from `first` on that takes what comes next in the path; moves past it.
-  const Node* take_parameter(const Node& node, uint32_t first) {
-    if (first >= node.parameter_count) return nullptr;
-    const std::string_view segment = rest_.substr(0, segment_length(rest_));
-    for (uint32_t i = first; i < node.parameter_count; ++i) {
-      const Node& child = tree_.nodes[node.first_parameter() + i];
-      const std::string_view taken = child.kind == Tree::Kind::rest ? rest_ : segment;
-      const Expression::Outcome outcome = tree_.takes(child, taken);
-      if (outcome == Expression::Outcome::no_match) continue;
-      if (outcome == Expression::Outcome::limit) {
-        // Going on to a less specific route would let a client choose to skip this one.
-        match_.outcome = RouteMatch::Outcome::regex_limit;
-        return nullptr;
+  const Node* next_parameter(Turn here) {
+    const uint32_t count = here.node->branch.parameter_count;
+    while (here.parameter < count) {
+      const Node& child = tree_.nodes[here.node->first_parameter() + here.parameter++];
+      if (enter(child)) {
+        if (here.parameter < count) turns_[turn_count_++] = here;
+        return &child;
       }
-      if (i + 1 < node.parameter_count) remember(node, i + 1);
-      match_.captures[captures_++] = taken;
-      rest_.remove_prefix(taken.size());
-      return &child;
     }
     return nullptr;
   }
 
-  bool accept(const Node& node) {
-    const http::MethodSet method = http::method_bit(query_.method);
-    for (uint32_t i = 0; i < node.route_count; ++i) {
-      const auto entry = tree_.nodes[node.first_child + i].payload_as<Tree::Entry>();
-      if (!tree_.conditions_hold(entry, query_)) continue;
-      if ((entry.methods & method) == 0) {
-        match_.allowed |= entry.methods;
+  // Moves past the label of `node` if the path goes on with it.
+  bool enter(const Node& node) {
+    if (node.has_parameters) return enter_with_parameters(node);
+    if (!begins_with(rest_, node.label, node.label_length)) return false;
+    rest_.remove_prefix(node.label_length);
+    return true;
+  }
+
+  bool enter_with_parameters(const Node& node) {
+    std::string_view rest = rest_;
+    uint32_t captures = captures_;
+    for (const char *token = node.label, *end = token + node.label_length; token != end;) {
+      if (!is_mark(*token)) {
+        const size_t length = literal_length(token, end);
+        if (!begins_with(rest, token, length)) return false;
+        rest.remove_prefix(length);
+        token += length;
         continue;
       }
-      match_.outcome = RouteMatch::Outcome::matched;
-      match_.route = entry.route;
-      match_.capture_count = captures_;
-      return true;
+      const auto mark = static_cast<Mark>(*token);
+      const std::string_view text = mark == Mark::rest ? rest : segment_of(rest);
+      if (mark == Mark::plain ? text.empty() : !takes(token, text)) return false;
+      match_.captures[captures++] = text;
+      rest.remove_prefix(text.size());
+      token += mark == Mark::expression ? kExpressionTokenBytes : 1;
+    }
+    rest_ = rest;
+    captures_ = captures;
+    return true;
+  }
+
+  [[gnu::noinline]] bool takes(const char* token, std::string_view text) {
+    const Expression::Outcome outcome = tree_.takes(token, text);
+    // A search that went on to a less specific route would let a client choose to skip this one.
+    if (outcome == Expression::Outcome::limit) match_.outcome = RouteMatch::Outcome::regex_limit;
+    return outcome == Expression::Outcome::match;
+  }
+
+  // The segment that begins `rest`, the end of the path.
+  std::string_view segment_of(std::string_view rest) const {
+    const char* end = http::find_in_blocks(query_.path.data(), rest.data(), rest.data() + rest.size(),
+                                           [](http::ByteBlock block) { return block.equal('/'); });
+    return rest.substr(0, static_cast<size_t>(end - rest.data()));
+  }
+
+  bool accept_any(const Node& node) {
+    for (uint32_t i = 0; i < node.branch.route_count; ++i) {
+      if (accept(tree_.nodes[node.branch.first_child + i].leaf)) return true;
     }
     return false;
+  }
+
+  bool accept(const Tree::Leaf& leaf) {
+    if (!tree_.conditions_hold(leaf, query_)) return false;
+    if ((leaf.methods & http::method_bit(query_.method)) == 0) {
+      match_.allowed |= leaf.methods;
+      return false;
+    }
+    match_.outcome = RouteMatch::Outcome::matched;
+    match_.route = leaf.route;
+    match_.capture_count = captures_;
+    return true;
   }
 
   const Tree& tree_;
   const RouteQuery& query_;
   RouteMatch& match_;
-  std::string_view path_;
   std::string_view rest_;  // of the path, from where the search stands
   uint32_t captures_ = 0;
   size_t turn_count_ = 0;

@@ -1,12 +1,13 @@
 // RouteTable::Tree: what a route table is made of. Private to snapshot/: build (route_tree_build.cc), find (route_table.cc) and
 // explain (route_trace.cc) share it, nothing else includes it.
 //
-// Nodes lie flat in one array, 32 bytes each, two to a cache line. The children of a node are one contiguous run: the routes
-// whose pattern ends here in the order in which they are tried, then literals sorted by first byte, then parameters in the
-// order in which they are tried. A run is followed by the subtrees of its nodes, depth first, so the unbranched end of a
-// route's path, which no other request has warmed, lies in adjacent lines together with the route itself. A literal label
-// longer than kPayloadBytes goes on in an only child. What a literal child is picked by, its first byte, stands in the parent
-// behind the label if there is room, since at 100,000 routes each line touched costs more than all that is computed.
+// A tree over pattern keys (pattern.h), compressed: a node's label is as much of the key as all routes below it share,
+// parameters included, so there are nodes only where routes part, and one per route. Nodes lie flat in one array, 32 bytes
+// each, two to a cache line. The children of a node are one run: the routes whose pattern ends here in the order in which
+// they are tried, then those whose label begins with a literal, sorted by first byte, then those that begin with a
+// parameter, in the order in which they are tried. Behind a run stand the subtrees of its nodes, depth first. The first
+// bytes that literal children are picked by stand in the parent behind its label, if there is room. All this is to touch
+// few cache lines: at 100,000 routes they cost more than everything that is computed (DECISIONS.md).
 //
 // Every node has one parent, and the way to it says how many segments of the path are taken and how many bytes of the next
 // one: at a given path, a node can be reached at one position only. So no search visits a node twice, and backtracking costs
@@ -14,57 +15,47 @@
 #pragma once
 
 #include <cstdint>
-#include <cstring>
 #include <string>
 #include <string_view>
-#include <type_traits>
 #include <vector>
 
 #include "http/message.h"
 #include "snapshot/expression.h"
 #include "snapshot/host_table.h"
+#include "snapshot/pattern.h"
 #include "snapshot/route_table.h"
 
 namespace sluice::snapshot {
 
 struct RouteTable::Tree {
-  static constexpr size_t kPayloadBytes = 16;
+  static constexpr size_t kLabelBytes = 16;
 
-  enum class Kind : uint8_t { literal, integer, uuid, expression, plain, rest, route };
+  static constexpr uint32_t kNone = UINT32_MAX;
 
-  /// A route at the end of a pattern.
-  struct Entry {
+  struct Branch {
+    uint32_t first_child;
+    uint32_t route_count;
+    uint32_t parameter_count;
+  };
+  struct Leaf {  // one route
     uint32_t route;
     http::MethodSet methods;
-    uint32_t first_condition;
-    uint32_t condition_count;
+    uint32_t first_condition;  // kNone: it has none
   };
-
   struct alignas(32) Node {
-    uint32_t first_child = 0;
-    uint32_t route_count = 0;
-    uint32_t parameter_count = 0;
-    uint16_t literal_count = 0;
-    Kind kind = Kind::literal;
-    uint8_t payload_length = 0;
-    char payload[kPayloadBytes] = {};  // the label; of Kind::expression an index into expressions; of Kind::route the Entry
+    union {
+      Branch branch = {};
+      Leaf leaf;
+    };
+    uint16_t literal_count = 0;  // of a branch
+    bool is_leaf : 1 = false;
+    bool has_parameters : 1 = false;   // in its label
+    bool own_first_bytes : 1 = false;  // the literal children's first bytes stand behind the label, not in first_bytes
+    uint8_t label_length = 0;
+    char label[kLabelBytes] = {};  // a label that does not fit goes on in an only child
 
-    [[nodiscard]] uint32_t first_literal() const { return first_child + route_count; }
+    [[nodiscard]] uint32_t first_literal() const { return branch.first_child + branch.route_count; }
     [[nodiscard]] uint32_t first_parameter() const { return first_literal() + literal_count; }
-    /// The literal children's first bytes stand behind the payload, not in first_bytes.
-    [[nodiscard]] bool holds_first_bytes() const { return payload_length + literal_count <= kPayloadBytes; }
-    template <typename T>
-    [[nodiscard]] T payload_as() const {
-      T value;
-      std::memcpy(&value, payload, sizeof(T));
-      return value;
-    }
-    template <typename T>
-    void set_payload(const T& value) {
-      static_assert(sizeof(T) <= kPayloadBytes && std::is_trivially_copyable_v<T>);
-      std::memcpy(payload, &value, sizeof(T));
-      payload_length = sizeof(T);
-    }
   };
   static_assert(sizeof(Node) == 32);
 
@@ -74,23 +65,20 @@ struct RouteTable::Tree {
     http::HeaderId id = http::HeaderId::other;
     bool is_header = false;
     bool any = false;
+    bool last = false;  // of its route's
   };
 
-  std::vector<Node> nodes;  // and one more at the end, so that 8 bytes can be read from any byte of a node
-  std::vector<char> first_bytes;  // of each node's label, for runs whose parent has no room; padded by 8
+  std::vector<Node> nodes;        // and one more, so that 16 bytes can be read from any byte of a node
+  std::vector<char> first_bytes;  // of each node's label, for runs whose parent has no room; 16 more for the same reason
   std::vector<Condition> conditions;
   std::vector<Expression> expressions;
   HostTable hosts;
 
-  [[nodiscard]] const Node* literal_child(const Node& node, std::string_view rest) const;
   [[nodiscard]] bool holds(const Condition& condition, const RouteQuery& query) const;
-  [[nodiscard]] bool conditions_hold(const Entry& entry, const RouteQuery& query) const;
-  /// Does the parameter `node` take `text`: a segment, or for Kind::rest all that is left of the path?
-  [[nodiscard]] Expression::Outcome takes(const Node& node, std::string_view text) const;
+  [[nodiscard]] bool conditions_hold(const Leaf& leaf, const RouteQuery& query) const;
+  /// Does the parameter at `token` of a label take `text`: a segment, or for Mark::rest all that is left of the path?
+  [[nodiscard]] Expression::Outcome takes(const char* token, std::string_view text) const;
   [[nodiscard]] size_t memory_bytes() const;
 };
-
-/// The segment that begins `rest`.
-std::string_view first_segment(std::string_view rest);
 
 }  // namespace sluice::snapshot

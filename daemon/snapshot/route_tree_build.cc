@@ -3,11 +3,11 @@
 #include <algorithm>
 #include <memory>
 #include <span>
+#include <tuple>
 #include <unordered_map>
 
 #include "base/assert.h"
-#include "base/strings.h"
-#include "snapshot/pattern.h"
+#include "http/byte_block.h"
 #include "snapshot/route_tree.h"
 
 namespace sluice::snapshot {
@@ -41,7 +41,7 @@ class TreeBuilder {
     for (auto& [host, items] : items_by_host()) {
       sort(items);
       hosts.push_back({.text = host, .root = add_nodes(1)});
-      grow_literal(hosts.back().root, items, 0);
+      grow(hosts.back().root, items, 0);
     }
     tree_.hosts.build(std::move(hosts));
     add_nodes(1);
@@ -50,25 +50,16 @@ class TreeBuilder {
   }
 
  private:
-  struct ParameterGroup {
-    uint32_t type;  // PatternKeys
-    uint32_t first_route;
-    Items items;
-  };
-  static constexpr uint32_t kRestType = UINT32_MAX;
-
   void add_keys();
   void add_conditions();
   std::vector<std::pair<std::string, std::vector<Item>>> items_by_host() const;
   void sort(std::vector<Item>& items) const;
   uint32_t add_nodes(size_t count);
-  void add_first_bytes();
-  void add_route(uint32_t node, uint32_t route);
   void grow(uint32_t node, Items items, size_t at);
-  void grow_literal(uint32_t node, Items items, size_t at);
-  void grow_parameter(uint32_t node, const ParameterGroup& group, size_t at);
-  static std::vector<Items> literal_groups(Items items, size_t at);
-  static std::vector<ParameterGroup> parameter_groups(Items items, size_t at);
+  size_t set_label(Tree::Node& node, Items items, size_t at) const;
+  void set_leaf(Tree::Node& node, uint32_t route) const;
+  void add_children(uint32_t node, Items items, size_t at);
+  void add_first_bytes();
 
   Tree& tree_;
   std::span<const RouteSpec> routes_;
@@ -83,14 +74,16 @@ void TreeBuilder::add_keys() {
 }
 
 void TreeBuilder::add_conditions() {
+  std::vector<Tree::Condition>& conditions = tree_.conditions;
   for (const RouteSpec& route : routes_) {
-    first_condition_.push_back(static_cast<uint32_t>(tree_.conditions.size()));
+    first_condition_.push_back(condition_count(route) == 0 ? Tree::kNone : static_cast<uint32_t>(conditions.size()));
     for (const FieldCondition& c : route.match.headers) {
-      tree_.conditions.push_back({c.name, c.value, http::header_id(c.name), true, c.any});
+      conditions.push_back({c.name, c.value, http::header_id(c.name), true, c.any});
     }
     for (const FieldCondition& c : route.match.query) {
-      tree_.conditions.push_back({c.name, c.value, http::HeaderId::other, false, c.any});
+      conditions.push_back({c.name, c.value, http::HeaderId::other, false, c.any});
     }
+    if (condition_count(route) != 0) conditions.back().last = true;
   }
 }
 
@@ -127,105 +120,90 @@ uint32_t TreeBuilder::add_nodes(size_t count) {
   return static_cast<uint32_t>(first);
 }
 
-void TreeBuilder::add_route(uint32_t node, uint32_t route) {
-  const RouteSpec& spec = routes_[route];
-  tree_.nodes[node].kind = Tree::Kind::route;
-  tree_.nodes[node].set_payload(Tree::Entry{.route = route,
-                                            .methods = spec.match.methods,
-                                            .first_condition = first_condition_[route],
-                                            .condition_count = static_cast<uint32_t>(condition_count(spec))});
-}
-
-void TreeBuilder::add_first_bytes() {
-  tree_.first_bytes.resize(tree_.nodes.size() + sizeof(uint64_t));
-  for (Tree::Node& node : tree_.nodes) {
-    if (node.kind == Tree::Kind::route) continue;
-    char* inside = node.payload + node.payload_length;
-    char* to = node.holds_first_bytes() ? inside : &tree_.first_bytes[node.first_literal()];
-    for (uint32_t i = 0; i < node.literal_count; ++i) to[i] = tree_.nodes[node.first_literal() + i].payload[0];
-  }
-}
-
-std::vector<TreeBuilder::ParameterGroup> TreeBuilder::parameter_groups(Items items, size_t at) {
-  std::vector<ParameterGroup> groups;
-  for (size_t begin = 0, end = 0; begin < items.size(); begin = end) {
-    const auto type_of = [&](const Item& item) {
-      return item.key[at] == PatternKeys::kRestMark ? kRestType : PatternKeys::type_at(item.key, at);
-    };
-    const uint32_t type = type_of(items[begin]);
-    uint32_t first_route = items[begin].route;
-    for (end = begin; end < items.size() && type_of(items[end]) == type; ++end) {
-      first_route = std::min(first_route, items[end].route);
-    }
-    groups.push_back({type, first_route, items.subspan(begin, end - begin)});
-  }
-  // Typed ones in the order in which the file first names them at this place, then plain, then the rest.
-  const auto rank = [](const ParameterGroup& g) { return g.type == kRestType ? 2 : g.type == PatternKeys::kPlain ? 1 : 0; };
-  std::sort(groups.begin(), groups.end(), [&](const ParameterGroup& a, const ParameterGroup& b) {
-    return rank(a) != rank(b) ? rank(a) < rank(b) : a.first_route < b.first_route;
-  });
-  return groups;
-}
-
-// `items` share their keys up to `at`, and `node` stands for that prefix.
-void TreeBuilder::grow(uint32_t node, Items items, size_t at) {
-  const auto is_end = [&](const Item& item) { return item.key.size() == at; };
-  const auto is_parameter = [&](const Item& item) { return item.key[at] <= PatternKeys::kRestMark; };
-  const auto ended = std::partition_point(items.begin(), items.end(), is_end);
-  const auto parametrised = std::partition_point(ended, items.end(), is_parameter);
-  const Items routes(items.begin(), ended);
-  const std::vector<Items> literals = literal_groups(Items(parametrised, items.end()), at);
-  const std::vector<ParameterGroup> parameters = parameter_groups(Items(ended, parametrised), at);
-
-  uint32_t child = add_nodes(routes.size() + literals.size() + parameters.size());
-  tree_.nodes[node].first_child = child;
-  tree_.nodes[node].route_count = static_cast<uint32_t>(routes.size());
-  tree_.nodes[node].literal_count = static_cast<uint16_t>(literals.size());
-  tree_.nodes[node].parameter_count = static_cast<uint32_t>(parameters.size());
-  for (const Item& item : routes) add_route(child++, item.route);
-  for (const Items& group : literals) grow_literal(child++, group, at);
-  for (const ParameterGroup& group : parameters) grow_parameter(child++, group, at);
-}
-
-std::vector<Items> TreeBuilder::literal_groups(Items items, size_t at) {
+// Runs of `items` that go on with the same token at `at`.
+std::vector<Items> groups_at(Items items, size_t at) {
   std::vector<Items> groups;
   for (auto begin = items.begin(); begin != items.end();) {
-    const auto end = std::find_if(begin, items.end(), [&](const Item& item) { return item.key[at] != begin->key[at]; });
+    const auto end = std::find_if(begin, items.end(), [&](const Item& i) { return token_at(i.key, at) != token_at(begin->key, at); });
     groups.emplace_back(begin, end);
     begin = end;
   }
   return groups;
 }
 
-void TreeBuilder::grow_literal(uint32_t node, Items items, size_t at) {
-  const std::string_view first = items.front().key.substr(at);
-  const std::string_view last = items.back().key.substr(at);
-  size_t length = 0;
-  // Sorted: what the first and the last share, all share.
-  while (length < Tree::kPayloadBytes && length < std::min(first.size(), last.size()) && first[length] == last[length] &&
-         first[length] > PatternKeys::kRestMark) {
-    ++length;
-  }
-  std::copy_n(first.begin(), length, tree_.nodes[node].payload);
-  tree_.nodes[node].payload_length = static_cast<uint8_t>(length);
-  grow(node, items, at + length);
+// The order in which the parameters of one place are tried: typed ones as the file first names them here, plain, the rest.
+void sort_parameters(std::vector<Items>& groups, size_t at) {
+  const auto rank = [&](Items items) {
+    const auto mark = static_cast<Mark>(items.front().key[at]);
+    return mark == Mark::rest ? 2 : mark == Mark::plain ? 1 : 0;
+  };
+  const auto first_route = [](Items items) {
+    return std::min_element(items.begin(), items.end(), [](const Item& a, const Item& b) { return a.route < b.route; })->route;
+  };
+  if (groups.size() < 2) return;
+  std::vector<std::tuple<int, uint32_t, Items>> keyed;
+  for (const Items& items : groups) keyed.emplace_back(rank(items), first_route(items), items);
+  std::sort(keyed.begin(), keyed.end(), [](const auto& a, const auto& b) {
+    return std::tie(std::get<0>(a), std::get<1>(a)) < std::tie(std::get<0>(b), std::get<1>(b));
+  });
+  for (size_t i = 0; i < groups.size(); ++i) groups[i] = std::get<2>(keyed[i]);
 }
 
-void TreeBuilder::grow_parameter(uint32_t node, const ParameterGroup& group, size_t at) {
-  Tree::Node& n = tree_.nodes[node];
-  if (group.type == kRestType) {
-    n.kind = Tree::Kind::rest;
-    return grow(node, group.items, at + 1);
+// `items` share their keys up to `at`, where the label of `node` begins.
+void TreeBuilder::grow(uint32_t node, Items items, size_t at) {
+  at += set_label(tree_.nodes[node], items, at);
+  if (items.size() == 1 && items.front().key.size() == at) return set_leaf(tree_.nodes[node], items.front().route);
+  add_children(node, items, at);
+}
+
+// The label is what all items share from `at` on, by whole tokens, as far as there is room. Returns its length.
+size_t TreeBuilder::set_label(Tree::Node& node, Items items, size_t at) const {
+  // Sorted: what the first and the last share, all share.
+  const std::string_view first = items.front().key;
+  const std::string_view last = items.back().key;
+  size_t end = at;
+  while (end < first.size() && end < last.size()) {
+    const std::string_view next = token_at(first, end);
+    if (next != token_at(last, end) || end + next.size() - at > Tree::kLabelBytes) break;
+    node.has_parameters = node.has_parameters || is_mark(next[0]);
+    end += next.size();
   }
-  if (group.type >= PatternKeys::kFirstExpression) {
-    n.kind = Tree::Kind::expression;
-    n.set_payload(group.type - PatternKeys::kFirstExpression);
-  } else {
-    n.kind = group.type == PatternKeys::kInteger ? Tree::Kind::integer
-             : group.type == PatternKeys::kUuid  ? Tree::Kind::uuid
-                                                 : Tree::Kind::plain;
+  node.label_length = static_cast<uint8_t>(end - at);
+  std::copy_n(first.begin() + static_cast<ptrdiff_t>(at), end - at, node.label);
+  return end - at;
+}
+
+void TreeBuilder::set_leaf(Tree::Node& node, uint32_t route) const {
+  node.is_leaf = true;
+  node.leaf = {.route = route, .methods = routes_[route].match.methods, .first_condition = first_condition_[route]};
+}
+
+// `items` share their keys up to `at`, where the label of `node` ends.
+void TreeBuilder::add_children(uint32_t node, Items items, size_t at) {
+  const auto ended = std::partition_point(items.begin(), items.end(), [&](const Item& i) { return i.key.size() == at; });
+  const auto marked = std::partition_point(ended, items.end(), [&](const Item& i) { return is_mark(i.key[at]); });
+  const Items routes(items.begin(), ended);
+  const std::vector<Items> literals = groups_at(Items(marked, items.end()), at);
+  std::vector<Items> parameters = groups_at(Items(ended, marked), at);
+  sort_parameters(parameters, at);
+
+  const uint32_t first = add_nodes(routes.size() + literals.size() + parameters.size());
+  tree_.nodes[node].branch = {first, static_cast<uint32_t>(routes.size()), static_cast<uint32_t>(parameters.size())};
+  tree_.nodes[node].literal_count = static_cast<uint16_t>(literals.size());
+  uint32_t child = first;
+  for (const Item& item : routes) set_leaf(tree_.nodes[child++], item.route);
+  for (const Items& group : literals) grow(child++, group, at);
+  for (const Items& group : parameters) grow(child++, group, at);
+}
+
+void TreeBuilder::add_first_bytes() {
+  tree_.first_bytes.resize(tree_.nodes.size() + http::kBlockBytes);
+  for (Tree::Node& node : tree_.nodes) {
+    if (node.is_leaf) continue;
+    node.own_first_bytes = node.label_length + node.literal_count <= Tree::kLabelBytes;
+    char* to = node.own_first_bytes ? node.label + node.label_length : &tree_.first_bytes[node.first_literal()];
+    for (uint32_t i = 0; i < node.literal_count; ++i) to[i] = tree_.nodes[node.first_literal() + i].label[0];
   }
-  grow(node, group.items, at + PatternKeys::kParameterBytes);
 }
 
 }  // namespace
