@@ -35,7 +35,6 @@ std::string condition_text(char kind, const FieldCondition& c, bool any) {
 struct Accepted {
   http::MethodSet methods = 0;
   uint32_t first = 0;  // the first route that contributed
-  uint32_t routes = 0;
 };
 // What the routes of one host and path accept, by their conditions.
 using Cover = std::unordered_map<ConditionKey, Accepted>;
@@ -221,9 +220,8 @@ std::vector<ConditionKey> ShadowFinder::weaker_keys(uint32_t route) const {
 }
 
 void ShadowFinder::add_to(Cover& cover, uint32_t route) const {
-  Accepted& accepted = cover.try_emplace(weaker_keys(route).front(), Accepted{0, route, 0}).first->second;
+  Accepted& accepted = cover.try_emplace(weaker_keys(route).front(), Accepted{0, route}).first->second;
   accepted.methods |= routes_[route].match.methods;
-  ++accepted.routes;
 }
 
 // The keys that differ from `key` in having an expression that takes everything for one plain parameter or more. find()
