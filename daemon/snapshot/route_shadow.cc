@@ -91,7 +91,7 @@ class ShadowFinder {
   struct Standing {
     uint32_t hosts = 0;
     uint32_t covered = 0;
-    Finding last;
+    Finding named;  // of the finding with the earliest route, so that equal files give equal messages
   };
   std::vector<Standing> findings_;
 };
@@ -130,9 +130,8 @@ void ShadowFinder::judge(const GroupKey& key, const std::vector<uint32_t>& membe
   for (const uint32_t route : members) {
     Finding finding = covered_by(earlier, route);
     if (!finding.covered && !take_all_.empty()) finding = covered_by_expression(key, route);
-    if (finding.covered) {
-      ++findings_[route].covered;
-      findings_[route].last = finding;
+    if (finding.covered && (findings_[route].covered++ == 0 || finding.by < findings_[route].named.by)) {
+      findings_[route].named = finding;
     }
     add_to(earlier, route);
   }
@@ -254,7 +253,7 @@ std::string ShadowFinder::contradiction(uint32_t route) const {
 }
 
 RouteWarning ShadowFinder::warning(uint32_t route) const {
-  const Finding& finding = findings_[route].last;
+  const Finding& finding = findings_[route].named;
   std::string message = "route " + named(route) + " can never match: ";
   if (finding.by_expression) {
     message += named(finding.by) + " has an expression that takes every segment where this one has a plain parameter, and is";

@@ -165,7 +165,7 @@ class Search {
 
   const Node* next_parameter(Turn here) {
     const uint32_t count = here.node->branch.parameter_count;
-    while (here.parameter < count) {
+    while (here.parameter < count && match_.outcome != RouteMatch::Outcome::regex_limit) {
       const Node& child = tree_.nodes[here.node->first_parameter() + here.parameter++];
       if (enter(child)) {
         if (here.parameter < count) turns_[turn_count_++] = here;
