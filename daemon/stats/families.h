@@ -2,8 +2,8 @@
 // the rows. Columns: enumerator, kind, unit, Prometheus name, label names, help. Durations are counted in
 // microseconds and shown in seconds. A label that is one of the lists below (reason, class, state, slice,
 // kind) takes its values from that list and stands last: such a family is interned as one run of cells, and
-// pick(run, value) is the cell of a value. Families with a `reason` show a series only once it is not zero,
-// so that a page does not drown in things that never happened.
+// pick(run, value) is the cell of a value. A histogram, and a series with a `reason`, is shown only
+// once something was counted, so that a page does not drown in things that never happened.
 #pragma once
 
 #include <array>
@@ -19,10 +19,12 @@ namespace sluice::stats {
 #define SL_STATUS_CLASSES(X) X(c1xx, "1xx") X(c2xx, "2xx") X(c3xx, "3xx") X(c4xx, "4xx") X(c5xx, "5xx")
 #define SL_CONNECTION_STATES(X) \
   X(idle, "idle") X(reading, "reading") X(waiting, "waiting") X(writing, "writing") X(tunnel, "tunnel")
-#define SL_SLICES(X)                                                                                        \
-  X(read_head, "read_head")                                                                                 \
-  X(wait_connection, "wait_connection") X(upstream_first_byte, "upstream_first_byte") X(response, "respons" \
-                                                                                                  "e")
+#define SL_SLICES(X)                                        \
+  X(read_head, "read_head")                                 \
+  X(wait_connection, "wait_connection")                     \
+  X(upstream_first_byte, "upstream_first_byte") X(response, \
+                                                  "respons" \
+                                                  "e")
 #define SL_RETRY_KINDS(X) X(stale, "stale") X(policy, "policy") X(denied_by_budget, "denied_by_budget")
 
 // clang-format off
@@ -99,7 +101,7 @@ struct FamilyRow {
 
   /// How many labels are given by name when a run is interned: all but a list.
   [[nodiscard]] size_t own_labels() const { return label_count - (last_values.empty() ? 0u : 1u); }
-  /// True if a series is shown only once it is not zero.
+  /// True for counters that are shown only once they are not zero.
   [[nodiscard]] bool sparse() const { return label_count > 0 && labels[label_count - 1] == "reason"; }
 };
 

@@ -47,8 +47,10 @@ std::string json_text(const Registry& registry) {
   Family current = Family::kCount;
   registry.for_each([&](Family family, std::span<const std::string_view> values, SeriesId id) {
     const FamilyRow& shape = row(family);
+    const bool is_histogram = shape.kind == Kind::histogram;
     const uint64_t value = registry.value(id);
-    if (value == 0 && shape.sparse()) return;
+    const HistogramSnapshot histogram = is_histogram ? registry.histogram(id) : HistogramSnapshot();
+    if (is_histogram ? histogram.count() == 0 : value == 0 && shape.sparse()) return;
     if (family != current) {
       if (current != Family::kCount) out += "\n]},\n";
       append_family_head(out, shape);
@@ -59,8 +61,8 @@ std::string json_text(const Registry& registry) {
     out += '{';
     append_labels(out, shape, values);
     out += ',';
-    if (shape.kind == Kind::histogram) {
-      append_histogram_json(out, shape, registry.histogram(id));
+    if (is_histogram) {
+      append_histogram_json(out, shape, histogram);
     } else {
       out += "\"value\":";
       append_number(out, shape, value);

@@ -40,8 +40,10 @@ class Page {
   void add(Family family, std::span<const std::string_view> values, SeriesId id) {
     const FamilyRow& shape = row(family);
     if (shape.kind == Kind::histogram) {
+      const HistogramSnapshot histogram = registry_.histogram(id);
+      if (histogram.count() == 0) return;
       begin(family);
-      return add_histogram(shape, label_text(shape, values), registry_.histogram(id));
+      return add_histogram(shape, label_text(shape, values), histogram);
     }
     const uint64_t value = registry_.value(id);
     if (value == 0 && shape.sparse()) return;

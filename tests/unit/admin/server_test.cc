@@ -203,11 +203,16 @@ TEST_CASE("a head that is not HTTP/1.1 gets an answer with its reason, and the c
   }
 }
 
+void make_page_large(stats::Registry& registry) {
+  for (int i = 0; i < 2000; ++i) {
+    registry.control().observe(
+        registry.intern(stats::Family::request_duration, {"route-" + std::to_string(i)}), 100);
+  }
+}
+
 TEST_CASE("a page of megabytes reaches a reader with a small window whole") {
   Running running;
-  for (int i = 0; i < 2000; ++i) {
-    running.gateway.registry.intern(stats::Family::request_duration, {"route-" + std::to_string(i)});
-  }
+  make_page_large(running.gateway.registry);
   const std::string page = stats::prometheus_text(running.gateway.registry);
   REQUIRE(page.size() > 2 << 20);
   Client client(running.where, 4096);
@@ -217,9 +222,7 @@ TEST_CASE("a page of megabytes reaches a reader with a small window whole") {
 
 TEST_CASE("a client that goes away in the middle of a page does no harm") {
   Running running;
-  for (int i = 0; i < 2000; ++i) {
-    running.gateway.registry.intern(stats::Family::request_duration, {"route-" + std::to_string(i)});
-  }
+  make_page_large(running.gateway.registry);
   for (int i = 0; i < 5; ++i) {
     Client client(running.where, 4096);
     client.send("GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n");

@@ -75,6 +75,14 @@ TEST_CASE("a reason is shown once something happened for it, and not before") {
   CHECK(std::count(page.begin(), page.end(), '\n') == 3);
 }
 
+TEST_CASE("a histogram is shown once it holds a value, even one of 0 us") {
+  Registry registry(1);
+  const SeriesId id = registry.intern(Family::request_duration, {"users"});
+  CHECK(prometheus_text(registry).empty());
+  registry.shard(0).observe(id, 0);
+  CHECK(prometheus_text(registry).find("_count{route=\"users\"} 1\n") != std::string::npos);
+}
+
 void fill(Registry& registry) {
   for (size_t f = 0; f < static_cast<size_t>(Family::kCount); ++f) {
     const auto family = static_cast<Family>(f);
