@@ -16,18 +16,17 @@
 
 namespace sluice::stats {
 
-#define SL_STATUS_CLASSES(X) X(c1xx, "1xx") X(c2xx, "2xx") X(c3xx, "3xx") X(c4xx, "4xx") X(c5xx, "5xx")
+// clang-format off
+#define SL_STATUS_CLASSES(X) \
+  X(c1xx, "1xx") X(c2xx, "2xx") X(c3xx, "3xx") X(c4xx, "4xx") X(c5xx, "5xx")
 #define SL_CONNECTION_STATES(X) \
   X(idle, "idle") X(reading, "reading") X(waiting, "waiting") X(writing, "writing") X(tunnel, "tunnel")
-#define SL_SLICES(X)                                        \
-  X(read_head, "read_head")                                 \
-  X(wait_connection, "wait_connection")                     \
-  X(upstream_first_byte, "upstream_first_byte") X(response, \
-                                                  "respons" \
-                                                  "e")
-#define SL_RETRY_KINDS(X) X(stale, "stale") X(policy, "policy") X(denied_by_budget, "denied_by_budget")
+#define SL_SLICES(X) \
+  X(read_head, "read_head") X(wait_connection, "wait_connection") \
+  X(upstream_first_byte, "upstream_first_byte") X(response, "response")
+#define SL_RETRY_KINDS(X) \
+  X(stale, "stale") X(policy, "policy") X(denied_by_budget, "denied_by_budget")
 
-// clang-format off
 #define SL_FAMILIES(X) \
   /* clients */ \
   X(downstream_accepted,      counter,   none,    "sluice_downstream_connections_accepted_total", "listener",                 "Client connections accepted.") \
