@@ -242,6 +242,9 @@ void RouteCompiler::compile_rewrite(const RouteDraft& draft, RouteSpec& route) {
     if (!path->text.starts_with('/') && !path->text.starts_with("{path}")) {
       diagnostics_.error(path->place, "path: a rewritten path begins with / or {path}");
     }
+    if (const size_t at = path->text.find_first_of("?#"); at != std::string::npos) {
+      diagnostics_.error(place_inside(*path, at), "path: a rewritten path has no query; the client's goes on as it is");
+    }
     if (auto compiled = compile_template(*path, route)) route.rewrite_path = std::move(*compiled);
   }
   if (const Node* host = draft.rewrite.host) {

@@ -1,0 +1,30 @@
+#include "cli/configuration.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cstdio>
+
+namespace sluice::cli {
+
+std::string configuration_path(const Options& options) {
+  if (!options.config.empty()) return options.config;
+  constexpr const char* kSystemWide = "/etc/sluice/sluice.yaml";
+  return ::access(kSystemWide, F_OK) == 0 ? kSystemWide : "config/sluice.yaml";
+}
+
+void print(const control::Diagnostic& diagnostic, control::Severity severity) {
+  const std::string text = control::to_text(diagnostic, severity, ::isatty(STDERR_FILENO) == 1);
+  std::fwrite(text.data(), 1, text.size(), stderr);
+}
+
+std::shared_ptr<const snapshot::Snapshot> load_configuration(const Options& options) {
+  const std::string path = configuration_path(options);
+  const control::CompileResult result = control::compile_file(path);
+  for (const control::Diagnostic& error : result.errors) print(error, control::Severity::error);
+  for (const control::Diagnostic& warning : result.warnings) print(warning, control::Severity::warning);
+  if (result.snapshot == nullptr) fmt::print(stderr, "sluice: {} was not accepted\n", path);
+  return result.snapshot;
+}
+
+}  // namespace sluice::cli
