@@ -166,10 +166,9 @@ void Loader::merge_value(Entry& into, const Entry& from) {
 }
 
 void Loader::merge_maps(Node& into, const Entry& from) {
-  std::unordered_map<std::string_view, Place> known;
+  std::unordered_map<std::string_view, Place> known;  // views into entries that must not move before all is looked up
   for (const Entry& entry : into.entries) known.emplace(entry.key, entry.key_place);
   const std::vector<Entry>& added = from.value->entries;
-  into.entries.reserve(into.entries.size() + added.size());
   std::vector<const Entry*> fresh;
   for (const Entry& entry : added) {
     const auto found = known.find(entry.key);
