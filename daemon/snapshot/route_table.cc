@@ -215,9 +215,9 @@ class Search {
 
   // The segment that begins `rest`, the end of the path.
   std::string_view segment_of(std::string_view rest) const {
-    const char* end = http::find_in_blocks(query_.path.data(), rest.data(), rest.data() + rest.size(),
-                                           [](http::ByteBlock block) { return block.equal('/'); });
-    return rest.substr(0, static_cast<size_t>(end - rest.data()));
+    const size_t begin = query_.path.size() - rest.size();
+    const size_t end = http::find_in_blocks(query_.path, begin, [](http::ByteBlock block) { return block.equal('/'); });
+    return query_.path.substr(begin, end - begin);
   }
 
   bool accept_any(const Node& node) {
