@@ -90,13 +90,13 @@ std::vector<std::pair<std::string, std::string>> fields_of(const HeaderMap& head
 
 // Changes `text` a little: bytes that matter to a parser, put in, put over, taken out; lines doubled.
 std::string mutate(std::string text, std::mt19937& random) {
-  static constexpr std::string_view kBytes("\r\n \t:;,=\0\x01\x7f\x80\xff/?#%*\"(){}0159aAzZ-_.", 40);
+  static constexpr char kBytes[] = "\r\n \t:;,=\0\x01\x7f\x80\xff/?#%*\"(){}0159aAzZ-_.";
   const auto below = [&](size_t limit) {
     return std::uniform_int_distribution<size_t>(0, limit - 1)(random);
   };
   for (size_t changes = 1 + below(3); changes > 0 && !text.empty(); --changes) {
     const size_t at = below(text.size());
-    const char byte = kBytes[below(kBytes.size())];
+    const char byte = kBytes[below(sizeof kBytes - 1)];
     switch (below(5)) {
       case 0:
         text.insert(at, 1, byte);
