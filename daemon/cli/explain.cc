@@ -9,8 +9,8 @@
 
 #include "base/strings.h"
 #include "cli/configuration.h"
-#include "cli/routes.h"
 #include "http/uri.h"
+#include "snapshot/explain.h"
 #include "snapshot/route_table.h"
 
 namespace sluice::cli {
@@ -109,72 +109,36 @@ std::string path_sent_on(const Request& request, const RouteSpec& route, const R
   return path.starts_with('/') ? std::string(path) : fmt::format("/{}", path);
 }
 
-std::string line(std::string_view word, std::string_view text) {
-  return fmt::format("  {:<11}{}\n", word, text);
-}
-
-std::string request_lines(const Request& request) {
-  const std::string host(http::host_of(request.authority));
-  std::string text = line("listener", fmt::format("{}, {}", request.listener->name, request.listener->address.to_string()));
-  text += line("host", host.empty() ? "(none; add -H 'Host: ...' or write a whole URL)" : host);
-  text += line("path", request.path == request.target.path
-                           ? std::string(request.path)
-                           : fmt::format("{}, normalised from {}", request.path, request.target.path));
+std::string upstreams_of(const RouteSpec& route, const snapshot::Snapshot& snapshot) {
+  std::string text;
+  for (const snapshot::SplitShare& share : route.split) {
+    const std::string weight = route.split.size() > 1 ? fmt::format(" ({} of {})", share.weight, route.split_total) : "";
+    text += fmt::format("{}{}{}", text.empty() ? "" : " or ", snapshot.clusters[share.cluster].name, weight);
+  }
   return text;
 }
 
-std::string winner_lines(const snapshot::Snapshot& snapshot, const Request& request, const RouteMatch& match) {
+// What the winner makes of the request.
+std::string action_text(const snapshot::Snapshot& snapshot, const Request& request, const RouteMatch& match) {
   const RouteSpec& route = snapshot.routes[match.route];
-  std::string text = line("route", fmt::format("{}, at {}", route.name, route.source));
-  text += line("pattern", route.match.path);
-  for (uint32_t i = 0; i < match.capture_count; ++i) {
-    text += line("", fmt::format("{} = {}", route.captures[i], match.captures[i]));
+  switch (route.action) {
+    case snapshot::Action::respond: return fmt::format("answers: {}, {}", route.respond.status, route.respond.content_type);
+    case snapshot::Action::redirect:
+      return fmt::format("answers: {}, Location: {}", route.redirect.status, expanded(route.redirect.to, request, route, match));
+    case snapshot::Action::static_files:
+      return fmt::format("serves: {} from {}", path_sent_on(request, route, match), route.files.root);
+    case snapshot::Action::proxy: break;
   }
-  text += line("leads to", destination_of(route, snapshot));
-  if (route.action == snapshot::Action::redirect) {
-    text += line("Location", expanded(route.redirect.to, request, route, match));
-  }
-  if (route.action == snapshot::Action::proxy || route.action == snapshot::Action::static_files) {
-    text += line("sends", with_query(path_sent_on(request, route, match), request.target));
-  }
-  if (!route.rewrite_host.empty()) text += line("with Host", expanded(route.rewrite_host, request, route, match));
-  return text;
+  const std::string host = route.rewrite_host.empty() ? std::string(request.authority)
+                                                      : expanded(route.rewrite_host, request, route, match);
+  return fmt::format("sends: {} {} with Host {} to upstream {}", http::name(request.method),
+                     with_query(path_sent_on(request, route, match), request.target), host, upstreams_of(route, snapshot));
 }
 
-std::string loser_lines(const RouteMatch& match) {
-  switch (match.outcome) {
-    case RouteMatch::Outcome::no_route: return line("answer", fmt::format("404 no_route: {}", row(Reason::no_route).text));
-    case RouteMatch::Outcome::method_not_allowed:
-      return line("answer", fmt::format("405 method_not_allowed, Allow: {}", methods_text(match.allowed)));
-    case RouteMatch::Outcome::regex_limit:
-      return line("answer", fmt::format("500 regex_limit: {}", row(Reason::regex_limit).text));
-    case RouteMatch::Outcome::matched: break;
-  }
-  return {};
-}
-
-std::string_view verdict_text(snapshot::RouteTable::Step::Verdict verdict) {
-  using Verdict = snapshot::RouteTable::Step::Verdict;
-  switch (verdict) {
-    case Verdict::won: return "wins";
-    case Verdict::host: return "not this host";
-    case Verdict::path: return "not this path";
-    case Verdict::method: return "not this method";
-    case Verdict::header: return "not these headers";
-    case Verdict::query: return "not this query";
-    case Verdict::later: return "comes later";
-  }
-  return {};
-}
-
-std::string step_lines(const snapshot::Snapshot& snapshot, const std::vector<snapshot::RouteTable::Step>& steps) {
-  if (steps.empty()) return "\nNo route has a path like this one on this host.\n";
-  std::string text = "\nConsidered, in this order:\n";
-  for (const snapshot::RouteTable::Step& step : steps) {
-    const RouteSpec& route = snapshot.routes[step.route];
-    text += fmt::format("  {}, {}: {}{}{}\n", route.name, route.match.path, verdict_text(step.verdict),
-                        step.detail.empty() ? "" : ": ", step.detail);
-  }
+std::string request_text(const Request& request) {
+  std::string text = fmt::format("listener: {}, {}\n", request.listener->name, request.listener->address.to_string());
+  if (request.authority.empty()) text += "host: none; write a whole URL, or add -H 'Host: ...'\n";
+  if (request.path != request.target.path) text += fmt::format("normalised from: {}\n", request.target.path);
   return text;
 }
 
@@ -190,11 +154,9 @@ Explanation explain_request(const snapshot::Snapshot& snapshot, const Options& o
                          .headers = &request.headers};
   RouteMatch match;
   const auto steps = snapshot.route_table.explain(query, match);
-  const bool matched = match.outcome == RouteMatch::Outcome::matched;
-  std::string text = fmt::format("{} {}\n{}", options.operands[0], options.operands[1], request_lines(request));
-  text += matched ? winner_lines(snapshot, request, match) : loser_lines(match);
-  text += step_lines(snapshot, steps);
-  return {text, matched ? kOk : kNoRoute};
+  std::string text = request_text(request) + snapshot::explain_text({snapshot.routes, query, match, steps});
+  if (match.outcome != RouteMatch::Outcome::matched) return {text, kNoRoute};
+  return {text + action_text(snapshot, request, match) + '\n', kOk};
 }
 
 int explain(const Options& options) {
