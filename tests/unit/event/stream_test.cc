@@ -271,13 +271,12 @@ TEST_CASE("closing one stream inside another's handler drops its pending call of
   CHECK(calls == 1);
 }
 
-TEST_CASE("a descriptor number used again in the same turn does not get the old one's event", "[stream]") {
+TEST_CASE("a stream and a number used again in the same turn do not get the old one's event", "[stream]") {
   Loop loop;
   std::array<Pair, 2> pairs;
   std::array<Events, 2> events;
   std::array<Stream, 2> streams;
   Events silent;
-  Stream reborn;
   int fresh[2];
   int calls = 0;
   for (int i = 0; i < 2; ++i) {
@@ -286,17 +285,38 @@ TEST_CASE("a descriptor number used again in the same turn does not get the old 
     events[i].readable = [&, i] {
       ++calls;
       CHECK(drain(streams[i]) == "x");
-      const int number = streams[1 - i].fd();
-      streams[1 - i].close();
+      Stream& other = streams[1 - i];
+      const int number = other.fd();
+      other.close();
       REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fresh) == 0);
       REQUIRE(fresh[0] == number);
-      REQUIRE(reborn.open(loop, fresh[0], silent));
+      REQUIRE(other.open(loop, fresh[0], silent));
       loop.post([&] { loop.stop(); });
     };
   }
   loop.run();
   CHECK(calls == 1);
   ::close(fresh[1]);
+}
+
+TEST_CASE("a stream destroyed inside another's handler gets no event of the same turn", "[stream]") {
+  Loop loop;
+  std::array<Pair, 2> pairs;
+  std::array<Events, 2> events;
+  std::array<std::unique_ptr<Stream>, 2> streams = {std::make_unique<Stream>(), std::make_unique<Stream>()};
+  int calls = 0;
+  for (int i = 0; i < 2; ++i) {
+    REQUIRE(streams[i]->open(loop, pairs[i].ends[0], events[i]));
+    REQUIRE(::write(pairs[i].ends[1], "x", 1) == 1);
+    events[i].readable = [&, i] {
+      ++calls;
+      streams[1 - i].reset();
+      CHECK(drain(*streams[i]) == "x");
+      loop.post([&] { loop.stop(); });
+    };
+  }
+  loop.run();
+  CHECK(calls == 1);
 }
 
 TEST_CASE("connect reports success as on_writable with connect_error 0", "[stream]") {
