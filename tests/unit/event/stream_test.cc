@@ -242,6 +242,7 @@ TEST_CASE("a stream may be destroyed inside its own handler", "[stream]") {
   Events events;
   auto stream = std::make_unique<Stream>();
   REQUIRE(stream->open(loop, pair.ends[0], events));
+  REQUIRE(::write(pair.ends[1], "x", 1) == 1);  // so that on_readable() would come next
   stream->want_write(true);
   events.writable = [&] {
     stream.reset();
@@ -249,6 +250,23 @@ TEST_CASE("a stream may be destroyed inside its own handler", "[stream]") {
   };
   loop.run();
   CHECK(stream == nullptr);
+}
+
+TEST_CASE("a stream opened again inside its own handler does not get the rest of the old event", "[stream]") {
+  Loop loop;
+  Pair pair, second;
+  Events events;
+  Stream stream;
+  REQUIRE(stream.open(loop, pair.ends[0], events));
+  REQUIRE(::write(pair.ends[1], "x", 1) == 1);
+  stream.want_write(true);
+  events.writable = [&] {
+    stream.close();
+    REQUIRE(stream.open(loop, second.ends[0], events));  // nothing to read there
+    loop.post([&] { loop.stop(); });
+  };
+  loop.run();
+  CHECK(stream.is_open());
 }
 
 TEST_CASE("closing one stream inside another's handler drops its pending call of the same turn", "[stream]") {
