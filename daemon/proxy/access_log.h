@@ -3,10 +3,10 @@
 // is dropped and counted there.
 #pragma once
 
-#include <string>
+#include <utility>
 
 #include "proxy/access_log_format.h"
-#include "proxy/access_log_text.h"
+#include "proxy/access_log_line.h"
 #include "proxy/log_ring.h"
 
 namespace sluice::proxy {
@@ -26,15 +26,12 @@ class AccessLog {
 
  private:
   void write_line(const AccessRecord& record, size_t text_bytes);
-  char* write_json(char* out, const AccessRecord& r);
-  char* write_template(char* out, const AccessRecord& r);
   [[nodiscard]] bool sampled();
 
   LogFormat format_;
   LogRing* ring_;
   uint64_t random_;
-  LogTime time_;
-  std::string scratch_;
+  AccessLogLine line_;
 };
 
 }  // namespace sluice::proxy

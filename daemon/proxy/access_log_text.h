@@ -3,9 +3,10 @@
 // touch, but not mean, up to kTextSlack bytes past that.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
-#include <string>
+#include <cstring>
 #include <string_view>
 
 #include "base/clock.h"
@@ -13,17 +14,24 @@
 namespace sluice::proxy {
 
 constexpr size_t kTextSlack = 16;
-constexpr size_t kMaxEscapedBytes = 6;   // what one byte of text can become
+constexpr size_t kMaxEscapedBytes = 6;  // what one byte of text can become
 constexpr size_t kMaxNumberBytes = 20;
 
-/// A JSON string's content (RFC 8259 §7), always valid: bytes that are not UTF-8 become U+FFFD. `scratch` is used only if
-/// there is something to escape.
-char* write_json_text(char* out, std::string_view text, std::string& scratch);
+/// A JSON string's content (RFC 8259 §7), always valid: bytes that are not UTF-8 become U+FFFD.
+char* write_json_text(char* out, std::string_view text);
 
 /// As nginx does in a combined log: `"`, `\`, control characters and bytes past 0x7e become \xNN.
 char* write_plain_text(char* out, std::string_view text);
 
-char* write_number(char* out, uint64_t value);
+/// 0 to 999 as text: three digits, then as the fourth byte how many of them count.
+extern const std::array<std::array<char, 4>, 1000> kSmallNumbers;
+char* write_large_number(char* out, uint64_t value);
+
+inline char* write_number(char* out, uint64_t value) {
+  if (value >= kSmallNumbers.size()) return write_large_number(out, value);
+  std::memcpy(out, kSmallNumbers[value].data(), 4);
+  return out + kSmallNumbers[value][3];
+}
 
 /// The same second is written many times: its text is kept. One per worker.
 class LogTime {
@@ -35,10 +43,12 @@ class LogTime {
   char* write_clf(char* out, Micros wall);
 
  private:
-  void update(int64_t second);
+  // Microseconds into the second that the texts below are of.
+  uint64_t into_second(Micros wall);
+  void update(Micros wall);
 
-  int64_t second_ = INT64_MIN;  // that the texts below are of
-  char rfc3339_[32] = {};       // to the second
+  Micros second_{INT64_MAX};
+  char rfc3339_[32] = {};  // to the second
   char clf_[32] = {};
 };
 

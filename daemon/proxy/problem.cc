@@ -1,7 +1,6 @@
 #include "proxy/problem.h"
 
 #include <cstring>
-#include <string>
 
 #include "base/assert.h"
 #include "http/message.h"
@@ -22,7 +21,6 @@ char* append(char* out, std::string_view text) {
 size_t write_problem(Reason reason, uint16_t status, std::string_view request_id, std::span<char> out) {
   SL_ASSERT(out.size() >= kMaxProblemBytes);
   const ReasonRow& about = row(reason);
-  std::string scratch;  // stays empty, unless the id is hostile
   char* at = append(out.data(), R"({"type":"about:blank","title":")");
   at = append(at, http::phrase_of(status));
   at = append(at, R"(","status":)");
@@ -30,9 +28,9 @@ size_t write_problem(Reason reason, uint16_t status, std::string_view request_id
   at = append(at, R"(,"reason":")");
   at = append(at, about.name);
   at = append(at, R"(","detail":")");
-  at = write_json_text(at, about.text, scratch);
+  at = write_json_text(at, about.text);
   at = append(at, R"(","request_id":")");
-  at = write_json_text(at, request_id.substr(0, kMaxIdBytes), scratch);
+  at = write_json_text(at, request_id.substr(0, kMaxIdBytes));
   at = append(at, "\"}\n");
   return static_cast<size_t>(at - out.data());
 }

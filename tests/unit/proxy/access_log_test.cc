@@ -159,13 +159,11 @@ TEST_CASE("Valid UTF-8 stays readable in JSON; what is not becomes U+FFFD") {
   AccessRecord record = example();
   record.user_agent = "sixteen bytes.. Grüße, 世界 \xf0\x9f\xa6\x8a";
   record.referer = "cut \xe4\xb8";
-  const auto fields = FlatJson::parse(logged.write(record).c_str() + std::string_view().size());
-  CHECK_FALSE(fields);  // the newline is not JSON
   const std::string line = logged.write(record);
-  const auto trimmed = FlatJson::parse(std::string_view(line).substr(0, line.size() - 1));
-  REQUIRE(trimmed);
-  CHECK(trimmed->at("user_agent") == record.user_agent);
-  CHECK(trimmed->at("referer") == "cut \xef\xbf\xbd\xef\xbf\xbd");
+  const auto fields = FlatJson::parse(std::string_view(line).substr(0, line.size() - 1));
+  REQUIRE(fields);
+  CHECK(fields->at("user_agent") == record.user_agent);
+  CHECK(fields->at("referer") == "cut \xef\xbf\xbd\xef\xbf\xbd");
 }
 
 TEST_CASE("Numbers of every length are exact") {
