@@ -29,7 +29,8 @@ size_t text_bytes_of(const AccessRecord& record) {
 
 [[gnu::cold, gnu::noinline]] AccessRecord with_cut_texts(const AccessRecord& record) {
   AccessRecord cut = record;
-  for_each_text(cut, [](std::string_view& text) { text = text.substr(0, AccessLog::kMaxTextBytes / kTexts); });
+  for_each_text(cut,
+                [](std::string_view& text) { text = text.substr(0, AccessLog::kMaxTextBytes / kTexts); });
   return cut;
 }
 
@@ -39,7 +40,8 @@ void AccessLog::write(const AccessRecord& record) {
   if (!enabled()) return;
   if (record.status < 500 && !sampled()) return;
   const size_t text_bytes = text_bytes_of(record);
-  if (text_bytes <= kMaxTextBytes) [[likely]] return write_line(record, text_bytes);
+  if (text_bytes <= kMaxTextBytes) [[likely]]
+    return write_line(record, text_bytes);
   const AccessRecord cut = with_cut_texts(record);
   write_line(cut, text_bytes_of(cut));
 }

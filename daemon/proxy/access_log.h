@@ -1,6 +1,6 @@
-// AccessLog: writes one line per exchange into its worker's LogRing. One per worker, used by its thread only; a reload that
-// changes the format makes a new one on the same ring. No system call, no allocation, no wait: if the ring is full, the line
-// is dropped and counted there.
+// AccessLog: writes one line per exchange into its worker's LogRing. One per worker, used by its thread only;
+// a reload that changes the format makes a new one on the same ring. No system call, no allocation, no wait:
+// if the ring is full, the line is dropped and counted there.
 #pragma once
 
 #include <utility>

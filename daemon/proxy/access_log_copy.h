@@ -1,6 +1,7 @@
-// TextCopier copies a line's texts as they are and notes whether any byte among them would have needed an escape, for all
-// of them together: a branch per line instead of one per text. If so, the line is written again, with care.
-// Private to the access log. Everything is inlined into the one function that writes a line.
+// TextCopier copies a line's texts as they are and notes whether any byte among them would have needed an
+// escape, for all of them together: a branch per line instead of one per text. If so, the line is written
+// again, with care. Private to the access log. Everything is inlined into the one function that writes a
+// line.
 #pragma once
 
 #include <cstddef>

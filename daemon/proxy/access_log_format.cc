@@ -48,9 +48,11 @@ size_t distance(std::string_view a, std::string_view b) {
 
 std::string unknown_field(std::string_view wrong, size_t at) {
   std::string message = "unknown field {" + std::string(wrong) + "} at offset " + std::to_string(at);
-  const auto* nearest = std::min_element(std::begin(kFieldNames), std::end(kFieldNames),
-                                         [&](auto a, auto b) { return distance(wrong, a) < distance(wrong, b); });
-  if (distance(wrong, *nearest) <= 1 + wrong.size() / 3) message += "; did you mean {" + std::string(*nearest) + "}?";
+  const auto* nearest = std::min_element(std::begin(kFieldNames), std::end(kFieldNames), [&](auto a, auto b) {
+    return distance(wrong, a) < distance(wrong, b);
+  });
+  if (distance(wrong, *nearest) <= 1 + wrong.size() / 3)
+    message += "; did you mean {" + std::string(*nearest) + "}?";
   message += message.ends_with("?") ? " Fields are:" : ". Fields are:";
   for (const std::string_view name : kFieldNames) message += " " + std::string(name);
   return message;
@@ -60,7 +62,8 @@ std::string unknown_field(std::string_view wrong, size_t at) {
 std::string_view client_ip(std::string_view client) {
   if (client.starts_with('[')) return client.substr(1, client.find(']') - 1);
   const size_t colon = client.find(':');
-  return colon == client.rfind(':') ? client.substr(0, colon) : client;  // two colons: an IPv6 address without port
+  const bool bare_v6 = colon != client.rfind(':');
+  return bare_v6 ? client : client.substr(0, colon);
 }
 
 std::optional<LogFormat> LogFormat::compile(const snapshot::AccessLogSpec& spec, std::string& error) {

@@ -1,5 +1,6 @@
-// What an access log line says. SL_LOG_FIELDS is the one table of its fields: the JSON format is all of them in this order,
-// templates name them as {field}, the manual lists them. LogFormat is AccessLogSpec compiled: immutable.
+// What an access log line says. SL_LOG_FIELDS is the one table of its fields: the JSON format is all of them
+// in this order, templates name them as {field}, the manual lists them. LogFormat is AccessLogSpec compiled:
+// immutable.
 #pragma once
 
 #include <cstdint>
@@ -103,7 +104,9 @@ class LogFormat {
   [[nodiscard]] uint64_t sample() const { return sample_; }
   [[nodiscard]] const std::vector<Part>& parts() const { return parts_; }
   /// The longest line of a record whose texts have `text_bytes` in all, escapes and slack included.
-  [[nodiscard]] size_t line_bound(size_t text_bytes) const { return fixed_bytes_ + text_factor_ * text_bytes; }
+  [[nodiscard]] size_t line_bound(size_t text_bytes) const {
+    return fixed_bytes_ + text_factor_ * text_bytes;
+  }
 
  private:
   bool compile_template(std::string_view source, std::string& error);

@@ -14,7 +14,8 @@ template <size_t N>
   return out + N - 1;
 }
 
-// Texts as they are; all_plain() then says whether that was right. JsonTexts and EscapedTexts are for when it was not.
+// Texts as they are; all_plain() then says whether that was right. JsonTexts and EscapedTexts are for when it
+// was not.
 struct CopiedTexts : TextCopier {
   [[gnu::always_inline]] char* write(char* out, std::string_view value) { return copy(out, value); }
 };
@@ -72,7 +73,9 @@ char* write_parts(char* out, TemplateKinds<Texts>& kinds, const std::vector<LogF
   for (const LogFormat::Part& part : parts) {
     switch (part.field) {
 #define SL_ROW(name, kind, value, help) \
-  case LogField::name: out = kinds.kind(out, value); break;
+  case LogField::name:                  \
+    out = kinds.kind(out, value);       \
+    break;
       SL_LOG_FIELDS(SL_ROW)
       SL_LOG_TEMPLATE_FIELDS(SL_ROW)
 #undef SL_ROW

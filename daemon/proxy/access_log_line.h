@@ -1,4 +1,5 @@
-// AccessLogLine turns a record into one line of a format. Split from AccessLog, which knows where lines go. One per worker.
+// AccessLogLine turns a record into one line of a format. Split from AccessLog, which knows where lines go.
+// One per worker.
 #pragma once
 
 #include "proxy/access_log_format.h"

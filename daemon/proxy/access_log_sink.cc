@@ -27,8 +27,9 @@ Opened open_path(const std::string& path) {
 Opened open_stdout() {
   struct stat status {};
   if (fstat(STDOUT_FILENO, &status) != 0) return {};
-  // O_NONBLOCK is a flag of the open file, which a shell or a container runtime shares with us. Opening the pipe or
-  // terminal once more gives one of our own. Not so for a regular file, where we must share the offset with others.
+  // O_NONBLOCK is a flag of the open file, which a shell or a container runtime shares with us. Opening the
+  // pipe or terminal once more gives one of our own. Not so for a regular file, where we must share the
+  // offset with others.
   if (S_ISFIFO(status.st_mode) || S_ISCHR(status.st_mode)) {
     UniqueFd own(::open("/proc/self/fd/1", O_WRONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
     if (own) return {std::move(own), false};

@@ -1,6 +1,7 @@
-// AccessLogSink: the file, FIFO or standard output that access log lines end in. Opens it so that a write never blocks:
-// where the descriptor cannot be made non-blocking without changing it for other processes too (standard output is
-// shared), it writes in pieces that a ready pipe takes at once. Owned and used by the LogWriter's thread.
+// AccessLogSink: the file, FIFO or standard output that access log lines end in. Opens it so that a write
+// never blocks: where the descriptor cannot be made non-blocking without changing it for other processes too
+// (standard output is shared), it writes in pieces that a ready pipe takes at once. Owned and used by the
+// LogWriter's thread.
 #pragma once
 
 #include <sys/uio.h>

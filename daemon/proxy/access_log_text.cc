@@ -15,7 +15,8 @@ constexpr auto make_small_numbers() {
   for (size_t value = 0; value < texts.size(); ++value) {
     const size_t length = value < 10 ? 1 : value < 100 ? 2 : 3;
     size_t rest = value;
-    for (size_t at = length; at > 0; --at, rest /= 10) texts[value][at - 1] = static_cast<char>('0' + rest % 10);
+    for (size_t at = length; at > 0; --at, rest /= 10)
+      texts[value][at - 1] = static_cast<char>('0' + rest % 10);
     texts[value][3] = static_cast<char>(length);
   }
   return texts;
@@ -80,7 +81,8 @@ char* LogTime::write_clf(char* out, Micros wall) {
 uint64_t LogTime::into_second(Micros wall) {
   constexpr uint64_t kSecond = 1'000'000;
   const uint64_t into = static_cast<uint64_t>(wall.count()) - static_cast<uint64_t>(second_.count());
-  if (into < kSecond) [[likely]] return into;
+  if (into < kSecond) [[likely]]
+    return into;
   update(wall);
   return static_cast<uint64_t>((wall - second_).count());
 }

@@ -1,6 +1,6 @@
-// How values become bytes of an access log line: numbers, times, and texts that a client chose and that must not be able to
-// break the line or the terminal that shows it. Every function writes at `out` and returns the end of what it wrote. It may
-// touch, but not mean, up to kTextSlack bytes past that.
+// How values become bytes of an access log line: numbers, times, and texts that a client chose and that must
+// not be able to break the line or the terminal that shows it. Every function writes at `out` and returns the
+// end of what it wrote. It may touch, but not mean, up to kTextSlack bytes past that.
 #pragma once
 
 #include <array>
@@ -37,10 +37,10 @@ inline char* write_number(char* out, uint64_t value) {
 class LogTime {
  public:
   static constexpr size_t kRfc3339Bytes = 24;  // 2026-01-31T23:59:59.123Z
-  static constexpr size_t kClfBytes = 26;      // 31/Jan/2026:23:59:59 +0000, as Apache's common log format wants it
+  static constexpr size_t kClfBytes = 26;      // 31/Jan/2026:23:59:59 +0000
 
   char* write_rfc3339(char* out, Micros wall);
-  char* write_clf(char* out, Micros wall);
+  char* write_clf(char* out, Micros wall);  // as Apache's common log format wants it
 
  private:
   // Microseconds into the second that the texts below are of.

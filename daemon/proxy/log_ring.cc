@@ -27,7 +27,8 @@ void LogBell::hush() {
 }
 
 LogRing::LogRing(LogBell& bell, size_t bytes)
-    : capacity_(std::bit_ceil(std::max<size_t>(bytes, static_cast<size_t>(sysconf(_SC_PAGESIZE))))), bell_(&bell) {
+    : capacity_(std::bit_ceil(std::max<size_t>(bytes, static_cast<size_t>(sysconf(_SC_PAGESIZE))))),
+      bell_(&bell) {
   const UniqueFd memory(memfd_create("sluice-access-log", MFD_CLOEXEC));
   SL_ASSERT(memory && ftruncate(memory.get(), static_cast<off_t>(capacity_)) == 0);
   // Reserve the addresses in one piece, then put the same pages into both halves.

@@ -1,8 +1,10 @@
-// LogRing: the lines of one worker on their way to the LogWriter's thread. A ring of bytes with one producer (the worker)
-// and one consumer (the writer): no lock, no system call, never blocks. When it is full, the line is dropped and counted.
-// The memory is mapped twice in a row, so that a line, and everything readable, is always one contiguous piece.
-// LogBell: how a worker wakes the writer: only when the writer declared itself idle, so that under load nobody calls the
-// kernel. Both belong to the LogWriter, which outlives the workers.
+// LogRing: the lines of one worker on their way to the LogWriter's thread. A ring of bytes with one producer
+// (the worker) and one consumer (the writer): no lock, no system call, never blocks. When it is full, the
+// line is dropped and counted. The memory is mapped twice in a row, so that a line, and everything readable,
+// is always one contiguous piece.
+//
+// LogBell: how a worker wakes the writer: only when the writer declared itself idle, so that under load
+// nobody calls the kernel. Both belong to the LogWriter, which outlives the workers.
 #pragma once
 
 #include <atomic>
@@ -18,10 +20,11 @@ class alignas(64) LogBell {
  public:
   LogBell();
 
-  /// Any thread, after it published a line. Sequentially consistent against set_idle(): either the writer sees the line when
-  /// it looks again after set_idle(true), or this call sees it idle.
+  /// Any thread, after it published a line. Sequentially consistent against set_idle(): either the writer
+  /// sees the line when it looks again after set_idle(true), or this call sees it idle.
   void ring_if_idle() {
-    if (idle_.load(std::memory_order_seq_cst)) [[unlikely]] ring();
+    if (idle_.load(std::memory_order_seq_cst)) [[unlikely]]
+      ring();
   }
   void ring();
 
@@ -40,7 +43,8 @@ class LogRing {
  public:
   static constexpr size_t kDefaultBytes = size_t{1} << 20;
 
-  /// `bytes` is rounded up to a power of two of at least one page. Memory becomes resident as it is first written.
+  /// `bytes` is rounded up to a power of two of at least one page. Memory becomes resident as it is first
+  /// written.
   explicit LogRing(LogBell& bell, size_t bytes = kDefaultBytes);
   ~LogRing();
   LogRing(const LogRing&) = delete;
@@ -51,7 +55,8 @@ class LogRing {
   /// Contiguous room for `bytes`, or nullptr if there is none: then the line counts as dropped.
   [[nodiscard]] char* reserve(size_t bytes) {
     const uint64_t head = head_.load(std::memory_order_relaxed);
-    if (capacity_ - (head - seen_tail_) < bytes && !make_room(bytes)) [[unlikely]] return nullptr;
+    if (capacity_ - (head - seen_tail_) < bytes && !make_room(bytes)) [[unlikely]]
+      return nullptr;
     return memory_ + (head & (capacity_ - 1));
   }
   /// Publishes the first `bytes` of what reserve() gave: one whole line, newline included.

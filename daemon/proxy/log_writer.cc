@@ -30,7 +30,8 @@ bool LogWriter::start(std::string& error) {
     return false;
   }
   opened_.fetch_add(1, std::memory_order_release);
-  // The thread inherits a mask that blocks every signal: they are the control thread's, and SIGPIPE must not end us.
+  // The thread inherits a mask that blocks every signal: they are the control thread's, and SIGPIPE must not
+  // end us.
   sigset_t all;
   sigset_t before;
   sigfillset(&all);
@@ -64,7 +65,8 @@ void LogWriter::run() {
   for (;;) {
     // Not within a line: its rest belongs where its beginning went.
     if (!mid_line_ && reopen_wanted_.exchange(false)) reopen_sink();
-    const bool stopping = stopping_.load(std::memory_order_seq_cst);  // before drain(): no line from before stop() is missed
+    // Looked at before drain(), which so misses no line from before stop().
+    const bool stopping = stopping_.load(std::memory_order_seq_cst);
     if (stopping && !deadline) deadline = MonoClock::now() + kStopPatience;
     const Drained drained = drain();
     if (stopping && drained == Drained::nothing) return;
@@ -74,14 +76,21 @@ void LogWriter::run() {
       return;
     }
     switch (drained) {
-      case Drained::nothing: sleep_until_rung(); break;
-      case Drained::wrote: wait(-1, stopping ? Millis(0) : kNap); break;
-      case Drained::blocked: wait(sink_.fd(), stopping ? std::chrono::ceil<Millis>(patience) : Millis(-1)); break;
+      case Drained::nothing:
+        sleep_until_rung();
+        break;
+      case Drained::wrote:
+        wait(-1, stopping ? Millis(0) : kNap);
+        break;
+      case Drained::blocked:
+        wait(sink_.fd(), stopping ? std::chrono::ceil<Millis>(patience) : Millis(-1));
+        break;
     }
   }
 }
 
-// Writes what the rings hold now. What arrives meanwhile is left for the next time, so that a busy worker's lines gather.
+// Writes what the rings hold now. What arrives meanwhile is left for the next time, so that a busy worker's
+// lines gather.
 LogWriter::Drained LogWriter::drain() {
   collect();
   if (pieces_.empty()) return Drained::nothing;
@@ -135,7 +144,8 @@ void LogWriter::consume(size_t bytes) {
   }
 }
 
-// Gives up on what collect() found and is not written. The rings then hold whole lines only, since a worker publishes nothing else.
+// Gives up on what collect() found and is not written. The rings then hold whole lines only, since a worker
+// publishes nothing else.
 void LogWriter::lose(const char* why) {
   uint64_t lines = 0;
   for (; next_piece_ < pieces_.size(); ++next_piece_) {
@@ -156,7 +166,8 @@ void LogWriter::lose(const char* why) {
 
 void LogWriter::reopen_sink() {
   if (const int failed = sink_.open(); failed != 0) {
-    log::error("access log {}: cannot reopen: {}; the old file stays in use", sink_.path(), error_text(failed));
+    log::error("access log {}: cannot reopen: {}; the old file stays in use", sink_.path(),
+               error_text(failed));
     return;
   }
   torn_ = false;
@@ -176,7 +187,8 @@ bool LogWriter::nothing_to_do() const {
 
 // Until the bell rings, the descriptor (if not -1) takes bytes, or the time is over (-1: never).
 void LogWriter::wait(int writable_fd, Millis timeout) {
-  pollfd ready[2] = {{bell_.fd(), POLLIN, 0}, {writable_fd, POLLOUT, 0}};  // poll() skips negative descriptors
+  // poll() skips negative descriptors.
+  pollfd ready[2] = {{bell_.fd(), POLLIN, 0}, {writable_fd, POLLOUT, 0}};
   poll(ready, 2, static_cast<int>(timeout.count()));
   if (ready[0].revents != 0) bell_.hush();
 }

@@ -1,12 +1,14 @@
-// LogWriter: the one thread that puts the access log lines of all workers on disk, straight from their rings (writev, no
-// copy). The process owns one; it makes the rings, and it must outlive the workers that fill them.
+// LogWriter: the one thread that puts the access log lines of all workers on disk, straight from their rings
+// (writev, no copy). The process owns one; it makes the rings, and it must outlive the workers that fill
+// them.
 //
 //   thread:  drain ──wrote──> nap (lines gather)          ──> drain
 //                  ──nothing─> idle until a worker rings  ──> drain
-//                  ──blocked─> until the output takes more ──> drain   (meanwhile the rings fill, then drop and count)
+//                  ──blocked─> until it takes more       ──> drain   (rings fill meanwhile, drop and count)
 //
-// Lines are on disk some 10 ms after they were written. A disk that is full or fails costs lines, counted and reported to
-// the application log once a minute; the gateway goes on. Without traffic the thread sleeps without a timeout.
+// Lines are on disk some 10 ms after they were written. A disk that is full or fails costs lines, counted and
+// reported to the application log once a minute; the gateway goes on. Without traffic the thread sleeps
+// without a timeout.
 #pragma once
 
 #include <atomic>
@@ -35,11 +37,11 @@ class LogWriter {
 
   /// Opens the path and starts the thread. False: nothing runs, and `error` says why.
   [[nodiscard]] bool start(std::string& error);
-  /// Opens the path again, so that a rotated file is let go of. Returns at once; any thread. A failure keeps the old file
-  /// and goes to the application log.
+  /// Opens the path again, so that a rotated file is let go of. Returns at once; any thread. A failure keeps
+  /// the old file and goes to the application log.
   void reopen();
-  /// Writes what the rings hold, and ends the thread. If the output is blocked it is given kStopPatience; what is left then
-  /// counts as lost. Idempotent; the owner's thread, once no worker writes any more.
+  /// Writes what the rings hold, and ends the thread. If the output is blocked it is given kStopPatience;
+  /// what is left then counts as lost. Idempotent; the owner's thread, once no worker writes any more.
   void stop();
 
   // Any thread:

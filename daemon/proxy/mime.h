@@ -1,5 +1,6 @@
-// Content-Type by file name, from one table of rows. Only what a browser shows or runs, and what is often downloaded, has a
-// row; everything else is application/octet-stream, which no browser interprets (with X-Content-Type-Options: nosniff).
+// Content-Type by file name, from one table of rows. Only what a browser shows or runs, and what is often
+// downloaded, has a row; everything else is application/octet-stream, which no browser interprets (with
+// X-Content-Type-Options: nosniff).
 #pragma once
 
 #include <string_view>

@@ -1,5 +1,6 @@
-// The body of the errors that the gateway makes itself: application/problem+json (RFC 9457). It holds what the access log
-// and /metrics hold too (the reason's code) and the request id, so that a user's screenshot leads to the line in the log.
+// The body of the errors that the gateway makes itself: application/problem+json (RFC 9457). It holds what
+// the access log and /metrics hold too (the reason's code) and the request id, so that a user's screenshot
+// leads to the line in the log.
 #pragma once
 
 #include <cstddef>

@@ -29,9 +29,9 @@ StaticAnswer redirect_to_folder(std::string_view relative_path) {
   return answer;
 }
 
-// Strong (RFC 9110 §8.8.1): other bytes must never have the same tag. Time and size alone are not enough: files out of a
-// reproducible build share their time, and a release may keep a size. So the inode counts too, and two gateways that serve
-// copies of a file give it different tags.
+// Strong (RFC 9110 §8.8.1): other bytes must never have the same tag. Time and size alone are not enough:
+// files out of a reproducible build share their time, and a release may keep a size. So the inode counts too,
+// and two gateways that serve copies of a file give it different tags.
 void set_etag(StaticAnswer& answer, const struct stat& status) {
   answer.etag.append("\"");
   answer.etag.append_number(static_cast<uint64_t>(status.st_mtim.tv_sec) * 1'000'000'000 +
@@ -78,7 +78,8 @@ StaticAnswer answer_file(UniqueFd file, const struct stat& status, std::string_v
     answer.status = condition == Condition::failed ? 412 : 304;
     return answer;
   }
-  const RangeChoice range = method == http::Method::GET ? choose_range(headers, current, size) : RangeChoice{};
+  const RangeChoice range =
+      method == http::Method::GET ? choose_range(headers, current, size) : RangeChoice{};
   if (range.kind == RangeChoice::Kind::unsatisfiable) {
     answer = refuse(Reason::range_not_satisfiable);
     set_content_range(answer, size);
@@ -94,8 +95,8 @@ StaticAnswer answer_file(UniqueFd file, const struct stat& status, std::string_v
   return answer;
 }
 
-StaticAnswer answer_path(const snapshot::StaticSpec& spec, std::string_view relative_path, http::Method method,
-                         const http::HeaderMap& headers) {
+StaticAnswer answer_path(const snapshot::StaticSpec& spec, std::string_view relative_path,
+                         http::Method method, const http::HeaderMap& headers) {
   StaticPath path;
   if (const auto decoded = decode_static_path(relative_path, spec.index, path); !decoded) {
     return refuse(decoded.error().reason);
@@ -106,7 +107,8 @@ StaticAnswer answer_path(const snapshot::StaticSpec& spec, std::string_view rela
   if (fstat(file->get(), &status) != 0) return refuse(Reason::internal_error);
   if (S_ISREG(status.st_mode)) return answer_file(*std::move(file), status, path.view(), method, headers);
   if (!S_ISDIR(status.st_mode)) return refuse(Reason::file_forbidden);
-  // A folder whose path ended in a slash came here with its index appended: without an index, or where that is a folder.
+  // A folder whose path ended in a slash came here with its index appended: without an index, or where that
+  // is a folder.
   const bool has_slash = relative_path.empty() || relative_path.back() == '/';
   return has_slash ? refuse(Reason::file_not_found) : redirect_to_folder(relative_path);
 }
@@ -137,7 +139,8 @@ void StaticAnswer::write_fields(http::HeadWriter& head, std::string_view query) 
   if (status == 200 || status == 206 || status == 416) head.field("Accept-Ranges", std::string_view("bytes"));
   field("Allow", allow);
   if (slash_segment.empty()) return;
-  // Relative to the request's URL: right whatever prefix was stripped, and no way to another host ("//evil.example").
+  // Relative to the request's URL: right whatever prefix was stripped, and no way to another host
+  // ("//evil.example").
   head.text("Location: ./");
   head.text(slash_segment);
   head.text("/");
@@ -148,8 +151,8 @@ void StaticAnswer::write_fields(http::HeadWriter& head, std::string_view query) 
   head.text("\r\n");
 }
 
-StaticAnswer open_static(const snapshot::StaticSpec& spec, std::string_view relative_path, http::Method method,
-                         const http::HeaderMap& headers) {
+StaticAnswer open_static(const snapshot::StaticSpec& spec, std::string_view relative_path,
+                         http::Method method, const http::HeaderMap& headers) {
   StaticAnswer answer;
   if (method == http::Method::GET || method == http::Method::HEAD) {
     answer = answer_path(spec, relative_path, method, headers);

@@ -1,4 +1,5 @@
-// Conditional and range requests (RFC 9110 §13, §14), apart from any file: pure functions of headers and validators.
+// Conditional and range requests (RFC 9110 §13, §14), apart from any file: pure functions of headers and
+// validators.
 #pragma once
 
 #include <cstdint>

@@ -49,16 +49,20 @@ Reason reason_of(int error) {
   switch (error) {
     case ENOENT:
     case ENOTDIR:
-    case ENAMETOOLONG: return Reason::file_not_found;
+    case ENAMETOOLONG:
+      return Reason::file_not_found;
     case EXDEV:  // left the root
     case ELOOP:  // symlinks in a circle, or a magic link
     case EACCES:
     case EPERM:
     case ENXIO:  // a socket, or a device that is not there
-    case ENODEV: return Reason::file_forbidden;
+    case ENODEV:
+      return Reason::file_forbidden;
     case EMFILE:
-    case ENFILE: return Reason::out_of_descriptors;
-    default: return Reason::internal_error;
+    case ENFILE:
+      return Reason::out_of_descriptors;
+    default:
+      return Reason::internal_error;
   }
 }
 
@@ -113,7 +117,8 @@ Result<UniqueFd> open_beneath(int root_fd, const StaticPath& path, Opener opener
   UniqueFd file;
   if (opener == Opener::openat2) file = open_resolved(root_fd, path.c_str());
   // EPERM: older container runtimes answer so to system calls that they do not know.
-  if (!file && (opener == Opener::stepwise || errno == ENOSYS || errno == EPERM)) file = open_stepwise(root_fd, path.view());
+  if (!file && (opener == Opener::stepwise || errno == ENOSYS || errno == EPERM))
+    file = open_stepwise(root_fd, path.view());
   if (!file) return reason_of(errno);
   return file;
 }

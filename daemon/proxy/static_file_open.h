@@ -19,8 +19,9 @@ struct StaticPath {
   [[nodiscard]] std::string_view view() const { return {bytes.data(), size}; }
 };
 
-/// Decodes percent-escapes and leading slashes off `encoded`, and appends `index` to a path that ends in a slash or is empty.
-/// Errors: bad_path (encoded slash, NUL, bad escape), file_not_found (a name that begins with a dot; too long).
+/// Decodes percent-escapes and leading slashes off `encoded`, and appends `index` to a path that ends in a
+/// slash or is empty. Errors: bad_path (encoded slash, NUL, bad escape), file_not_found (a name that begins
+/// with a dot; too long).
 Result<void> decode_static_path(std::string_view encoded, std::string_view index, StaticPath& path);
 
 enum class Opener {
@@ -28,8 +29,8 @@ enum class Opener {
   stepwise,  // for older kernels: folder by folder, following no symlink at all
 };
 
-/// Opens for reading; never waits for a FIFO's writer. What it is (regular file, folder, ...) the caller must ask.
-/// Errors: file_not_found, file_forbidden, out_of_descriptors, internal_error.
+/// Opens for reading; never waits for a FIFO's writer. What it is (regular file, folder, ...) the caller must
+/// ask. Errors: file_not_found, file_forbidden, out_of_descriptors, internal_error.
 Result<UniqueFd> open_beneath(int root_fd, const StaticPath& path, Opener opener = Opener::openat2);
 
 }  // namespace sluice::proxy

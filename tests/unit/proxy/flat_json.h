@@ -1,4 +1,5 @@
-// A strict reader of one JSON object without nesting (RFC 8259), to judge lines with other code than wrote them.
+// A strict reader of one JSON object without nesting (RFC 8259), to judge lines with other code than wrote
+// them.
 #pragma once
 
 #include <cstdint>
@@ -11,8 +12,8 @@ namespace sluice::proxy {
 
 class FlatJson {
  public:
-  /// Names to values: strings with their quotes off and escapes of one byte decoded, others as they stand. Nothing if `text`
-  /// is not valid.
+  /// Names to values: strings with their quotes off and escapes of one byte decoded, others as they stand.
+  /// Nothing if `text` is not valid.
   static std::optional<std::map<std::string, std::string>> parse(std::string_view text) {
     FlatJson reader{text};
     std::map<std::string, std::string> fields;
@@ -39,7 +40,8 @@ class FlatJson {
     out = text_.substr(0, end);
     text_.remove_prefix(end);
     if (out == "true" || out == "false") return true;
-    return !out.empty() && out.find_first_not_of("0123456789") == std::string::npos && (out == "0" || out[0] != '0');
+    return !out.empty() && out.find_first_not_of("0123456789") == std::string::npos &&
+           (out == "0" || out[0] != '0');
   }
   bool string(std::string& out) {
     if (!take('"')) return false;
@@ -64,7 +66,8 @@ class FlatJson {
       if (digit == std::string_view::npos) return false;
       point = point * 16 + static_cast<unsigned>(digit);
     }
-    out += point < 0x80 ? std::string(1, static_cast<char>(point)) : "\xef\xbf\xbd";  // only U+FFFD is written so
+    out += point < 0x80 ? std::string(1, static_cast<char>(point))
+                        : "\xef\xbf\xbd";  // only U+FFFD is written so
     text_.remove_prefix(6);
     return point < 0x80 || point == 0xfffd;
   }

@@ -1,7 +1,7 @@
 #include "proxy/log_ring.h"
 
-#include <catch2/catch.hpp>
 #include <poll.h>
+#include <catch2/catch.hpp>
 
 #include <cstring>
 #include <string>
@@ -35,7 +35,8 @@ TEST_CASE("Lines come out in order and in one piece, also across the ring's end"
   std::string sent;
   std::string got;
   for (int i = 0; i < 1000; ++i) {  // some 30 laps
-    const std::string line = "line " + std::to_string(i) + std::string(static_cast<size_t>(i % 200), 'x') + "\n";
+    const std::string line =
+        "line " + std::to_string(i) + std::string(static_cast<size_t>(i % 200), 'x') + "\n";
     REQUIRE(push(ring, line));
     sent += line;
     if (i % 7 == 0) continue;

@@ -1,11 +1,11 @@
 #include "proxy/log_writer.h"
 
-#include <catch2/catch.hpp>
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <catch2/catch.hpp>
 
 #include <algorithm>
 #include <cerrno>
@@ -76,7 +76,8 @@ TEST_CASE("Two workers' lines all reach the file, whole and in each worker's ord
   start(writer);
   constexpr long kLines = 20'000;
   const auto work = [&](size_t worker) {
-    for (long i = 0; i < kLines;) push(writer.ring(worker), line_of(worker, i)) ? ++i : (std::this_thread::yield(), 0);
+    for (long i = 0; i < kLines;)
+      push(writer.ring(worker), line_of(worker, i)) ? ++i : (std::this_thread::yield(), 0);
   };
   std::thread first(work, 0);
   std::thread second(work, 1);
@@ -182,7 +183,8 @@ struct Fifo {
   UniqueFd reader;
 };
 
-TEST_CASE("A blocked pipe never blocks a worker: lines are dropped and counted, and those written stay whole") {
+TEST_CASE(
+    "A blocked pipe never blocks a worker: lines are dropped and counted, and those written stay whole") {
   const TestFolder folder;
   const Fifo fifo(folder);
   LogWriter writer(fifo.path, 2, 4096);
@@ -234,7 +236,8 @@ class AsStdout {
   UniqueFd saved_;
 };
 
-// Opens a sink on "stdout" while `fd` is that, writes until it would block, and returns how much went through.
+// Opens a sink on "stdout" while `fd` is that, writes until it would block, and returns how much went
+// through.
 size_t fill_stdout(int fd) {
   AccessLogSink sink("stdout");
   {
@@ -245,7 +248,8 @@ size_t fill_stdout(int fd) {
   const iovec piece{const_cast<char*>(line.data()), line.size()};
   size_t sum = 0;
   ssize_t written = 0;
-  while (sum < (size_t{16} << 20) && (written = sink.write(&piece, 1)) >= 0) sum += static_cast<size_t>(written);
+  while (sum < (size_t{16} << 20) && (written = sink.write(&piece, 1)) >= 0)
+    sum += static_cast<size_t>(written);
   return written < 0 && errno == EAGAIN ? sum : 0;
 }
 

@@ -14,7 +14,7 @@ TEST_CASE("The last extension, in any case, decides the media type") {
       {"app.min.js", "text/javascript; charset=utf-8"},
       {"module.mjs", "text/javascript; charset=utf-8"},
       {"data.json", "application/json"},
-      {"a.7z", "application/x-7z-compressed"},      // first and last rows of the table
+      {"a.7z", "application/x-7z-compressed"},  // first and last rows of the table
       {"a.zst", "application/zstd"},
       {"backup.tar.gz", "application/gzip"},
       {"page.html.bak", "application/octet-stream"},

@@ -23,7 +23,9 @@ TEST_CASE("Conditional requests follow RFC 9110 section 13") {
       {"If-None-Match, same", {{"If-None-Match", "\"now\""}}, Condition::not_modified},
       {"If-None-Match, weak form of ours", {{"If-None-Match", "W/\"now\""}}, Condition::not_modified},
       {"If-None-Match, in a list", {{"If-None-Match", "\"a\", W/\"b\" ,\"now\""}}, Condition::not_modified},
-      {"If-None-Match, in a second field", {{"If-None-Match", "\"a\""}, {"If-None-Match", "\"now\""}}, Condition::not_modified},
+      {"If-None-Match, in a second field",
+       {{"If-None-Match", "\"a\""}, {"If-None-Match", "\"now\""}},
+       Condition::not_modified},
       {"If-None-Match, any", {{"If-None-Match", "*"}}, Condition::not_modified},
       {"If-None-Match, others", {{"If-None-Match", "\"a\", \"b\""}}, Condition::proceed},
       {"If-None-Match, a tag that holds a comma", {{"If-None-Match", "\"a,now\""}}, Condition::proceed},
@@ -32,11 +34,16 @@ TEST_CASE("Conditional requests follow RFC 9110 section 13") {
       {"If-Modified-Since, the same second", {{"If-Modified-Since", kSame}}, Condition::not_modified},
       {"If-Modified-Since, later", {{"If-Modified-Since", kLater}}, Condition::not_modified},
       {"If-Modified-Since, earlier", {{"If-Modified-Since", kEarlier}}, Condition::proceed},
-      {"If-Modified-Since, RFC 850 form", {{"If-Modified-Since", "Sunday, 06-Nov-94 08:49:37 GMT"}}, Condition::not_modified},
+      {"If-Modified-Since, RFC 850 form",
+       {{"If-Modified-Since", "Sunday, 06-Nov-94 08:49:37 GMT"}},
+       Condition::not_modified},
       {"If-Modified-Since, no date", {{"If-Modified-Since", "yesterday"}}, Condition::proceed},
-      {"If-Modified-Since, twice", {{"If-Modified-Since", kSame}, {"If-Modified-Since", kSame}}, Condition::proceed},
+      {"If-Modified-Since, twice",
+       {{"If-Modified-Since", kSame}, {"If-Modified-Since", kSame}},
+       Condition::proceed},
       {"If-None-Match makes If-Modified-Since moot (13.1.3)",
-       {{"If-None-Match", "\"old\""}, {"If-Modified-Since", kLater}}, Condition::proceed},
+       {{"If-None-Match", "\"old\""}, {"If-Modified-Since", kLater}},
+       Condition::proceed},
       {"If-Match, same", {{"If-Match", "\"now\""}}, Condition::proceed},
       {"If-Match, any", {{"If-Match", "*"}}, Condition::proceed},
       {"If-Match, others", {{"If-Match", "\"a\""}}, Condition::failed},
@@ -45,11 +52,14 @@ TEST_CASE("Conditional requests follow RFC 9110 section 13") {
       {"If-Unmodified-Since, earlier", {{"If-Unmodified-Since", kEarlier}}, Condition::failed},
       {"If-Unmodified-Since, no date", {{"If-Unmodified-Since", "never"}}, Condition::proceed},
       {"If-Match makes If-Unmodified-Since moot (13.1.4)",
-       {{"If-Match", "\"now\""}, {"If-Unmodified-Since", kEarlier}}, Condition::proceed},
+       {{"If-Match", "\"now\""}, {"If-Unmodified-Since", kEarlier}},
+       Condition::proceed},
       {"If-Match is judged before If-None-Match (13.2.2)",
-       {{"If-None-Match", "\"now\""}, {"If-Match", "\"a\""}}, Condition::failed},
+       {{"If-None-Match", "\"now\""}, {"If-Match", "\"a\""}},
+       Condition::failed},
       {"If-Match that holds leads on to If-None-Match",
-       {{"If-Match", "\"now\""}, {"If-None-Match", "\"now\""}}, Condition::not_modified},
+       {{"If-Match", "\"now\""}, {"If-None-Match", "\"now\""}},
+       Condition::not_modified},
   };
   for (auto row : rows) {
     INFO(row.about);
@@ -123,8 +133,8 @@ TEST_CASE("A range is served only while If-Range names the file as it is") {
     const char* if_range;
     bool holds;
   } rows[] = {
-      {"\"now\"", true},   {"W/\"now\"", false}, {"\"old\"", false}, {kSame, true},
-      {kEarlier, false}, {kLater, false},    {"nonsense", false}, {"", false},
+      {"\"now\"", true}, {"W/\"now\"", false}, {"\"old\"", false},  {kSame, true},
+      {kEarlier, false}, {kLater, false},      {"nonsense", false}, {"", false},
   };
   for (const auto& row : rows) {
     INFO(row.if_range);

@@ -1,6 +1,5 @@
 #include "proxy/static_file.h"
 
-#include <catch2/catch.hpp>
 #include <fcntl.h>
 #include <sys/fsuid.h>
 #include <sys/resource.h>
@@ -8,6 +7,7 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
+#include <catch2/catch.hpp>
 
 #include <array>
 #include <memory>
@@ -110,8 +110,8 @@ TEST_CASE("What lies below the root is served, and nothing else") {
       {"to-folder", 308},
       {".well-known", 308},
       {"missing.txt", 404, Reason::file_not_found},
-      {"docs/deep/", 404, Reason::file_not_found},     // no index there
-      {"indexed/", 404, Reason::file_not_found},       // the index is a folder
+      {"docs/deep/", 404, Reason::file_not_found},  // no index there
+      {"indexed/", 404, Reason::file_not_found},    // the index is a folder
       {"hello.txt/", 404, Reason::file_not_found},
       {"hello.txt/more", 404, Reason::file_not_found},
       {"dangling", 404, Reason::file_not_found},
@@ -184,7 +184,8 @@ TEST_CASE("A file that the gateway may not read is forbidden") {
   const Site site;
   REQUIRE(chmod(site.folder.path("root/hello.txt").c_str(), 0) == 0);
   REQUIRE(chmod(site.folder.path().c_str(), 0755) == 0);
-  const auto before = setfsuid(geteuid() == 0 ? 65534 : geteuid());  // of this thread only; root reads everything
+  const auto before =
+      setfsuid(geteuid() == 0 ? 65534 : geteuid());  // of this thread only; root reads everything
   const StaticAnswer answer = site.get("hello.txt");
   setfsuid(static_cast<uid_t>(before));
   CHECK(answer.status == 403);
@@ -236,11 +237,14 @@ TEST_CASE("A whole file comes with type, validators and the offer of ranges") {
   CHECK(body_of(answer) == "0123456789");
   char inode[32];
   snprintf(inode, sizeof(inode), "%lx", static_cast<unsigned long>(status.st_ino));
-  CHECK(fields_of(answer) == "Content-Type: text/plain; charset=utf-8\r\n"
-                             "X-Content-Type-Options: nosniff\r\n"
-                             "ETag: \"ae1b981bc490a05-a-" + std::string(inode) + "\"\r\n"
-                             "Last-Modified: Sun, 06 Nov 1994 08:49:37 GMT\r\n"
-                             "Accept-Ranges: bytes\r\n");
+  CHECK(fields_of(answer) ==
+        "Content-Type: text/plain; charset=utf-8\r\n"
+        "X-Content-Type-Options: nosniff\r\n"
+        "ETag: \"ae1b981bc490a05-a-" +
+            std::string(inode) +
+            "\"\r\n"
+            "Last-Modified: Sun, 06 Nov 1994 08:49:37 GMT\r\n"
+            "Accept-Ranges: bytes\r\n");
 }
 
 TEST_CASE("An index is typed by its own name, and an empty file is whole") {
@@ -254,7 +258,8 @@ TEST_CASE("An index is typed by its own name, and an empty file is whole") {
 TEST_CASE("A time that is still to come is not sent as Last-Modified") {
   const Site site;
   REQUIRE(utimensat(AT_FDCWD, site.folder.path("root/hello.txt").c_str(),
-                    std::array<timespec, 2>{{{16725225600, 0}, {16725225600, 0}}}.data(), 0) == 0);  // year 2500
+                    std::array<timespec, 2>{{{16725225600, 0}, {16725225600, 0}}}.data(),
+                    0) == 0);  // year 2500
   const StaticAnswer answer = site.get("hello.txt", {{"If-Modified-Since", "Fri, 31 Dec 9999 23:59:59 GMT"}});
   CHECK(answer.status == 200);
   CHECK(answer.last_modified.empty());
@@ -312,7 +317,8 @@ TEST_CASE("A client's own ETag or date brings 304 with validators and without a 
   const StaticAnswer first = site.get("hello.txt");
   const std::string etag(first.etag.view());
   const std::string date(first.last_modified.view());
-  for (auto headers : {HeaderList{{"If-None-Match", etag.c_str()}}, HeaderList{{"If-Modified-Since", date.c_str()}}}) {
+  for (auto headers :
+       {HeaderList{{"If-None-Match", etag.c_str()}}, HeaderList{{"If-Modified-Since", date.c_str()}}}) {
     const StaticAnswer again = site.get("hello.txt", headers);
     CHECK(again.status == 304);
     CHECK(again.reason == Reason::none);

@@ -1,8 +1,8 @@
 // TestFolder: an empty folder that lives as long as its test case, and what tests do with files in it.
 #pragma once
 
-#include <catch2/catch.hpp>
 #include <stdlib.h>
+#include <catch2/catch.hpp>
 
 #include <filesystem>
 #include <fstream>
