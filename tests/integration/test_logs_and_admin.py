@@ -71,7 +71,7 @@ HOSTILE = ['"', "\\", "\\\"", "\t", "\x80", "\xff\xfe", "\xc3\x28", "\xed\xa0\x8
 @pytest.mark.parametrize("text", HOSTILE, ids=lambda text: repr(text)[:20])
 def test_hostile_bytes_of_a_client_leave_the_log_valid_json_and_one_line(text):
     with proxying(answering(OK)) as (gateway, _):
-        gateway.get("/", [("User-Agent", "<" + text + ">"), ("Referer", "r" + text), ("X-Request-Id", "id" + text)])
+        gateway.get("/", [("User-Agent", "<" + text + ">"), ("Referer", "r" + text + "."), ("X-Request-Id", "id" + text)])
         gateway.get("/sentinel")
         first, second = gateway.access_log(2)
         assert first["user_agent"].startswith("<") and second["path"] == "/sentinel"
