@@ -2,7 +2,7 @@
 // Any thread. Not for the request path: per-request lines go to the access log.
 #pragma once
 
-#include <fmt/format.h>
+#include "base/format.h"
 
 #include <string_view>
 #include <utility>

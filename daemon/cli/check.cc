@@ -1,7 +1,6 @@
 #include "cli/check.h"
 
-#include <fmt/format.h>
-
+#include "base/format.h"
 #include "cli/configuration.h"
 #include "snapshot/route_table.h"
 

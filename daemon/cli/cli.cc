@@ -1,11 +1,10 @@
 #include "cli/cli.h"
 
-#include <fmt/format.h>
-
 #include <cstdio>
 #include <string_view>
 #include <vector>
 
+#include "base/format.h"
 #include "base/log.h"
 #include "cli/check.h"
 #include "cli/configuration.h"

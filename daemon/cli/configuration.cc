@@ -1,9 +1,10 @@
 #include "cli/configuration.h"
 
-#include <fmt/format.h>
 #include <unistd.h>
 
 #include <cstdio>
+
+#include "base/format.h"
 
 namespace sluice::cli {
 

@@ -1,12 +1,11 @@
 #include "cli/explain.h"
 
-#include <fmt/format.h>
-
 #include <array>
 #include <cstdio>
 #include <optional>
 #include <vector>
 
+#include "base/format.h"
 #include "base/strings.h"
 #include "cli/configuration.h"
 #include "http/uri.h"

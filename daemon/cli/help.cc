@@ -1,6 +1,6 @@
 #include "cli/help.h"
 
-#include <fmt/format.h>
+#include "base/format.h"
 
 namespace sluice::cli {
 

@@ -1,9 +1,8 @@
 #include "cli/options.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 
+#include "base/format.h"
 #include "base/strings.h"
 #include "control/values.h"
 

@@ -1,9 +1,8 @@
 #include "cli/routes.h"
 
-#include <fmt/format.h>
-
 #include <cstdio>
 
+#include "base/format.h"
 #include "cli/configuration.h"
 #include "snapshot/explain.h"
 

@@ -29,6 +29,16 @@ void raise_descriptor_limit(uint32_t max_connections) {
   }
 }
 
+// Figures that are stated when somebody asks, rather than counted as they happen.
+void state_figures(stats::Registry& registry, const snapshot::Snapshot& snapshot, const worker::Supervisor& supervisor) {
+  stats::Shard& shard = registry.control();
+  shard.set(registry.intern(stats::Family::workers), snapshot.process.workers);
+  shard.set(registry.intern(stats::Family::config_generation), 1);
+  if (const proxy::LogWriter* writer = supervisor.log_writer()) {
+    shard.set(registry.intern(stats::Family::access_log_dropped), writer->dropped_lines() + writer->lost_lines());
+  }
+}
+
 std::string listed(const std::vector<SocketAddress>& addresses) {
   std::string text;
   for (const SocketAddress& address : addresses) {
@@ -60,7 +70,11 @@ int run_gateway(std::shared_ptr<const snapshot::Snapshot> snapshot, const RunOpt
                                         {.registry = registry,
                                          .current = [&] { return snapshot; },
                                          .ready = [&] { return ready; },
-                                         .refresh = [&] { figures.refresh(); },
+                                         .refresh =
+                                             [&] {
+                                               figures.refresh();
+                                               state_figures(registry, *snapshot, supervisor);
+                                             },
                                          .version = options.version});
     if (!started) {
       log::error("the admin listener {} cannot be opened: {}", snapshot->admin.address.to_string(), started.error().detail);

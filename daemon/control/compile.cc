@@ -1,10 +1,9 @@
 #include "control/compile.h"
 
-#include <fmt/format.h>
-
 #include <unordered_map>
 #include <utility>
 
+#include "base/format.h"
 #include "control/binding.h"
 #include "control/draft.h"
 #include "control/listener_compiler.h"

@@ -1,9 +1,9 @@
 #include "control/diagnostic.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <tuple>
+
+#include "base/format.h"
 
 namespace sluice::control {
 

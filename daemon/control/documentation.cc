@@ -1,9 +1,8 @@
 #include "control/documentation.h"
 
-#include <fmt/format.h>
-
 #include <string_view>
 
+#include "base/format.h"
 #include "base/strings.h"
 #include "control/schema.h"
 #include "snapshot/template.h"

@@ -1,9 +1,8 @@
 #include "control/environment.h"
 
-#include <fmt/format.h>
-
 #include <cstdlib>
 
+#include "base/format.h"
 #include "base/strings.h"
 
 namespace sluice::control {

@@ -1,9 +1,8 @@
 #include "control/listener_compiler.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 
+#include "base/format.h"
 #include "control/load.h"
 #include "control/value_reader.h"
 #include "control/values.h"

@@ -1,7 +1,6 @@
 #include "control/load.h"
 
 #include <fcntl.h>
-#include <fmt/format.h>
 #include <glob.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -13,6 +12,7 @@
 #include <memory>
 #include <unordered_map>
 
+#include "base/format.h"
 #include "control/yaml_reader.h"
 
 namespace sluice::control {

@@ -1,7 +1,6 @@
 #include "control/route_compiler.h"
 
 #include <fcntl.h>
-#include <fmt/format.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -9,6 +8,7 @@
 #include <cstring>
 #include <variant>
 
+#include "base/format.h"
 #include "base/strings.h"
 #include "control/load.h"
 #include "control/schema.h"

@@ -1,11 +1,10 @@
 #include "control/schema.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <array>
 
 #include "base/assert.h"
+#include "base/format.h"
 #include "control/binding.h"
 #include "control/draft.h"
 #include "control/values.h"

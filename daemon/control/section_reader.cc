@@ -1,8 +1,7 @@
 #include "control/section_reader.h"
 
-#include <fmt/format.h>
-
 #include "base/assert.h"
+#include "base/format.h"
 #include "base/strings.h"
 #include "control/values.h"
 

@@ -1,12 +1,12 @@
 #include "control/value_reader.h"
 
-#include <fmt/format.h>
 #include <sched.h>
 
 #include <algorithm>
 #include <limits>
 
 #include "base/assert.h"
+#include "base/format.h"
 #include "base/strings.h"
 #include "control/values.h"
 #include "http/parser.h"

@@ -1,12 +1,11 @@
 #include "control/values.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <array>
 #include <charconv>
 #include <cstdint>
 
+#include "base/format.h"
 #include "base/strings.h"
 
 namespace sluice::control {

@@ -1,6 +1,5 @@
 #include "control/yaml_reader.h"
 
-#include <fmt/format.h>
 #include <yaml-cpp/eventhandler.h>
 #include <yaml-cpp/exceptions.h>
 #include <yaml-cpp/parser.h>
@@ -8,6 +7,7 @@
 #include <sstream>
 #include <unordered_map>
 
+#include "base/format.h"
 #include "control/environment.h"
 
 namespace sluice::control {

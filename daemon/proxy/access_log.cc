@@ -36,21 +36,22 @@ size_t text_bytes_of(const AccessRecord& record) {
 
 }  // namespace
 
-void AccessLog::write(const AccessRecord& record) {
-  if (!enabled()) return;
-  if (record.status < 500 && !sampled()) return;
+bool AccessLog::write(const AccessRecord& record) {
+  if (!enabled()) return false;
+  if (record.status < 500 && !sampled()) return false;
   const size_t text_bytes = text_bytes_of(record);
   if (text_bytes <= kMaxTextBytes) [[likely]]
     return write_line(record, text_bytes);
   const AccessRecord cut = with_cut_texts(record);
-  write_line(cut, text_bytes_of(cut));
+  return write_line(cut, text_bytes_of(cut));
 }
 
-void AccessLog::write_line(const AccessRecord& record, size_t text_bytes) {
+bool AccessLog::write_line(const AccessRecord& record, size_t text_bytes) {
   char* const begin = ring_->reserve(format_.line_bound(text_bytes));
-  if (begin == nullptr) return;
+  if (begin == nullptr) return false;
   const char* const end = line_.write(begin, format_, record);
   ring_->commit(static_cast<size_t>(end - begin));
+  return true;
 }
 
 bool AccessLog::sampled() {

@@ -22,10 +22,11 @@ class AccessLog {
 
   [[nodiscard]] bool enabled() const { return format_.kind() != LogFormat::Kind::off; }
   /// Writes the line, unless the format is off or the sample leaves it out. Status >= 500 is always logged.
-  void write(const AccessRecord& record);
+  /// True if a line was handed to the writer.
+  bool write(const AccessRecord& record);
 
  private:
-  void write_line(const AccessRecord& record, size_t text_bytes);
+  bool write_line(const AccessRecord& record, size_t text_bytes);
   [[nodiscard]] bool sampled();
 
   LogFormat format_;

@@ -45,7 +45,7 @@ void Exchange::log() {
     client_text = {client, static_cast<size_t>(at - client)};
   }
   const event::Loop& loop = engine_.loop();
-  engine_.access_log()->write({
+  const bool written = engine_.access_log()->write({
       .wall_start = loop.wall() - (loop.now() - slices_.began),
       .request_id = request_.id,
       .client = client_text,
@@ -70,6 +70,7 @@ void Exchange::log() {
       .response = static_cast<uint64_t>(slices_.response()),
       .total = static_cast<uint64_t>(slices_.total()),
   });
+  if (written) engine_.shard().add(engine_.series().log_lines);
 }
 
 }  // namespace sluice::proxy

@@ -1,7 +1,6 @@
 #include "proxy/ids.h"
 
 #include <algorithm>
-#include <array>
 #include <cstring>
 
 #include "base/strings.h"
@@ -9,18 +8,22 @@
 namespace sluice::proxy {
 
 namespace {
-// Two hex digits for every byte value: one load and one store for each byte of an id.
-constexpr auto kHexPairs = [] {
-  std::array<char, 512> table{};
-  for (size_t i = 0; i < 256; ++i) {
-    table[2 * i] = "0123456789abcdef"[i >> 4];
-    table[2 * i + 1] = "0123456789abcdef"[i & 15];
-  }
-  return table;
-}();
+// Eight hex digits at once: the nibbles are spread over the bytes of a word, and every byte past 9 is moved on to 'a'.
+// The order of the digits within the word does not matter: the ids are random.
+void write_hex_digits(uint32_t value, char* out) {
+  constexpr uint64_t kOnes = 0x0101010101010101;
+  uint64_t nibbles = value;
+  nibbles = (nibbles | nibbles << 16) & 0x0000ffff0000ffff;
+  nibbles = (nibbles | nibbles << 8) & 0x00ff00ff00ff00ff;
+  nibbles = (nibbles | nibbles << 4) & 0x0f0f0f0f0f0f0f0f;
+  const uint64_t letters = ((nibbles + 6 * kOnes) >> 4) & kOnes;
+  const uint64_t digits = nibbles + '0' * kOnes + letters * ('a' - '0' - 10);
+  std::memcpy(out, &digits, sizeof(digits));
+}
 
 void write_hex(uint64_t value, char* out) {
-  for (int i = 0; i < 8; ++i) std::memcpy(out + 2 * i, &kHexPairs[2 * ((value >> (56 - 8 * i)) & 255)], 2);
+  write_hex_digits(static_cast<uint32_t>(value), out);
+  write_hex_digits(static_cast<uint32_t>(value >> 32), out + 8);
 }
 
 bool is_lower_hex(std::string_view text) {

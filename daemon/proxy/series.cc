@@ -47,6 +47,7 @@ Series Series::intern(stats::Registry& registry, const snapshot::Snapshot& snaps
   series.in_flight = registry.intern(Family::requests_in_flight);
   series.slices = registry.intern(Family::request_slices);
   series.failures = registry.intern(Family::request_failures);
+  series.log_lines = registry.intern(Family::access_log_lines);
   return series;
 }
 

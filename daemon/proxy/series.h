@@ -34,6 +34,7 @@ struct Series {
   stats::SeriesId in_flight;
   stats::SeriesId slices;    // a run, by slice
   stats::SeriesId failures;  // a run, by reason
+  stats::SeriesId log_lines;
 
   static Series intern(stats::Registry& registry, const snapshot::Snapshot& snapshot);
 };

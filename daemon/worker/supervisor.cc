@@ -1,6 +1,6 @@
 #include "worker/supervisor.h"
 
-#include <fmt/format.h>
+#include "base/format.h"
 
 namespace sluice::worker {
 
