@@ -105,6 +105,7 @@ Result<size_t> ChunkedDecoder::read_trailers(std::string_view input) {
   }
   const size_t line = std::min(input.find('\n'), input.size() - 1) + 1;
   const size_t room = kMaxTrailerBytes - trailers_.size();
+  SL_ASSERT(room > 0);  // the scanner refuses a section that fills it without an end
   const size_t taken = std::min(line, room);
   trailers_.append(input, 0, taken);
   const Result<size_t> end = trailer_scanner_.scan(trailers_, kTrailerLimits);
