@@ -5,13 +5,14 @@
 #include <string>
 
 #include "control/documentation.h"
+#include "unit/cli/log_fields.h"
 
 int main(int argc, char** argv) {
   if (argc != 2) return 2;
   const std::string root = argv[1];
   std::ofstream reference(root + "/docs/configuration.md");
   std::ofstream schema(root + "/config/sluice.schema.json");
-  reference << sluice::control::configuration_markdown() << std::flush;
+  reference << sluice::control::configuration_markdown(sluice::cli::kLogFields) << std::flush;
   schema << sluice::control::json_schema() << std::flush;
   if (reference && schema) return 0;
   std::fprintf(stderr, "cannot write below %s\n", argv[1]);

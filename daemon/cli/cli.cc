@@ -56,7 +56,11 @@ int main(int argc, char** argv) {
   const std::vector<std::string_view> arguments(argv + (argc > 0 ? 1 : 0), argv + argc);
   const ParsedCommandLine parsed = parse_command_line(arguments);
   if (!parsed.error.empty()) {
-    fmt::print(stderr, "sluice: {}\n\n{}", parsed.error, general_help());
+    if (arguments.empty()) {
+      fmt::print(stderr, "{}", general_help());
+    } else {
+      fmt::print(stderr, "sluice: {}\nsluice --help shows all commands and options.\n", parsed.error);
+    }
     return kUsage;
   }
   if (parsed.options.help) {

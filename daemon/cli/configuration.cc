@@ -5,6 +5,7 @@
 #include <cstdio>
 
 #include "base/format.h"
+#include "proxy/access_log_format.h"
 
 namespace sluice::cli {
 
@@ -19,13 +20,24 @@ void print(const control::Diagnostic& diagnostic, control::Severity severity) {
   std::fwrite(text.data(), 1, text.size(), stderr);
 }
 
+namespace {
+// The access log's fields are the proxy's, on a floor that control cannot see, so a template is checked here.
+bool has_log_format(const snapshot::Snapshot& snapshot) {
+  std::string error;
+  if (proxy::LogFormat::compile(snapshot.access_log, error)) return true;
+  print({.file = snapshot.access_log.source, .message = "access_log.format: " + error}, control::Severity::error);
+  return false;
+}
+}  // namespace
+
 std::shared_ptr<const snapshot::Snapshot> load_configuration(const Options& options) {
   const std::string path = configuration_path(options);
   const control::CompileResult result = control::compile_file(path);
   for (const control::Diagnostic& error : result.errors) print(error, control::Severity::error);
   for (const control::Diagnostic& warning : result.warnings) print(warning, control::Severity::warning);
-  if (result.snapshot == nullptr) fmt::print(stderr, "sluice: {} was not accepted\n", path);
-  return result.snapshot;
+  if (result.snapshot != nullptr && has_log_format(*result.snapshot)) return result.snapshot;
+  fmt::print(stderr, "sluice: {} was not accepted\n", path);
+  return nullptr;
 }
 
 }  // namespace sluice::cli

@@ -7,8 +7,8 @@ namespace sluice::cli {
 namespace {
 
 constexpr std::string_view kExitCodes =
-    "Exit codes: 0 all is well, 1 it failed, 2 the command line is wrong, 3 the configuration has errors,\n"
-    "4 explain: no route takes the request.\n";
+    "Exit codes: 0 all is well, 1 it failed, 2 the command line is wrong,\n"
+    "3 the configuration has errors, 4 explain: no route takes the request.\n";
 
 std::string usage(const CommandRow& row) {
   return fmt::format("{}{}{}", row.name, row.operands.empty() ? "" : " ", row.operands);

@@ -65,7 +65,7 @@ std::string set_help(Options& options, std::string_view) {
 
 constexpr OptionRow kOptions[] = {
     {"--config", "-c", "FILE", kWithConfig,
-     "The configuration; default: /etc/sluice/sluice.yaml, or config/sluice.yaml", set_config},
+     "Default: /etc/sluice/sluice.yaml, else config/sluice.yaml", set_config},
     {"--header", "-H", "'NAME: VALUE'", bit(Command::explain), "A header of the request; may be repeated", add_header},
     {"--listen", "-l", "ADDRESS", bit(Command::origin), "Where to listen; default: 127.0.0.1:9001", set_listen},
     {"--log-level", "", "LEVEL", bit(Command::run), "debug, info (default), warn or error", set_log_level},

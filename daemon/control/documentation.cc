@@ -127,14 +127,27 @@ void append_section(std::string& out, const SectionRow& section) {
   out += '\n';
 }
 
-void append_variables(std::string& out) {
-  out += "## Templates\n\nThe values of `rewrite`, `redirect.to` and `headers` are templates: text with `{placeholders}`. A placeholder "
-         "is a parameter of\nthe route's path pattern, or one of these; `{{` and `}}` are literal braces.\n\n| placeholder | |\n|---|---|\n";
-  for (const snapshot::VariableRow& variable : snapshot::variables()) {
-    out += fmt::format("| `{{{}}}` | ", variable.name);
-    append_cell(out, variable.help);
+// A table of names in code and what they mean.
+template <typename Rows>
+void append_names(std::string& out, std::string_view heading, const Rows& rows, std::string_view form) {
+  out += fmt::format("| {} | |\n|---|---|\n", heading);
+  for (const auto& row : rows) {
+    out += fmt::format("| `{}` | ", fmt::format(fmt::runtime(form), row.name));
+    append_cell(out, row.help);
     out += " |\n";
   }
+}
+
+void append_variables(std::string& out) {
+  out += "## Templates\n\nThe values of `rewrite`, `redirect.to` and `headers` are templates: text with `{placeholders}`. A placeholder "
+         "is a parameter of\nthe route's path pattern, or one of these; `{{` and `}}` are literal braces.\n\n";
+  append_names(out, "placeholder", snapshot::variables(), "{{{}}}");
+}
+
+void append_log_fields(std::string& out, std::span<const LogFieldRow> fields) {
+  out += "\n## Access log\n\nA line of `format: json` is an object with these fields, but for the last two; a template names them "
+         "as `{field}`, with `{{` and `}}`\nfor literal braces, as in `format: '{time} {client_ip} {method} {path} {status}'`.\n\n";
+  append_names(out, "field", fields, "{}");
 }
 
 // --- JSON schema ---
@@ -201,10 +214,11 @@ std::string section_schema(const SectionRow& section, std::string_view indent) {
 
 }  // namespace
 
-std::string configuration_markdown() {
+std::string configuration_markdown(std::span<const LogFieldRow> log_fields) {
   std::string out(kMarkdownHead);
   for (size_t i = 0; i < kSectionCount; ++i) append_section(out, row_of(static_cast<Section>(i)));
   append_variables(out);
+  append_log_fields(out, log_fields);
   return out;
 }
 

@@ -30,6 +30,8 @@ class SectionReader {
   bool expect_name(const Entry& entry);
 
   void error(Place place, std::string message) { diagnostics_.error(place, std::move(message)); }
+  /// "sluice.yaml:42".
+  [[nodiscard]] std::string describe(Place place) const { return diagnostics_.describe(place); }
   /// `key: "text" is not a duration; write 250ms, 5s or 1m30s`.
   void refuse(const Row& row, const Node& node);
   void refuse(const Row& row, const Node& node, std::string_view why);

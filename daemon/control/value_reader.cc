@@ -141,6 +141,7 @@ void read_log_format(SectionReader& reader, const Row& row, Node& node, snapshot
   if (node.kind == Kind::scalar && node.text.find('{') != std::string::npos) {
     log.format = Format::custom;
     log.custom_text = node.text;
+    log.source = reader.describe(node.place);
     if (!is_printable(node.text)) reader.refuse(row, node, "must be one line of printable text");
   } else if (const Choice* choice = reader.choose(row, node)) {
     log.format = static_cast<Format>(choice->value);

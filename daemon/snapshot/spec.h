@@ -36,6 +36,7 @@ struct AccessLogSpec {
   std::string path = "stdout";  // or an absolute path
   double sample = 1.0;      // 0..1, share of successful requests logged; errors (status >= 500) always are
   std::string custom_text;  // the template's source when format is custom
+  std::string source;       // "sluice.yaml:7", where the template stands
 };
 
 struct ListenerTimeouts {
