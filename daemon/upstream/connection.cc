@@ -71,9 +71,7 @@ void Connection::on_timer() {
 void Connection::on_error() {
   if (state_ == State::connecting) return pool_.on_connect_failed(*this, Reason::connect_failed);
   if (state_ == State::idle) return pool_.on_idle_closed(*this, Reason::upstream_closed_idle);
-  // The error may hide bytes that the peer sent before it, such as a complete early answer.
-  if (stream_.wants_read()) read_some();
-  if (user_ != nullptr) fail(Reason::upstream_reset, "socket error");
+  if (user_ != nullptr) fail(Reason::upstream_reset, "socket error while reading was paused");
 }
 
 void Connection::on_writable() {
