@@ -199,23 +199,19 @@ TEST_CASE("Texts of a monstrous request are cut, and its line is still whole") {
 
 TEST_CASE("No line is longer than its bound, whatever the format repeats") {
   const std::string hostile(2000, '\x02');
-  AccessRecord record = example();
-  record.target = record.client = record.request_id = hostile;
+  AccessRecord record;
+  record.client = hostile;
   record.wall_start = Micros(1);
   record.total = record.response = UINT64_MAX;
   record.reason = Reason::upstream_head_too_large;
-  size_t texts = 0;
-  for (const auto text :
-       {record.request_id, record.client, record.method, record.host, record.target, record.route,
-        record.endpoint, record.user_agent, record.referer, record.protocol}) {
-    texts += text.size();
+  for (const char* text :
+       {"{client}", "{client}{client_ip}", "{client}{client}{client}{client_ip}",
+        "{time}{time}{time_clf}{reason}{reason}{total_us}{response_us}{upstream_reused}"}) {
+    const LogFormat format = compiled(Format::custom, 1, text);
+    CHECK(Logged(format).write(record).size() + kTextSlack <= format.line_bound(hostile.size()));
   }
-  for (const LogFormat& format :
-       {compiled(Format::json), compiled(Format::combined),
-        compiled(Format::custom, 1,
-                 "{path}{path}{path}{client}{client_ip}{time}{time_clf}{reason}{total_us}{total_us}")}) {
-    CHECK(Logged(format).write(record).size() + kTextSlack <= format.line_bound(texts));
-  }
+  const LogFormat json = compiled(Format::json);
+  CHECK(Logged(json).write(record).size() + kTextSlack <= json.line_bound(hostile.size()));
 }
 
 TEST_CASE("The sample picks its share of successes, and every server error") {

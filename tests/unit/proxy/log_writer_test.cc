@@ -203,8 +203,10 @@ TEST_CASE(
     const std::string more = fifo.read_some(30'000);
     REQUIRE_FALSE(more.empty());
     text += more;
-    // The reader's pace cuts lines of one worker while the other one writes on.
-    if (more_lines < 100 && push(writer.ring(1), line_of(1, kLines + more_lines))) ++pushed;
+    // The reader's pace cuts lines of each worker while the other one writes on.
+    for (const size_t worker : {0, 1}) {
+      if (more_lines < 100 && push(writer.ring(worker), line_of(worker, kLines + more_lines))) ++pushed;
+    }
   }
   writer.stop();
   CHECK(lines_in(text) == pushed);
