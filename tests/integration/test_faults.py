@@ -4,8 +4,8 @@ import threading
 
 import pytest
 
-from harness import (CHUNKED, DEADLINE, OK, SLOW, PeerEnded, RawClient, RawOrigin, Sluice, answering, assert_problem,
-                     milliseconds, proxy_config, proxying, request, response, wait_until)
+from harness import (CHUNKED, DEADLINE, OK, SANITIZER, SLOW, PeerEnded, RawClient, RawOrigin, Sluice, answering,
+                     assert_problem, milliseconds, proxy_config, proxying, request, response, wait_until)
 
 SWITCH = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n"
 
@@ -171,6 +171,10 @@ def test_two_thousand_requests_at_once_are_all_answered():
         gateway.wait_gauges_zero()
 
 
+needs_no_pipe = pytest.mark.skipif(
+    "undefined" in SANITIZER, reason="UBSan's vptr check looks at memory through a pipe and reports an error where it cannot make one")
+
+
 def answers(gateway):
     try:
         return gateway.get("/").status == 200
@@ -178,6 +182,7 @@ def answers(gateway):
         return False
 
 
+@needs_no_pipe
 def test_without_descriptors_the_gateway_neither_spins_nor_dies_and_recovers():
     with RawOrigin(answering(OK)) as origin, Sluice(proxy_config(origin), descriptors=64) as gateway:
         crowd = [gateway.client() for _ in range(200)]
@@ -192,6 +197,7 @@ def test_without_descriptors_the_gateway_neither_spins_nor_dies_and_recovers():
         assert gateway.metrics().total("sluice_downstream_connections_closed_total", reason="out_of_descriptors") > 0
 
 
+@needs_no_pipe
 def test_without_a_descriptor_for_the_upstream_a_request_is_a_503_and_its_client_stays():
     settings = {"pool": {"max_requests": 1}}  # each request needs a descriptor
     with RawOrigin(answering(OK)) as origin, Sluice(proxy_config(origin, upstream_settings=settings), descriptors=64) as gateway:
