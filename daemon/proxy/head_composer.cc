@@ -169,8 +169,10 @@ void write_ids(HeadWriter& out, const Request& request, Random& random) {
   out.field("X-Request-Id", request.id);
   const std::string_view given = request.head.headers.value(HeaderId::traceparent);
   if (is_valid_traceparent(given)) return out.field("traceparent", given);
+  char trace_id[kRequestIdBytes];
+  if (!request.id_made) write_request_id(random, trace_id);
   char made[kTraceparentBytes];
-  write_traceparent(random, made);
+  write_traceparent(request.id_made ? request.id : std::string_view(trace_id, sizeof(trace_id)), random, made);
   out.field("traceparent", std::string_view(made, sizeof(made)));
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "base/assert.h"
 #include "base/strings.h"
 
 namespace sluice::proxy {
@@ -37,13 +38,13 @@ bool all_zero(std::string_view text) {
 
 void write_request_id(Random& random, char* out) {
   write_hex(random.next(), out);
-  write_hex(random.next(), out + 16);
+  write_hex(random.next() | 1, out + 16);  // never all zero, so that it can be a trace id
 }
 
-void write_traceparent(Random& random, char* out) {
+void write_traceparent(std::string_view trace_id, Random& random, char* out) {
+  SL_ASSERT(trace_id.size() == kRequestIdBytes);
   std::memcpy(out, "00-", 3);
-  write_hex(random.next(), out + 3);
-  write_hex(random.next() | 1, out + 19);  // neither id may be all zero
+  std::memcpy(out + 3, trace_id.data(), kRequestIdBytes);
   out[35] = '-';
   write_hex(random.next() | 1, out + 36);
   std::memcpy(out + 52, "-00", 3);

@@ -13,8 +13,9 @@ constexpr size_t kTraceparentBytes = 55;
 
 /// Writes kRequestIdBytes bytes.
 void write_request_id(Random& random, char* out);
-/// Writes kTraceparentBytes bytes: version 00, random trace and parent ids, flags 00 (not sampled: that is the tracer's choice).
-void write_traceparent(Random& random, char* out);
+/// Writes kTraceparentBytes bytes: version 00, `trace_id` (32 hex digits, such as a request id that was made here, so that the
+/// log leads to the trace), a random parent id, flags 00 (not sampled: that is the tracer's choice).
+void write_traceparent(std::string_view trace_id, Random& random, char* out);
 
 /// True if a client's X-Request-Id may be passed on and logged: 1 to 128 of letters, digits and "-_.:/+=@".
 bool is_acceptable_request_id(std::string_view id);

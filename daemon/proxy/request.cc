@@ -24,12 +24,17 @@ std::string_view variable(const void* owner, snapshot::Variable which) {
   return {};
 }
 
-std::string_view choose_id(const http::HeaderMap& headers, Arena& arena, Random& random) {
+void choose_id(Request& request, Arena& arena, Random& random) {
+  const http::HeaderMap& headers = request.head.headers;
   const std::string_view given = headers.value(HeaderId::x_request_id);
-  if (is_acceptable_request_id(given) && headers.count(HeaderId::x_request_id) == 1) return given;
+  request.id_made = !is_acceptable_request_id(given) || headers.count(HeaderId::x_request_id) != 1;
+  if (!request.id_made) {
+    request.id = given;
+    return;
+  }
   char* made = arena.allocate(kRequestIdBytes);
   write_request_id(random, made);
-  return {made, kRequestIdBytes};
+  request.id = {made, kRequestIdBytes};
 }
 
 bool is_trusted(std::string_view ip, const std::vector<Network>& trusted) {
@@ -73,7 +78,7 @@ Result<void> read_request(std::string_view bytes, const http::HeadScanner& scann
   const Result<http::RequestHead> head = http::parse_request(bytes, arena.allocate_array<http::HeaderField>(scanner.fields()), scanner);
   if (!head) return head.error();
   request.head = *head;
-  request.id = choose_id(head->headers, arena, random);
+  choose_id(request, arena, random);
   request.client = client_of(request, trusted);
   if (head->method == http::Method::CONNECT || head->method == http::Method::TRACE) return Reason::bad_method;
   const Result<http::Target> target = http::parse_target(head->target, head->method);

@@ -21,6 +21,7 @@ struct Request {
   std::string_view path;  // normalised: what routing saw and upstream gets
   std::string_view host;  // without port, as the client wrote it
   std::string_view id;    // X-Request-Id
+  bool id_made = false;   // by the gateway; then it is a trace id too
   std::string_view peer;  // the address of the connection's other end
   std::string_view client;  // who the request is from: the peer, or what a trusted peer says
   bool peer_trusted = false;
