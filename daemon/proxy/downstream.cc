@@ -186,10 +186,11 @@ void Downstream::resume_reading() {
   if (!pending_.empty()) pump_later();
 }
 
-void Downstream::on_exchange_end(bool keep_alive, Reason reason) {
+void Downstream::on_exchange_end(After after, Reason reason) {
   exchange_ = nullptr;
   if (closed_) return;
-  if (!keep_alive || (half_closed_ && pending_.empty())) return linger(reason);
+  if (after == After::close && pending_.empty()) return close(reason);
+  if (after != After::keep_alive || (half_closed_ && pending_.empty())) return linger(reason);
   become_idle();
   if (!processing_ && !pending_.empty()) pump_later();
 }

@@ -59,9 +59,14 @@ class Downstream final : public ListNode<DownstreamTag>, private event::Stream::
   void set_state(stats::ConnectionState state);
   void pause_reading() { stream_.want_read(false); }
   void resume_reading();
-  /// The exchange is over. `keep_alive`: the next request may come. Else the connection ends for `reason`, after the client
-  /// had a chance to read what was sent (lingering) if it may still be sending.
-  void on_exchange_end(bool keep_alive, Reason reason);
+  /// What becomes of the connection after an exchange.
+  enum class After : uint8_t {
+    keep_alive,  // the next request may come
+    close,       // the client said that nothing more comes, and sent all it announced
+    linger,      // it may still be sending: it gets time to read the answer
+  };
+  /// The exchange is over; `reason` is why the connection ends, if it does.
+  void on_exchange_end(After after, Reason reason);
   /// Process what was read but not looked at yet, at the end of this turn.
   void pump_later();
 

@@ -370,10 +370,13 @@ void Exchange::maybe_end_tunnel() {
 
 void Exchange::finish() {
   Downstream& downstream = *downstream_;
-  const bool next = keep_alive_ && request_complete_;
+  const bool announced = request_complete_ && !request_.framing.keep_alive && reason_ == Reason::none;
+  const auto after = keep_alive_ && request_complete_ ? Downstream::After::keep_alive
+                     : announced                      ? Downstream::After::close
+                                                      : Downstream::After::linger;
   const bool limit = downstream.last_request() && !downstream.half_closed();
   end();
-  downstream.on_exchange_end(next, reason_ != Reason::none ? reason_
+  downstream.on_exchange_end(after, reason_ != Reason::none ? reason_
                                    : limit                 ? Reason::requests_limit
                                                            : Reason::keepalive_done);
 }
