@@ -230,16 +230,23 @@ std::string_view host_of(std::string_view authority) {
   return host;
 }
 
+namespace {
+// Takes what stands before the next `separator` off `rest`, and the separator; all of it if there is none.
+std::string_view cut(std::string_view& rest, char separator) {
+  const size_t at = rest.find(separator);
+  const std::string_view before = rest.substr(0, at);
+  rest = at == std::string_view::npos ? std::string_view() : rest.substr(at + 1);
+  return before;
+}
+}  // namespace
+
 bool find_query_parameter(std::string_view query, std::string_view name, std::string_view& value) {
   while (!query.empty()) {
-    const size_t end = std::min(query.find('&'), query.size());
-    const std::string_view pair = query.substr(0, end);
-    const size_t equals = std::min(pair.find('='), pair.size());
-    if (decoded_equals(pair.substr(0, equals), name)) {
-      value = pair.substr(std::min(equals + 1, pair.size()));
+    std::string_view pair = cut(query, '&');
+    if (decoded_equals(cut(pair, '='), name)) {
+      value = pair;
       return true;
     }
-    query.remove_prefix(std::min(end + 1, query.size()));
   }
   return false;
 }
