@@ -17,7 +17,7 @@ constexpr uint8_t kMappedPrefix[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff}
 
 // inet_pton wants a terminated text.
 template <typename Binary>
-bool parse_ip(int family, std::string_view text, Binary* out) {
+bool read_ip(int family, std::string_view text, Binary* out) {
   char terminated[INET6_ADDRSTRLEN];
   if (text.size() >= sizeof terminated || text.find('\0') != text.npos) return false;
   std::memcpy(terminated, text.data(), text.size());
@@ -69,7 +69,7 @@ std::optional<SocketAddress> SocketAddress::parse(std::string_view text) {
   if (!port) return std::nullopt;
   if (host.size() >= 2 && host.front() == '[' && host.back() == ']') {
     sockaddr_in6& v6 = result.storage_.v6;
-    if (!parse_ip(AF_INET6, host.substr(1, host.size() - 2), &v6.sin6_addr)) return std::nullopt;
+    if (!read_ip(AF_INET6, host.substr(1, host.size() - 2), &v6.sin6_addr)) return std::nullopt;
     v6.sin6_family = AF_INET6;
     v6.sin6_port = htons(*port);
     result.length_ = sizeof v6;
@@ -78,10 +78,24 @@ std::optional<SocketAddress> SocketAddress::parse(std::string_view text) {
   if (host.empty()) host = "0.0.0.0";
   if (iequals(host, "localhost")) host = "127.0.0.1";
   sockaddr_in& v4 = result.storage_.v4;
-  if (!parse_ip(AF_INET, host, &v4.sin_addr)) return std::nullopt;
+  if (!read_ip(AF_INET, host, &v4.sin_addr)) return std::nullopt;
   v4.sin_family = AF_INET;
   v4.sin_port = htons(*port);
   result.length_ = sizeof v4;
+  return result;
+}
+
+std::optional<SocketAddress> SocketAddress::parse_ip(std::string_view text) {
+  SocketAddress result;
+  if (read_ip(AF_INET, text, &result.storage_.v4.sin_addr)) {
+    result.storage_.v4.sin_family = AF_INET;
+    result.length_ = sizeof(sockaddr_in);
+  } else if (read_ip(AF_INET6, text, &result.storage_.v6.sin6_addr)) {
+    result.storage_.v6.sin6_family = AF_INET6;
+    result.length_ = sizeof(sockaddr_in6);
+  } else {
+    return std::nullopt;
+  }
   return result;
 }
 
@@ -149,7 +163,7 @@ std::optional<Network> Network::parse(std::string_view text) {
     std::memcpy(at, kMappedPrefix, 12);
     at += 12;
   }
-  if (!parse_ip(v6 ? AF_INET6 : AF_INET, ip, at)) return std::nullopt;
+  if (!read_ip(v6 ? AF_INET6 : AF_INET, ip, at)) return std::nullopt;
   const unsigned width = v6 ? 128 : 32;
   uint64_t bits = width;
   if (slash != text.npos) {

@@ -22,6 +22,8 @@ class SocketAddress {
   /// "127.0.0.1:80", "[::1]:80", "localhost:80" (127.0.0.1), ":80" (any IPv4), "unix:/run/x.sock". Other
   /// names: nothing.
   static std::optional<SocketAddress> parse(std::string_view text);
+  /// "192.0.2.7" or "2001:db8::1", with port 0. Allocates nothing.
+  static std::optional<SocketAddress> parse_ip(std::string_view text);
   static SocketAddress from(const sockaddr* address, socklen_t length);
 
   [[nodiscard]] const sockaddr* get() const { return &storage_.any; }

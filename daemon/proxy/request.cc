@@ -1,5 +1,7 @@
 #include "proxy/request.h"
 
+#include <algorithm>
+
 #include "http/parser.h"
 #include "proxy/ids.h"
 
@@ -37,31 +39,35 @@ void choose_id(Request& request, Arena& arena, Random& random) {
   request.id = {made, kRequestIdBytes};
 }
 
-bool is_trusted(std::string_view ip, const std::vector<Network>& trusted) {
-  std::string with_port(ip);
-  with_port = with_port.find(':') != std::string::npos && with_port.front() != '[' ? "[" + with_port + "]:0" : with_port + ":0";
-  const auto address = SocketAddress::parse(with_port);
-  if (!address) return false;
-  for (const Network& network : trusted) {
-    if (network.contains(*address)) return true;
-  }
-  return false;
+bool is_trusted(const SocketAddress& address, const std::vector<Network>& trusted) {
+  return std::any_of(trusted.begin(), trusted.end(), [&](const Network& network) { return network.contains(address); });
 }
 
-// Who sent the request, when a trusted proxy did not send it for itself: the last address in X-Forwarded-For that is not
-// one of ours. Everything to the left of it is hearsay.
-std::string_view client_of(const Request& request, const std::vector<Network>& trusted) {
-  const http::HeaderField* field = request.head.headers.find(HeaderId::x_forwarded_for);
-  if (!request.peer_trusted || field == nullptr) return request.peer;
-  std::string_view list = field->value;
-  std::string_view client = request.peer;
-  while (!list.empty()) {
-    const size_t comma = list.rfind(',');
-    const std::string_view entry = trim(comma == std::string_view::npos ? list : list.substr(comma + 1));
-    if (entry.empty()) break;
+// Reads one field's list from its end: moves `client` to the left for as long as the addresses are ours. True if the fields
+// before this one may be looked at too.
+bool walk_forwarded_for(std::string_view list, const std::vector<Network>& trusted, std::string_view& client) {
+  for (size_t end = list.size(), comma = 0; comma != std::string_view::npos; end = comma) {
+    comma = end == 0 ? std::string_view::npos : list.rfind(',', end - 1);
+    const size_t begin = comma == std::string_view::npos ? 0 : comma + 1;
+    const std::string_view entry = trim(list.substr(begin, end - begin));
+    if (entry.empty()) continue;  // RFC 9110 §5.6.1.2
+    const auto address = SocketAddress::parse_ip(entry);
+    if (!address) return false;
     client = entry;
-    if (!is_trusted(entry, trusted) || comma == std::string_view::npos) break;
-    list = list.substr(0, comma);
+    if (!is_trusted(*address, trusted)) return false;
+  }
+  return true;
+}
+
+// Who sent the request, when a trusted proxy did not send it for itself: the last address in X-Forwarded-For, all fields of
+// that name taken as one list, that is not one of ours. Everything to the left of it is hearsay, and so is everything to the
+// left of what is not an address.
+std::string_view client_of(const Request& request, const std::vector<Network>& trusted) {
+  std::string_view client = request.peer;
+  if (!request.peer_trusted || !request.head.headers.has(HeaderId::x_forwarded_for)) return client;
+  const auto fields = request.head.headers.fields();
+  for (auto field = fields.rbegin(); field != fields.rend(); ++field) {
+    if (field->id == HeaderId::x_forwarded_for && !walk_forwarded_for(field->value, trusted, client)) break;
   }
   return client;
 }
