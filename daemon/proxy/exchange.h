@@ -70,7 +70,7 @@ class Exchange final : private upstream::Connection::User, private upstream::Poo
   upstream::Connection::User& user() override { return *this; }
   [[nodiscard]] http::Method request_method() const override { return request_.head.method; }
 
-  // exchange.cc: the life of an exchange, the request's body, and the client's side of the response
+  // exchange.cc: the life of an exchange, and the request's body
   void dispatch();
   void start_proxying();
   std::string_view take_chunked(std::string_view bytes);
@@ -84,16 +84,18 @@ class Exchange final : private upstream::Connection::User, private upstream::Poo
   void resume_client();
   void watch_request_body();
   void watch_tunnel();
-  void flush_client();
-  void wait_for_client(bool progress);
-  void on_client_drained();
-  bool write_file_body();
-  bool write_pipe();
   void maybe_finish();
   void maybe_end_tunnel();
   void finish();
   void end();
   void on_route_timeout();
+
+  // exchange_client.cc: writing the response
+  void flush_client();
+  void wait_for_client(bool progress);
+  void on_client_drained();
+  bool write_file_body();
+  bool write_pipe();
 
   // exchange_upstream.cc: tries, retries and the response
   void begin_try(upstream::Endpoint& endpoint, bool fresh);
