@@ -15,6 +15,7 @@ class HeadWriter {
   explicit HeadWriter(std::span<char> memory) : begin_(memory.data()), at_(begin_), end_(begin_ + memory.size()) {}
 
   void text(std::string_view bytes) {
+    if (bytes.empty()) return;  // memcpy may not be given a null pointer, not even for no bytes
     if (static_cast<size_t>(end_ - at_) < bytes.size()) {
       overflowed_ = true;
       end_ = at_;
