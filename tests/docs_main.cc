@@ -1,5 +1,5 @@
-// Writes what is generated from the configuration's schema into the source tree that is named on the command line. Run by
-// `cmake --build --preset debug --target docs`.
+// Writes what is generated from the configuration's schema into the source tree that is named on the command
+// line. Run by `cmake --build --preset debug --target docs`.
 #include <cstdio>
 #include <fstream>
 #include <string>

@@ -1,5 +1,5 @@
-// Finds and compiles the configuration for a command, and shows what is wrong with it on standard error, in colour if that is
-// a terminal.
+// Finds and compiles the configuration for a command, and shows what is wrong with it on standard error, in
+// colour if that is a terminal.
 #pragma once
 
 #include <memory>

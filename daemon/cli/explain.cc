@@ -37,7 +37,8 @@ struct Request {
 // The listener at the URL's port; the first one if none is.
 const snapshot::ListenerSpec& listener_for(const snapshot::Snapshot& snapshot, std::string_view authority) {
   const size_t colon = authority.rfind(':');
-  const auto port = colon == std::string_view::npos ? std::optional<uint64_t>(80) : parse_u64(authority.substr(colon + 1));
+  const auto port =
+      colon == std::string_view::npos ? std::optional<uint64_t>(80) : parse_u64(authority.substr(colon + 1));
   for (const snapshot::ListenerSpec& listener : snapshot.listeners) {
     if (listener.address.port() == port) return listener;
   }
@@ -49,19 +50,25 @@ std::string read_request(const snapshot::Snapshot& snapshot, const Options& opti
   const std::string& url = options.operands[1];
   request.method = http::method_from(options.operands[0]);
   if (request.method == http::Method::unknown) {
-    return fmt::format("{} is not a method that is known here; the answer would be 501 bad_method", options.operands[0]);
+    return fmt::format("{} is not a method that is known here; the answer would be 501 bad_method",
+                       options.operands[0]);
   }
-  for (const auto& [name, value] : options.headers) request.fields.push_back({name, value, http::header_id(name)});
+  for (const auto& [name, value] : options.headers)
+    request.fields.push_back({name, value, http::header_id(name)});
   request.headers = http::HeaderMap(request.fields);
   const auto target = http::parse_target(url, request.method);
   if (!target) return fmt::format("\"{}\" is not a path or URL: {}", url, row(target.error().reason).text);
   request.target = *target;
   if (iequals(std::string_view(url).substr(0, 6), "https:")) request.scheme = "https";
-  request.authority = target->authority.empty() ? request.headers.value(http::HeaderId::host) : target->authority;
+  request.authority =
+      target->authority.empty() ? request.headers.value(http::HeaderId::host) : target->authority;
   request.listener = &listener_for(snapshot, request.authority);
   request.scratch.resize(target->path.size());
-  const auto path = http::normalise_path(target->path, request.scratch, request.listener->allow_encoded_slash);
-  if (!path) return fmt::format("the answer would be 400 {}: {}", name(path.error().reason), row(path.error().reason).text);
+  const auto path =
+      http::normalise_path(target->path, request.scratch, request.listener->allow_encoded_slash);
+  if (!path)
+    return fmt::format("the answer would be 400 {}: {}", name(path.error().reason),
+                       row(path.error().reason).text);
   request.path = *path;
   return {};
 }
@@ -76,23 +83,34 @@ struct Named {
 std::string_view variable_of(const void* owner, Variable variable) {
   const auto& [request, route] = *static_cast<const Named*>(owner);
   switch (variable) {
-    case Variable::host: return http::host_of(request.authority);
-    case Variable::path: return request.path;
-    case Variable::query: return request.target.query;
-    case Variable::method: return http::name(request.method);
-    case Variable::scheme: return request.scheme;
-    case Variable::client_ip: return "<client_ip>";
-    case Variable::request_id: return "<request_id>";
-    case Variable::route: return route;
+    case Variable::host:
+      return http::host_of(request.authority);
+    case Variable::path:
+      return request.path;
+    case Variable::query:
+      return request.target.query;
+    case Variable::method:
+      return http::name(request.method);
+    case Variable::scheme:
+      return request.scheme;
+    case Variable::client_ip:
+      return "<client_ip>";
+    case Variable::request_id:
+      return "<request_id>";
+    case Variable::route:
+      return route;
   }
   return {};
 }
 
-std::string expanded(const snapshot::Template& source, const Request& request, const RouteSpec& route, const RouteMatch& match) {
+std::string expanded(const snapshot::Template& source, const Request& request, const RouteSpec& route,
+                     const RouteMatch& match) {
   std::array<char, 65536> out;
   const Named owner{request, route.name};
-  const auto length = source.expand(
-      {.captures = std::span(match.captures).first(match.capture_count), .variable = variable_of, .owner = &owner}, out);
+  const auto length = source.expand({.captures = std::span(match.captures).first(match.capture_count),
+                                     .variable = variable_of,
+                                     .owner = &owner},
+                                    out);
   return length ? std::string(out.data(), *length) : std::string("(too long)");
 }
 
@@ -104,14 +122,16 @@ std::string with_query(std::string path, const http::Target& target) {
 std::string path_sent_on(const Request& request, const RouteSpec& route, const RouteMatch& match) {
   if (!route.rewrite_path.empty()) return expanded(route.rewrite_path, request, route, match);
   std::string_view path = request.path;
-  if (!route.strip_prefix.empty() && path.starts_with(route.strip_prefix)) path.remove_prefix(route.strip_prefix.size());
+  if (!route.strip_prefix.empty() && path.starts_with(route.strip_prefix))
+    path.remove_prefix(route.strip_prefix.size());
   return path.starts_with('/') ? std::string(path) : fmt::format("/{}", path);
 }
 
 std::string upstreams_of(const RouteSpec& route, const snapshot::Snapshot& snapshot) {
   std::string text;
   for (const snapshot::SplitShare& share : route.split) {
-    const std::string weight = route.split.size() > 1 ? fmt::format(" ({} of {})", share.weight, route.split_total) : "";
+    const std::string weight =
+        route.split.size() > 1 ? fmt::format(" ({} of {})", share.weight, route.split_total) : "";
     text += fmt::format("{}{}{}", text.empty() ? "" : " or ", snapshot.clusters[share.cluster].name, weight);
   }
   return text;
@@ -121,21 +141,26 @@ std::string upstreams_of(const RouteSpec& route, const snapshot::Snapshot& snaps
 std::string action_text(const snapshot::Snapshot& snapshot, const Request& request, const RouteMatch& match) {
   const RouteSpec& route = snapshot.routes[match.route];
   switch (route.action) {
-    case snapshot::Action::respond: return fmt::format("answers: {}, {}", route.respond.status, route.respond.content_type);
+    case snapshot::Action::respond:
+      return fmt::format("answers: {}, {}", route.respond.status, route.respond.content_type);
     case snapshot::Action::redirect:
-      return fmt::format("answers: {}, Location: {}", route.redirect.status, expanded(route.redirect.to, request, route, match));
+      return fmt::format("answers: {}, Location: {}", route.redirect.status,
+                         expanded(route.redirect.to, request, route, match));
     case snapshot::Action::static_files:
       return fmt::format("serves: {} from {}", path_sent_on(request, route, match), route.files.root);
-    case snapshot::Action::proxy: break;
+    case snapshot::Action::proxy:
+      break;
   }
   const std::string host = route.rewrite_host.empty() ? std::string(request.authority)
                                                       : expanded(route.rewrite_host, request, route, match);
   return fmt::format("sends: {} {} with Host {} to upstream {}", http::name(request.method),
-                     with_query(path_sent_on(request, route, match), request.target), host, upstreams_of(route, snapshot));
+                     with_query(path_sent_on(request, route, match), request.target), host,
+                     upstreams_of(route, snapshot));
 }
 
 std::string request_text(const Request& request) {
-  std::string text = fmt::format("listener: {}, {}\n", request.listener->name, request.listener->address.to_string());
+  std::string text =
+      fmt::format("listener: {}, {}\n", request.listener->name, request.listener->address.to_string());
   if (request.authority.empty()) text += "host: none; write a whole URL, or add -H 'Host: ...'\n";
   if (request.path != request.target.path) text += fmt::format("normalised from: {}\n", request.target.path);
   return text;
@@ -145,7 +170,8 @@ std::string request_text(const Request& request) {
 
 Explanation explain_request(const snapshot::Snapshot& snapshot, const Options& options) {
   Request request;
-  if (std::string wrong = read_request(snapshot, options, request); !wrong.empty()) return {wrong + '\n', kNoRoute};
+  if (std::string wrong = read_request(snapshot, options, request); !wrong.empty())
+    return {wrong + '\n', kNoRoute};
   const RouteQuery query{.host = http::host_of(request.authority),
                          .path = request.path,
                          .query = request.target.query,

@@ -1,5 +1,5 @@
-// `sluice explain METHOD URL`: takes a request through the same steps as the proxy (target, normalisation, route table,
-// rewrite) and tells what each of them made of it. Sends nothing.
+// `sluice explain METHOD URL`: takes a request through the same steps as the proxy (target, normalisation,
+// route table, rewrite) and tells what each of them made of it. Sends nothing.
 #pragma once
 
 #include <string>

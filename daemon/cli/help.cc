@@ -15,7 +15,8 @@ std::string usage(const CommandRow& row) {
 }
 
 std::string option_line(const OptionRow& row) {
-  const std::string names = row.shorter.empty() ? fmt::format("    {}", row.name) : fmt::format("{}, {}", row.shorter, row.name);
+  const std::string names =
+      row.shorter.empty() ? fmt::format("    {}", row.name) : fmt::format("{}, {}", row.shorter, row.name);
   return fmt::format("  {:<29}{}\n", fmt::format("{} {}", names, row.argument), row.help);
 }
 
@@ -33,8 +34,8 @@ std::string general_help() {
 
 std::string command_help(Command command) {
   const CommandRow& row = command_rows()[static_cast<size_t>(command)];
-  std::string text = fmt::format("{}.\n\nUsage: sluice {} [OPTION]...\n\nExample: {}\n\nOptions:\n", row.help, usage(row),
-                                 row.example);
+  std::string text = fmt::format("{}.\n\nUsage: sluice {} [OPTION]...\n\nExample: {}\n\nOptions:\n", row.help,
+                                 usage(row), row.example);
   for (const OptionRow& option : option_rows()) {
     if ((option.commands & bit(command)) != 0) text += option_line(option);
   }

@@ -1,5 +1,5 @@
-// The command line as data: commands and options are rows (options.cc), from which the parser and `--help` (help.h) are made. To
-// add an option, add a row and a member of Options.
+// The command line as data: commands and options are rows (options.cc), from which the parser and `--help`
+// (help.h) are made. To add an option, add a row and a member of Options.
 #pragma once
 
 #include <span>
@@ -37,10 +37,10 @@ struct Options {
   Command command = Command::kCount;  // kCount: none was named, which only --help may do
   bool help = false;
   std::vector<std::string> operands;
-  std::string config;                                         // empty: the default places
+  std::string config;                                        // empty: the default places
   std::vector<std::pair<std::string, std::string>> headers;  // explain
-  SocketAddress listen;                                       // origin
-  log::Level log_level = log::Level::info;                    // run
+  SocketAddress listen;                                      // origin
+  log::Level log_level = log::Level::info;                   // run
 };
 
 struct OptionRow {
@@ -54,14 +54,17 @@ struct OptionRow {
 };
 std::span<const OptionRow> option_rows();
 
-constexpr unsigned bit(Command command) { return 1u << static_cast<unsigned>(command); }
+constexpr unsigned bit(Command command) {
+  return 1u << static_cast<unsigned>(command);
+}
 
 /// What the user asked for, or a sentence about what is wrong.
 struct ParsedCommandLine {
   Options options;
   std::string error;  // empty: all is well
 };
-/// `arguments`: without the program's name. Options may stand before, between and after operands, as "--config FILE" or
+/// `arguments`: without the program's name. Options may stand before, between and after operands, as
+/// "--config FILE" or
 /// "--config=FILE"; "--" ends them.
 ParsedCommandLine parse_command_line(std::span<const std::string_view> arguments);
 

@@ -1,5 +1,5 @@
-// Templates that make a Binding out of member pointers, for the rows of schema.cc: into<&PoolSpec::max_open> reads a value into
-// that member; several pointers in a row are followed one after the other.
+// Templates that make a Binding out of member pointers, for the rows of schema.cc: into<&PoolSpec::max_open>
+// reads a value into that member; several pointers in a row are followed one after the other.
 #pragma once
 
 #include <concepts>
@@ -39,10 +39,18 @@ constexpr auto& follow(Owner& owner) {
   }
 }
 
-inline std::string show_value(const Row&, bool value) { return value ? "true" : "false"; }
-inline std::string show_value(const Row&, double value) { return format_share(value); }
-inline std::string show_value(const Row&, Millis value) { return format_duration(value); }
-inline std::string show_value(const Row&, const std::string& value) { return value; }
+inline std::string show_value(const Row&, bool value) {
+  return value ? "true" : "false";
+}
+inline std::string show_value(const Row&, double value) {
+  return format_share(value);
+}
+inline std::string show_value(const Row&, Millis value) {
+  return format_duration(value);
+}
+inline std::string show_value(const Row&, const std::string& value) {
+  return value;
+}
 std::string show_value(const Row& row, std::unsigned_integral auto value) {
   return row.type == Type::size ? format_size(value) : std::to_string(value);
 }
@@ -60,11 +68,11 @@ inline constexpr Binding into = {
 
 /// The node itself into a Node*, for scalars that can be compiled only when the rest is known.
 template <auto First, auto... Rest>
-inline constexpr Binding node_of = {
-    [](SectionReader& reader, const Row& row, Node& node, void* owner) {
-      if (reader.expect_scalar(row, node)) follow<First, Rest...>(*static_cast<OwnerOf<First>*>(owner)) = &node;
-    },
-    nullptr, &kTypeTag<OwnerOf<First>>};
+inline constexpr Binding node_of = {[](SectionReader& reader, const Row& row, Node& node, void* owner) {
+                                      if (reader.expect_scalar(row, node))
+                                        follow<First, Rest...>(*static_cast<OwnerOf<First>*>(owner)) = &node;
+                                    },
+                                    nullptr, &kTypeTag<OwnerOf<First>>};
 
 /// One of the row's choices into a member of enumeration type.
 template <auto First, auto... Rest>
@@ -76,7 +84,8 @@ inline constexpr Binding choose = {
       member = static_cast<std::remove_reference_t<decltype(member)>>(choice->value);
     },
     [](const Row& row, const void* owner) -> std::string {
-      const auto value = static_cast<uint8_t>(follow<First, Rest...>(*static_cast<const OwnerOf<First>*>(owner)));
+      const auto value =
+          static_cast<uint8_t>(follow<First, Rest...>(*static_cast<const OwnerOf<First>*>(owner)));
       for (const Choice& choice : row.choices) {
         if (choice.value == value && choice.presence != Presence::later) return std::string(choice.name);
       }
@@ -86,13 +95,14 @@ inline constexpr Binding choose = {
 
 /// A list of values into a vector.
 template <auto First, auto... Rest>
-inline constexpr Binding list = {
-    [](SectionReader& reader, const Row& row, Node& node, void* owner) {
-      auto& values = follow<First, Rest...>(*static_cast<OwnerOf<First>*>(owner));
-      if (!reader.expect_list(row, node)) return;
-      for (const Entry& entry : node.entries) read_value(reader, row, *entry.value, values.emplace_back());
-    },
-    nullptr, &kTypeTag<OwnerOf<First>>};
+inline constexpr Binding list = {[](SectionReader& reader, const Row& row, Node& node, void* owner) {
+                                   auto& values =
+                                       follow<First, Rest...>(*static_cast<OwnerOf<First>*>(owner));
+                                   if (!reader.expect_list(row, node)) return;
+                                   for (const Entry& entry : node.entries)
+                                     read_value(reader, row, *entry.value, values.emplace_back());
+                                 },
+                                 nullptr, &kTypeTag<OwnerOf<First>>};
 
 /// A list of scalars: its nodes into a vector<Node*>.
 template <auto Member>
@@ -100,21 +110,22 @@ inline constexpr Binding nodes = {
     [](SectionReader& reader, const Row& row, Node& node, void* owner) {
       if (!reader.expect_list(row, node)) return;
       for (const Entry& entry : node.entries) {
-        if (reader.expect_scalar(row, *entry.value)) (static_cast<OwnerOf<Member>*>(owner)->*Member).push_back(entry.value);
+        if (reader.expect_scalar(row, *entry.value))
+          (static_cast<OwnerOf<Member>*>(owner)->*Member).push_back(entry.value);
       }
     },
     nullptr, &kTypeTag<OwnerOf<Member>>};
 
 /// A map of scalars: its entries into a vector<const Entry*>.
 template <auto Member>
-inline constexpr Binding entries = {
-    [](SectionReader& reader, const Row& row, Node& node, void* owner) {
-      if (!reader.expect_map(row, node)) return;
-      for (const Entry& entry : node.entries) {
-        if (reader.expect_scalar(row, *entry.value)) (static_cast<OwnerOf<Member>*>(owner)->*Member).push_back(&entry);
-      }
-    },
-    nullptr, &kTypeTag<OwnerOf<Member>>};
+inline constexpr Binding entries = {[](SectionReader& reader, const Row& row, Node& node, void* owner) {
+                                      if (!reader.expect_map(row, node)) return;
+                                      for (const Entry& entry : node.entries) {
+                                        if (reader.expect_scalar(row, *entry.value))
+                                          (static_cast<OwnerOf<Member>*>(owner)->*Member).push_back(&entry);
+                                      }
+                                    },
+                                    nullptr, &kTypeTag<OwnerOf<Member>>};
 
 /// A section of its own into a member.
 template <auto First, auto... Rest>
@@ -127,18 +138,18 @@ inline constexpr Binding section = {
 
 /// A list of sections into a vector; an element that has a member `node` gets its node.
 template <auto Member>
-inline constexpr Binding sections = {
-    [](SectionReader& reader, const Row& row, Node& node, void* owner) {
-      if (!reader.expect_list(row, node)) return;
-      auto& elements = static_cast<OwnerOf<Member>*>(owner)->*Member;
-      elements.reserve(elements.size() + node.entries.size());
-      for (const Entry& entry : node.entries) {
-        auto& element = elements.emplace_back();
-        if constexpr (requires { element.node; }) element.node = entry.value;
-        reader.read(row.child, *entry.value, &element, &kTypeTag<std::remove_reference_t<decltype(element)>>);
-      }
-    },
-    nullptr, &kTypeTag<OwnerOf<Member>>};
+inline constexpr Binding sections = {[](SectionReader& reader, const Row& row, Node& node, void* owner) {
+                                       if (!reader.expect_list(row, node)) return;
+                                       auto& elements = static_cast<OwnerOf<Member>*>(owner)->*Member;
+                                       elements.reserve(elements.size() + node.entries.size());
+                                       for (const Entry& entry : node.entries) {
+                                         auto& element = elements.emplace_back();
+                                         if constexpr (requires { element.node; }) element.node = entry.value;
+                                         reader.read(row.child, *entry.value, &element,
+                                                     &kTypeTag<std::remove_reference_t<decltype(element)>>);
+                                       }
+                                     },
+                                     nullptr, &kTypeTag<OwnerOf<Member>>};
 
 /// A map from names to sections into a vector; each element gets its `name` and `name_place`.
 template <auto Member>
@@ -166,10 +177,10 @@ struct OwnerOfFunction<Function> {
 };
 /// A function of its own.
 template <auto Function>
-inline constexpr Binding by = {
-    [](SectionReader& reader, const Row& row, Node& node, void* owner) {
-      Function(reader, row, node, *static_cast<typename OwnerOfFunction<Function>::Type*>(owner));
-    },
-    nullptr, &kTypeTag<typename OwnerOfFunction<Function>::Type>};
+inline constexpr Binding by = {[](SectionReader& reader, const Row& row, Node& node, void* owner) {
+                                 Function(reader, row, node,
+                                          *static_cast<typename OwnerOfFunction<Function>::Type*>(owner));
+                               },
+                               nullptr, &kTypeTag<typename OwnerOfFunction<Function>::Type>};
 
 }  // namespace sluice::control::bind

@@ -1,5 +1,5 @@
-// compile: a configuration, from its file to an immutable Snapshot, or to all of its errors. Control thread. Opens what the
-// configuration names (static roots, the token file) but starts nothing and touches no socket.
+// compile: a configuration, from its file to an immutable Snapshot, or to all of its errors. Control thread.
+// Opens what the configuration names (static roots, the token file) but starts nothing and touches no socket.
 #pragma once
 
 #include <memory>
@@ -19,8 +19,8 @@ struct CompileResult {
 };
 
 CompileResult compile_file(const std::string& path);
-/// For a text that does not stand in a file; `name` is used in messages. `include` is refused, and relative paths are
-/// relative to the current folder.
+/// For a text that does not stand in a file; `name` is used in messages. `include` is refused, and relative
+/// paths are relative to the current folder.
 CompileResult compile_text(std::string_view yaml, std::string_view name);
 
 }  // namespace sluice::control

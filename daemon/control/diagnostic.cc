@@ -83,10 +83,9 @@ std::vector<Diagnostic> Diagnostics::warnings() const {
 }
 
 std::vector<Diagnostic> Diagnostics::in_order(std::vector<Entry> entries) const {
-  const auto key = [](const Entry& e) {
-    return std::tie(e.place.file, e.place.line, e.place.column);
-  };
-  std::stable_sort(entries.begin(), entries.end(), [&](const Entry& a, const Entry& b) { return key(a) < key(b); });
+  const auto key = [](const Entry& e) { return std::tie(e.place.file, e.place.line, e.place.column); };
+  std::stable_sort(entries.begin(), entries.end(),
+                   [&](const Entry& a, const Entry& b) { return key(a) < key(b); });
   // What stands behind an alias is compiled once per use, and is wrong once per use.
   const auto last = std::unique(entries.begin(), entries.end(), [&](const Entry& a, const Entry& b) {
     return key(a) == key(b) && a.message == b.message;

@@ -1,6 +1,6 @@
-// Diagnostic: one thing that is wrong with a configuration, said to the person who wrote it: where, what, what would be right.
-// Diagnostics collects them while files are read and compiled, so that a user sees all mistakes at once and in order.
-// Control thread only; lives as long as one compilation.
+// Diagnostic: one thing that is wrong with a configuration, said to the person who wrote it: where, what,
+// what would be right. Diagnostics collects them while files are read and compiled, so that a user sees all
+// mistakes at once and in order. Control thread only; lives as long as one compilation.
 #pragma once
 
 #include <cstdint>
@@ -11,7 +11,8 @@
 
 namespace sluice::control {
 
-/// A position in one of the files of a compilation. Lines and columns count from 1, columns in bytes; line 0: the whole file.
+/// A position in one of the files of a compilation. Lines and columns count from 1, columns in bytes; line 0:
+/// the whole file.
 struct Place {
   uint32_t file = 0;
   uint32_t line = 0;
@@ -29,7 +30,8 @@ struct Diagnostic {
 
 enum class Severity : uint8_t { error, warning };
 
-/// "file:line:col: error: message", the source line and a caret below it; ends with a newline. `colour`: for a terminal.
+/// "file:line:col: error: message", the source line and a caret below it; ends with a newline. `colour`: for
+/// a terminal.
 std::string to_text(const Diagnostic& diagnostic, Severity severity, bool colour);
 
 class Diagnostics {

@@ -90,7 +90,9 @@ void append_cell(std::string& out, std::string_view text) {
 
 std::string value_text(const Row& row) {
   if (row.type == Type::section) {
-    return row.shape == Shape::map ? "map of sections" : row.shape == Shape::list ? "list of sections" : "section";
+    return row.shape == Shape::map    ? "map of sections"
+           : row.shape == Shape::list ? "list of sections"
+                                      : "section";
   }
   std::string text(row_of(row.type).name);
   if (!row.choices.empty()) {
@@ -99,7 +101,8 @@ std::string value_text(const Row& row) {
   }
   if (row.shape == Shape::list) text = fmt::format("list of {}", text);
   if (row.shape == Shape::map) text = fmt::format("map from names to {}", text);
-  if (const std::string range = range_text(row); !range.empty() && row.range.min != row.range.max) text += ", " + range;
+  if (const std::string range = range_text(row); !range.empty() && row.range.min != row.range.max)
+    text += ", " + range;
   return text;
 }
 
@@ -129,25 +132,30 @@ void append_section(std::string& out, const SectionRow& section) {
 
 // A table of names in code and what they mean.
 template <typename Rows>
-void append_names(std::string& out, std::string_view heading, const Rows& rows, std::string_view form) {
+void append_names(std::string& out, std::string_view heading, const Rows& rows, bool in_braces) {
   out += fmt::format("| {} | |\n|---|---|\n", heading);
   for (const auto& row : rows) {
-    out += fmt::format("| `{}` | ", fmt::format(fmt::runtime(form), row.name));
+    out += in_braces ? fmt::format("| `{{{}}}` | ", row.name) : fmt::format("| `{}` | ", row.name);
     append_cell(out, row.help);
     out += " |\n";
   }
 }
 
 void append_variables(std::string& out) {
-  out += "## Templates\n\nThe values of `rewrite`, `redirect.to` and `headers` are templates: text with `{placeholders}`. A placeholder "
-         "is a parameter of\nthe route's path pattern, or one of these; `{{` and `}}` are literal braces.\n\n";
-  append_names(out, "placeholder", snapshot::variables(), "{{{}}}");
+  out +=
+      "## Templates\n\nThe values of `rewrite`, `redirect.to` and `headers` are templates: text with "
+      "`{placeholders}`. A placeholder "
+      "is a parameter of\nthe route's path pattern, or one of these; `{{` and `}}` are literal braces.\n\n";
+  append_names(out, "placeholder", snapshot::variables(), true);
 }
 
 void append_log_fields(std::string& out, std::span<const LogFieldRow> fields) {
-  out += "\n## Access log\n\nA line of `format: json` is an object with these fields, but for the last two; a template names them "
-         "as `{field}`, with `{{` and `}}`\nfor literal braces, as in `format: '{time} {client_ip} {method} {path} {status}'`.\n\n";
-  append_names(out, "field", fields, "{}");
+  out +=
+      "\n## Access log\n\nA line of `format: json` is an object with these fields, but for the last two; a "
+      "template names them "
+      "as `{field}`, with `{{` and `}}`\nfor literal braces, as in `format: '{time} {client_ip} {method} "
+      "{path} {status}'`.\n\n";
+  append_names(out, "field", fields, false);
 }
 
 // --- JSON schema ---
@@ -168,13 +176,14 @@ std::string value_schema(const Row& row) {
   if (row.type == Type::section) return fmt::format(R"({{"$ref": "#/$defs/{}"}})", section_name(row.child));
   std::string schema(row_of(row.type).json);
   if (row.type == Type::integer && row.range.max > 0) {
-    schema = fmt::format(R"({{"type": "integer", "minimum": {}, "maximum": {}}})", row.range.or_zero ? 0 : row.range.min,
-                         row.range.max);
+    schema = fmt::format(R"({{"type": "integer", "minimum": {}, "maximum": {}}})",
+                         row.range.or_zero ? 0 : row.range.min, row.range.max);
   }
   if (row.type == Type::choice) {
     std::string names;
     for (const Choice& choice : row.choices) {
-      if (choice.presence != Presence::later) names += fmt::format("{}{}", names.empty() ? "" : ", ", json_quoted(choice.name));
+      if (choice.presence != Presence::later)
+        names += fmt::format("{}{}", names.empty() ? "" : ", ", json_quoted(choice.name));
     }
     schema = fmt::format(R"({{"enum": [{}]}})", names);
   }
@@ -185,7 +194,8 @@ std::string property_schema(const Row& row) {
   const std::string value = value_schema(row);
   std::string shaped = fmt::format(R"("allOf": [{}])", value);
   if (row.shape == Shape::list) shaped = fmt::format(R"("type": ["array", "null"], "items": {})", value);
-  if (row.shape == Shape::map) shaped = fmt::format(R"("type": ["object", "null"], "additionalProperties": {})", value);
+  if (row.shape == Shape::map)
+    shaped = fmt::format(R"("type": ["object", "null"], "additionalProperties": {})", value);
   std::string help(row.help);
   if (!row.fallback.empty()) help += fmt::format(" Default: {}.", row.fallback);
   return fmt::format(R"({}: {{"description": {}, {}}})", json_quoted(row.key), json_quoted(help), shaped);
@@ -198,14 +208,17 @@ std::string section_schema(const SectionRow& section, std::string_view indent) {
   for (const Row& row : rows_of(section.section)) {
     if (row.presence == Presence::later) continue;
     properties += fmt::format("{}\n{}    {}", properties.empty() ? "" : ",", indent, property_schema(row));
-    if (row.presence == Presence::required) required += fmt::format("{}{}", required.empty() ? "" : ", ", json_quoted(row.key));
+    if (row.presence == Presence::required)
+      required += fmt::format("{}{}", required.empty() ? "" : ", ", json_quoted(row.key));
   }
-  std::string schema = fmt::format("\"type\": [\"object\"{}],\n{}  \"additionalProperties\": false,\n{}  \"required\": [{}],\n",
-                                   required.empty() ? ", \"null\"" : "", indent, indent, required);
+  std::string schema = fmt::format(
+      "\"type\": [\"object\"{}],\n{}  \"additionalProperties\": false,\n{}  \"required\": [{}],\n",
+      required.empty() ? ", \"null\"" : "", indent, indent, required);
   if (section.section == Section::route) {
     std::string actions;
-    for (const std::string_view key : route_actions()) {
-      actions += fmt::format(R"({}{{"required": [{}]}})", actions.empty() ? "" : ", ", json_quoted(key));
+    for (const ActionRow& action : route_actions()) {
+      actions +=
+          fmt::format(R"({}{{"required": [{}]}})", actions.empty() ? "" : ", ", json_quoted(action.key));
     }
     schema += fmt::format("{}  \"oneOf\": [{}],\n", indent, actions);
   }
@@ -224,7 +237,8 @@ std::string configuration_markdown(std::span<const LogFieldRow> log_fields) {
 
 std::string json_schema() {
   std::string definitions =
-      "    \"variable\": {\"description\": \"A scalar with an environment variable in it.\", \"type\": \"string\", "
+      "    \"variable\": {\"description\": \"A scalar with an environment variable in it.\", \"type\": "
+      "\"string\", "
       "\"pattern\": \"\\\\$\\\\{\"}";
   for (size_t i = 1; i < kSectionCount; ++i) {
     const SectionRow& section = row_of(static_cast<Section>(i));
@@ -236,7 +250,8 @@ std::string json_schema() {
     definitions += fmt::format(",\n    {}: {}", json_quoted(section_name(section.section)), schema);
   }
   return fmt::format(
-      "{{\n  \"$schema\": \"https://json-schema.org/draft/2020-12/schema\",\n  \"title\": \"Sluice configuration, version 1\",\n"
+      "{{\n  \"$schema\": \"https://json-schema.org/draft/2020-12/schema\",\n  \"title\": \"Sluice "
+      "configuration, version 1\",\n"
       "  {},\n  \"$defs\": {{\n{}\n  }}\n}}\n",
       section_schema(row_of(Section::root), ""), definitions);
 }

@@ -1,6 +1,6 @@
-// What the section reader fills: the values of snapshot/spec.h as far as one key alone decides them, and the nodes of those
-// that need a look at the rest first (names of upstreams, templates that use a pattern's captures). compile.cc turns a
-// Draft into a Snapshot. Defaults are those of spec.h.
+// What the section reader fills: the values of snapshot/spec.h as far as one key alone decides them, and the
+// nodes of those that need a look at the rest first (names of upstreams, templates that use a pattern's
+// captures). compile.cc turns a Draft into a Snapshot. Defaults are those of spec.h.
 #pragma once
 
 #include <string>

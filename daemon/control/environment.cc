@@ -23,8 +23,10 @@ void append_value(std::string_view inside, Substitution& result) {
   const size_t dash = inside.find(":-");
   const std::string name(inside.substr(0, dash));
   if (!is_name(name)) {
-    result.error = fmt::format("\"${{{}}}\" is not an environment variable; write ${{NAME}} or ${{NAME:-default}}, or $${{ for "
-                               "a literal ${{", inside);
+    result.error = fmt::format(
+        "\"${{{}}}\" is not an environment variable; write ${{NAME}} or ${{NAME:-default}}, or $${{ for "
+        "a literal ${{",
+        inside);
     return;
   }
   const char* value = std::getenv(name.c_str());
@@ -33,7 +35,8 @@ void append_value(std::string_view inside, Substitution& result) {
   } else if (value != nullptr) {
     result.text += value;
   } else {
-    result.error = fmt::format("the environment variable {0} is not set; ${{{0}:-default}} would give it a default", name);
+    result.error = fmt::format(
+        "the environment variable {0} is not set; ${{{0}:-default}} would give it a default", name);
   }
 }
 

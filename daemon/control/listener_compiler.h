@@ -1,5 +1,5 @@
-// ListenerCompiler: from drafts to the listeners and the admin listener: addresses that are valid and differ, limits that fit
-// together, the admin's token. Opens no socket; lives during one compilation.
+// ListenerCompiler: from drafts to the listeners and the admin listener: addresses that are valid and differ,
+// limits that fit together, the admin's token. Opens no socket; lives during one compilation.
 #pragma once
 
 #include <span>

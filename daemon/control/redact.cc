@@ -12,7 +12,8 @@ namespace {
 constexpr std::string_view kHidden = "<hidden>";
 
 bool carries_credentials(std::string_view key) {
-  constexpr std::string_view kWords[] = {"authorization", "cookie", "token", "secret", "password", "key", "credential"};
+  constexpr std::string_view kWords[] = {"authorization", "cookie", "token",     "secret",
+                                         "password",      "key",    "credential"};
   std::string lower;
   for (const char c : key) lower += to_lower(c);
   if (lower.ends_with("_file")) return false;  // names a secret's place, which is none
@@ -57,11 +58,15 @@ void Writer::start_line(size_t column) {
 void Writer::write(const Node& node, std::string_view key, size_t column, bool secret) {
   secret = secret || node.secret;
   switch (node.kind) {
-    case Node::Kind::list: return write_list(node, key, column, secret);
-    case Node::Kind::map: return write_map(node, column, secret);
-    case Node::Kind::scalar: return write_scalar(node, key, secret);
+    case Node::Kind::list:
+      return write_list(node, key, column, secret);
+    case Node::Kind::map:
+      return write_map(node, column, secret);
+    case Node::Kind::scalar:
+      return write_scalar(node, key, secret);
     case Node::Kind::null:
-    case Node::Kind::broken: out_ += "null";
+    case Node::Kind::broken:
+      out_ += "null";
   }
 }
 

@@ -1,5 +1,5 @@
-// RouteCompiler: from the draft of a route to its RouteSpec: the pattern and its captures, the one action, templates, header
-// edits, and the upstreams by index. Reports every mistake; lives during one compilation.
+// RouteCompiler: from the draft of a route to its RouteSpec: the pattern and its captures, the one action,
+// templates, header edits, and the upstreams by index. Reports every mistake; lives during one compilation.
 #pragma once
 
 #include <map>
@@ -55,7 +55,8 @@ class RouteCompiler {
   Diagnostics& diagnostics_;
   std::unordered_map<std::string_view, uint32_t> upstream_index_;
   std::vector<bool> used_;
-  std::map<std::string, std::shared_ptr<const int>> folders_;  // one descriptor for all routes with the same root
+  std::map<std::string, std::shared_ptr<const int>>
+      folders_;  // one descriptor for all routes with the same root
 };
 
 }  // namespace sluice::control

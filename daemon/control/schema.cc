@@ -1,9 +1,8 @@
 #include "control/schema.h"
 
-#include <algorithm>
 #include <array>
+#include <iterator>
 
-#include "base/assert.h"
 #include "base/format.h"
 #include "control/binding.h"
 #include "control/draft.h"
@@ -49,7 +48,7 @@ constexpr Shape kMap = Shape::map;
 constexpr Presence kRequired = Presence::required;
 constexpr Presence kLater = Presence::later;
 constexpr uint64_t kDay = 86'400'000;
-constexpr Range kTimeout = {1, kDay};              // finite, and something happens in it
+constexpr Range kTimeout = {1, kDay};  // finite, and something happens in it
 constexpr Range kOptionalTimeout = {1, kDay, true};
 constexpr uint64_t kKiB = 1024;
 constexpr uint64_t kPiB = uint64_t{1} << 50;
@@ -68,201 +67,319 @@ constexpr Choice kLogFormats[] = {
 };
 
 // clang-format off
-constexpr TypeRow kTypes[] = {
-    {T::boolean,        "boolean",        "true or false", R"({"type": "boolean"})"},
-    {T::integer,        "number",         "a whole number", R"({"type": "integer"})"},
-    {T::workers,        "number of workers", "auto or a whole number", R"({"anyOf": [{"const": "auto"}, {"type": "integer", "minimum": 1, "maximum": 1024}]})"},
-    {T::duration,       "duration",       "250ms, 5s or 1m30s", R"({"anyOf": [{"type": "string", "pattern": "^([0-9]+(ms|s|m|h))+$"}, {"const": 0}]})"},
-    {T::size,           "size",           "512B, 64KiB or 10MiB", R"({"anyOf": [{"type": "string", "pattern": "^[0-9]+(B|KiB|MiB|GiB)?$"}, {"type": "integer", "minimum": 0}]})"},
-    {T::share,          "share",          "20% or 0.2", R"({"anyOf": [{"type": "string", "pattern": "^[0-9.]+%$"}, {"type": "number", "minimum": 0, "maximum": 1}]})"},
-    {T::text,           "text",           "", R"({"type": ["string", "number", "boolean"]})"},
-    {T::choice,         "choice",         "", R"({"type": "string"})"},
-    {T::log_format,     "log format",     "json, combined, off, or a template with {placeholders}", R"({"type": "string"})"},
-    {T::name,           "name",           "up to 128 printable characters", R"({"type": "string", "minLength": 1, "maxLength": 128})"},
-    {T::file,           "file",           "a path", R"({"type": "string", "minLength": 1})"},
-    {T::file_name,      "file name",      "a name without slashes", R"({"type": "string", "pattern": "^[^/]+$"})"},
-    {T::log_path,       "place for a log", "stdout or an absolute path", R"({"type": "string", "pattern": "^(stdout|/.+)$"})"},
-    {T::folder,         "folder",         "a path", R"({"type": "string", "minLength": 1})"},
-    {T::glob,           "file pattern",   "routes.d/*.yaml, or a list of such", R"({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]})"},
-    {T::listen_address, "address to listen on", "0.0.0.0:8080, [::]:8080 or unix:/run/sluice.sock", R"({"type": "string", "pattern": "^(unix:/.+|.*:[0-9]+)$"})"},
-    {T::admin_address,  "address to listen on", "127.0.0.1:9901, unix:/run/sluice/admin.sock or off", R"({"anyOf": [{"const": "off"}, {"type": "string", "pattern": "^(unix:/.+|.*:[0-9]+)$"}]})"},
-    {T::address,        "address",        "127.0.0.1:9001, [::1]:9001 or unix:/run/app.sock", R"({"type": "string", "pattern": "^(unix:/.+|.+:[0-9]+)$"})"},
-    {T::network,        "network",        "10.0.0.0/8, ::1/128 or one address", R"({"type": "string"})"},
-    {T::host,           "host",           "api.example.com or *.example.com, without a port", R"({"type": "string", "pattern": "^(\\*\\.)?[^*/]+$"})"},
-    {T::pattern,        "path pattern",   "/users/{id:int}", R"({"type": "string", "pattern": "^/"})"},
-    {T::prefix,         "path prefix",    "/api/v1", R"({"type": "string", "pattern": "^/.*[^/]$"})"},
-    {T::method,         "method",         "GET, POST, ...", R"({"type": "string", "pattern": "^[A-Z]+$"})"},
-    {T::retry_on,       "retry condition", "connect, reset, timeout, or a status from 400 to 599", R"({"anyOf": [{"enum": ["connect", "reset", "timeout"]}, {"type": "integer", "minimum": 400, "maximum": 599}]})"},
-    {T::condition,      "condition",      "a value, or true for \"present with any value\"", R"({"type": ["string", "number", "boolean"]})"},
-    {T::header_name,    "header name",    "letters, digits and -", R"({"type": "string", "minLength": 1})"},
-    {T::text_template,  "template",       "text with {placeholders}", R"({"type": ["string", "number", "boolean"]})"},
-    {T::upstream_name,  "upstream",       "the name of an entry of \"upstreams\"", R"({"type": "string"})"},
-    {T::section,        "section",        "", "{}"},
-};
-
 constexpr SectionRow kSections[] = {
-    {S::root,              "", "", "The top of the file.", owned_by<Draft>()},
-    {S::process,           "process", "", "The process as a whole.", owned_by<ProcessSpec>()},
-    {S::admin,             "admin", "", "The admin listener: metrics, health, configuration. Off loopback it needs a token.", owned_by<AdminDraft>()},
-    {S::access_log,        "access_log", "format", "One line per request. `access_log: off` switches it off.", owned_by<AccessLogSpec>()},
-    {S::listener,          "listeners.<name>", "", "An address on which clients are accepted. At least one is needed; the name is yours.", owned_by<ListenerDraft>()},
-    {S::listener_limits,   "listeners.<name>.limits", "", "What one request may cost. Past a limit the client gets 413, 414 or 431.", owned_by<ListenerSpec>()},
-    {S::listener_timeouts, "listeners.<name>.timeouts", "", "How long a client may take.", owned_by<ListenerTimeouts>()},
-    {S::upstream,          "upstreams.<name>", "", "A set of endpoints that serve the same thing; the name is yours.", owned_by<UpstreamDraft>()},
-    {S::endpoint,          "upstreams.<name>.endpoints[]", "address", "One server. A bare `127.0.0.1:9001` is short for `{address: 127.0.0.1:9001}`.", owned_by<EndpointDraft>()},
-    {S::pool,              "upstreams.<name>.pool", "", "Kept connections, per worker and endpoint.", owned_by<PoolSpec>()},
-    {S::upstream_timeouts, "upstreams.<name>.timeouts", "", "How long an endpoint may take.", owned_by<ClusterTimeouts>()},
-    {S::retry,             "upstreams.<name>.retry", "", "When a failed request is tried again. A POST is never sent twice unless the first one surely did not arrive.", owned_by<RetrySpec>()},
-    {S::route,             "routes[]", "", "Which requests go where. Exactly one of `upstream`, `split`, `respond`, `redirect` and `static` is given.", owned_by<RouteDraft>()},
-    {S::match,             "routes[].match", "", "Which requests the route takes. All conditions must hold.", owned_by<MatchDraft>()},
-    {S::split,             "routes[].split[]", "", "One share of the requests.", owned_by<SplitDraft>()},
-    {S::respond,           "routes[].respond", "", "An answer made here.", owned_by<RespondDraft>()},
-    {S::redirect,          "routes[].redirect", "", "A redirection made here.", owned_by<RedirectDraft>()},
-    {S::static_files,      "routes[].static", "", "Files from a folder.", owned_by<StaticDraft>()},
-    {S::rewrite,           "routes[].rewrite", "", "What the upstream sees instead of the client's path and Host.", owned_by<RewriteDraft>()},
-    {S::headers,           "routes[].headers", "", "Changes of header fields.", owned_by<HeadersDraft>()},
-    {S::header_edits,      "routes[].headers.request, .response", "", "Fields to change, in the order remove, set, add. Values are templates. Fields that frame messages or belong to one connection cannot be changed.", owned_by<HeaderEditsDraft>()},
-    {S::route_limits,      "routes[].limits", "", "Limits of this route, instead of the listener's.", owned_by<RouteSpec>()},
+    {S::root, "", "", "The top of the file.", owned_by<Draft>()},
+    {S::process, "process", "", "The process as a whole.", owned_by<ProcessSpec>()},
+    {S::admin, "admin", "",
+     "The admin listener: metrics, health, configuration. Off loopback it needs a token.", owned_by<AdminDraft>()},
+    {S::access_log, "access_log", "format",
+     "One line per request. `access_log: off` switches it off.", owned_by<AccessLogSpec>()},
+    {S::listener, "listeners.<name>", "",
+     "An address on which clients are accepted. At least one is needed; the name is yours.",
+     owned_by<ListenerDraft>()},
+    {S::listener_limits, "listeners.<name>.limits", "",
+     "What one request may cost. Past a limit the client gets 413, 414 or 431.", owned_by<ListenerSpec>()},
+    {S::listener_timeouts, "listeners.<name>.timeouts", "",
+     "How long a client may take.", owned_by<ListenerTimeouts>()},
+    {S::upstream, "upstreams.<name>", "",
+     "A set of endpoints that serve the same thing; the name is yours.", owned_by<UpstreamDraft>()},
+    {S::endpoint, "upstreams.<name>.endpoints[]", "address",
+     "One server. A bare `127.0.0.1:9001` is short for `{address: 127.0.0.1:9001}`.", owned_by<EndpointDraft>()},
+    {S::pool, "upstreams.<name>.pool", "",
+     "Kept connections, per worker and endpoint.", owned_by<PoolSpec>()},
+    {S::upstream_timeouts, "upstreams.<name>.timeouts", "",
+     "How long an endpoint may take.", owned_by<ClusterTimeouts>()},
+    {S::retry, "upstreams.<name>.retry", "",
+     "When a failed request is tried again. A POST is never sent twice unless the first one surely did not "
+     "arrive.",
+     owned_by<RetrySpec>()},
+    {S::route, "routes[]", "",
+     "Which requests go where. Exactly one of `upstream`, `split`, `respond`, `redirect` and `static` is "
+     "given.",
+     owned_by<RouteDraft>()},
+    {S::match, "routes[].match", "",
+     "Which requests the route takes. All conditions must hold.", owned_by<MatchDraft>()},
+    {S::split, "routes[].split[]", "", "One share of the requests.", owned_by<SplitDraft>()},
+    {S::respond, "routes[].respond", "", "An answer made here.", owned_by<RespondDraft>()},
+    {S::redirect, "routes[].redirect", "", "A redirection made here.", owned_by<RedirectDraft>()},
+    {S::static_files, "routes[].static", "", "Files from a folder.", owned_by<StaticDraft>()},
+    {S::rewrite, "routes[].rewrite", "",
+     "What the upstream sees instead of the client's path and Host.", owned_by<RewriteDraft>()},
+    {S::headers, "routes[].headers", "", "Changes of header fields.", owned_by<HeadersDraft>()},
+    {S::header_edits, "routes[].headers.request, .response", "",
+     "Fields to change, in the order remove, set, add. Values are templates. Fields that frame messages or "
+     "belong to one connection cannot be changed.",
+     owned_by<HeaderEditsDraft>()},
+    {S::route_limits, "routes[].limits", "",
+     "Limits of this route, instead of the listener's.", owned_by<RouteSpec>()},
 };
 
 // Rows of one section stand together, in the order of the documentation.
 constexpr Row kRows[] = {
-    {.section = S::root, .key = "version", .type = T::integer, .presence = kRequired, .range = {1, 1}, .help = "Version of this format: 1.", .binding = by<read_version>},
-    {.section = S::root, .key = "include", .type = T::glob, .help = "Further files whose listeners, upstreams and routes are added. Relative to this file; matches of a pattern are read in alphabetical order, after this file's own entries.", .binding = by<read_include>},
-    {.section = S::root, .key = "process", .child = S::process, .help = "Workers, connections, shutdown.", .binding = section<&Draft::process>},
-    {.section = S::root, .key = "admin", .child = S::admin, .help = "The admin listener.", .binding = section<&Draft::admin>},
-    {.section = S::root, .key = "access_log", .child = S::access_log, .help = "The log of requests.", .binding = section<&Draft::access_log>},
-    {.section = S::root, .key = "trusted_proxies", .type = T::network, .shape = kList, .fallback = "[]", .help = "Peers whose X-Forwarded-* headers are believed; by default nobody's.", .binding = list<&Draft::trusted_proxies>},
-    {.section = S::root, .key = "listeners", .shape = kMap, .child = S::listener, .presence = kRequired, .help = "Where clients connect, by name.", .binding = named_sections<&Draft::listeners>},
-    {.section = S::root, .key = "upstreams", .shape = kMap, .child = S::upstream, .help = "Where requests go, by name.", .binding = named_sections<&Draft::upstreams>},
-    {.section = S::root, .key = "routes", .shape = kList, .child = S::route, .help = "Which request goes to which upstream. The most specific path wins, not the first: literal, then typed or regular expression, then plain parameter, then rest.", .binding = sections<&Draft::routes>},
+    {.section = S::root, .key = "version", .type = T::integer, .presence = kRequired, .range = {1, 1},
+     .help = "Version of this format: 1.", .binding = by<read_version>},
+    {.section = S::root, .key = "include", .type = T::glob,
+     .help = "Further files whose listeners, upstreams and routes are added. Relative to this file; matches of a "
+             "pattern are read in alphabetical order, after this file's own entries.",
+     .binding = by<read_include>},
+    {.section = S::root, .key = "process", .child = S::process,
+     .help = "Workers, connections, shutdown.", .binding = section<&Draft::process>},
+    {.section = S::root, .key = "admin", .child = S::admin,
+     .help = "The admin listener.", .binding = section<&Draft::admin>},
+    {.section = S::root, .key = "access_log", .child = S::access_log,
+     .help = "The log of requests.", .binding = section<&Draft::access_log>},
+    {.section = S::root, .key = "trusted_proxies", .type = T::network, .shape = kList, .fallback = "[]",
+     .help = "Peers whose X-Forwarded-* headers are believed; by default nobody's.",
+     .binding = list<&Draft::trusted_proxies>},
+    {.section = S::root, .key = "listeners", .shape = kMap, .child = S::listener, .presence = kRequired,
+     .help = "Where clients connect, by name.", .binding = named_sections<&Draft::listeners>},
+    {.section = S::root, .key = "upstreams", .shape = kMap, .child = S::upstream,
+     .help = "Where requests go, by name.", .binding = named_sections<&Draft::upstreams>},
+    {.section = S::root, .key = "routes", .shape = kList, .child = S::route,
+     .help = "Which request goes to which upstream. The most specific path wins, not the first: literal, then typed "
+             "or regular expression, then plain parameter, then rest.",
+     .binding = sections<&Draft::routes>},
     {.section = S::root, .key = "stores", .presence = kLater, .help = "Memory and Redis stores."},
     {.section = S::root, .key = "plugins", .presence = kLater, .help = "Plugin instances."},
 
-    {.section = S::process, .key = "workers", .type = T::workers, .fallback = "auto", .range = {1, 1024}, .help = "Threads that serve requests; `auto`: one for each usable CPU.", .binding = by<read_workers>},
-    {.section = S::process, .key = "pin_cpus", .type = T::boolean, .fallback = "false", .help = "Bind each worker to a CPU of its own.", .binding = into<&ProcessSpec::pin_cpus>},
-    {.section = S::process, .key = "max_connections", .type = T::integer, .fallback = "65536", .range = {1, 10'000'000}, .help = "Clients connected at the same time, whole process; further ones are turned away.", .binding = into<&ProcessSpec::max_connections>},
-    {.section = S::process, .key = "shutdown_grace", .type = T::duration, .fallback = "30s", .range = kTimeout, .help = "How long requests may still run after SIGTERM.", .binding = into<&ProcessSpec::shutdown_grace>},
+    {.section = S::process, .key = "workers", .type = T::workers, .fallback = "auto", .range = {1, 1024},
+     .help = "Threads that serve requests; `auto`: one for each usable CPU.", .binding = by<read_workers>},
+    {.section = S::process, .key = "pin_cpus", .type = T::boolean, .fallback = "false",
+     .help = "Bind each worker to a CPU of its own.", .binding = into<&ProcessSpec::pin_cpus>},
+    {.section = S::process, .key = "max_connections", .type = T::integer, .fallback = "65536", .range = {1, 10'000'000},
+     .help = "Clients connected at the same time, whole process; further ones are turned away.",
+     .binding = into<&ProcessSpec::max_connections>},
+    {.section = S::process, .key = "shutdown_grace", .type = T::duration, .fallback = "30s", .range = kTimeout,
+     .help = "How long requests may still run after SIGTERM.", .binding = into<&ProcessSpec::shutdown_grace>},
 
-    {.section = S::admin, .key = "listen", .type = T::admin_address, .fallback = "127.0.0.1:9901", .help = "Where the admin listener listens; `off`: nowhere.", .binding = node_of<&AdminDraft::listen>},
-    {.section = S::admin, .key = "token_file", .type = T::file, .help = "File with the token that clients send as `Authorization: Bearer`. Needed if `listen` is not a loopback address or a unix socket.", .binding = node_of<&AdminDraft::token_file>},
+    {.section = S::admin, .key = "listen", .type = T::admin_address, .fallback = "127.0.0.1:9901",
+     .help = "Where the admin listener listens; `off`: nowhere.", .binding = node_of<&AdminDraft::listen>},
+    {.section = S::admin, .key = "token_file", .type = T::file,
+     .help = "File with the token that clients send as `Authorization: Bearer`. Needed if `listen` is not a "
+             "loopback address or a unix socket.",
+     .binding = node_of<&AdminDraft::token_file>},
 
-    {.section = S::access_log, .key = "path", .type = T::log_path, .fallback = "stdout", .help = "An absolute path, or `stdout`.", .binding = into<&AccessLogSpec::path>},
-    {.section = S::access_log, .key = "format", .type = T::log_format, .fallback = "json", .choices = kLogFormats, .help = "Form of a line; `off`: no log.", .binding = by<read_log_format>},
-    {.section = S::access_log, .key = "sample", .type = T::share, .fallback = "100%", .help = "Share of requests that are logged; those with a status of 500 and more always are.", .binding = into<&AccessLogSpec::sample>},
+    {.section = S::access_log, .key = "path", .type = T::log_path, .fallback = "stdout",
+     .help = "An absolute path, or `stdout`.", .binding = into<&AccessLogSpec::path>},
+    {.section = S::access_log, .key = "format", .type = T::log_format, .fallback = "json", .choices = kLogFormats,
+     .help = "Form of a line; `off`: no log.", .binding = by<read_log_format>},
+    {.section = S::access_log, .key = "sample", .type = T::share, .fallback = "100%",
+     .help = "Share of requests that are logged; those with a status of 500 and more always are.",
+     .binding = into<&AccessLogSpec::sample>},
 
-    {.section = S::listener, .key = "address", .type = T::listen_address, .presence = kRequired, .help = "Where to listen.", .binding = node_of<&ListenerDraft::address>},
-    {.section = S::listener, .key = "limits", .child = S::listener_limits, .help = "What one request may cost.", .binding = section<&ListenerDraft::spec>},
-    {.section = S::listener, .key = "timeouts", .child = S::listener_timeouts, .help = "How long a client may take.", .binding = section<&ListenerDraft::spec, &ListenerSpec::timeouts>},
-    {.section = S::listener, .key = "allow_encoded_slash", .type = T::boolean, .fallback = "false", .help = "Let `%2F` and `%5C` in paths through untouched; otherwise they are answered 400.", .binding = into<&ListenerDraft::spec, &ListenerSpec::allow_encoded_slash>},
+    {.section = S::listener, .key = "address", .type = T::listen_address, .presence = kRequired,
+     .help = "Where to listen.", .binding = node_of<&ListenerDraft::address>},
+    {.section = S::listener, .key = "limits", .child = S::listener_limits,
+     .help = "What one request may cost.", .binding = section<&ListenerDraft::spec>},
+    {.section = S::listener, .key = "timeouts", .child = S::listener_timeouts,
+     .help = "How long a client may take.", .binding = section<&ListenerDraft::spec, &ListenerSpec::timeouts>},
+    {.section = S::listener, .key = "allow_encoded_slash", .type = T::boolean, .fallback = "false",
+     .help = "Let `%2F` and `%5C` in paths through untouched; otherwise they are answered 400.",
+     .binding = into<&ListenerDraft::spec, &ListenerSpec::allow_encoded_slash>},
     {.section = S::listener, .key = "tls", .presence = kLater, .help = "HTTPS."},
-    {.section = S::listener, .key = "proxy_protocol", .presence = kLater, .help = "PROXY protocol of a load balancer."},
+    {.section = S::listener, .key = "proxy_protocol", .presence = kLater,
+     .help = "PROXY protocol of a load balancer."},
     {.section = S::listener, .key = "plugins", .presence = kLater, .help = "Plugins that run before routing."},
 
-    {.section = S::listener_limits, .key = "request_line", .type = T::size, .fallback = "8KiB", .range = {64, 64 * kKiB}, .help = "Longest request line; at most `header_bytes`.", .binding = into<&ListenerSpec::head, &HeadLimits::first_line_bytes>},
-    {.section = S::listener_limits, .key = "header_bytes", .type = T::size, .fallback = "32KiB", .range = {256, 64 * kKiB}, .help = "Largest request head, request line included.", .binding = into<&ListenerSpec::head, &HeadLimits::head_bytes>},
-    {.section = S::listener_limits, .key = "headers", .type = T::integer, .fallback = "100", .range = {1, 1000}, .help = "Most header fields of a request.", .binding = into<&ListenerSpec::head, &HeadLimits::fields>},
-    {.section = S::listener_limits, .key = "body", .type = T::size, .fallback = "10MiB", .range = {1, kPiB}, .help = "Largest request body.", .binding = into<&ListenerSpec::body_limit>},
-    {.section = S::listener_limits, .key = "requests_per_connection", .type = T::integer, .fallback = "0", .help = "Requests after which a connection is closed; 0: any number.", .binding = into<&ListenerSpec::requests_per_connection>},
+    {.section = S::listener_limits, .key = "request_line", .type = T::size, .fallback = "8KiB", .range = {64, 64 * kKiB},
+     .help = "Longest request line; at most `header_bytes`.",
+     .binding = into<&ListenerSpec::head, &HeadLimits::first_line_bytes>},
+    {.section = S::listener_limits, .key = "header_bytes", .type = T::size, .fallback = "32KiB", .range = {256, 64 * kKiB},
+     .help = "Largest request head, request line included.",
+     .binding = into<&ListenerSpec::head, &HeadLimits::head_bytes>},
+    {.section = S::listener_limits, .key = "headers", .type = T::integer, .fallback = "100", .range = {1, 1000},
+     .help = "Most header fields of a request.", .binding = into<&ListenerSpec::head, &HeadLimits::fields>},
+    {.section = S::listener_limits, .key = "body", .type = T::size, .fallback = "10MiB", .range = {1, kPiB},
+     .help = "Largest request body.", .binding = into<&ListenerSpec::body_limit>},
+    {.section = S::listener_limits, .key = "requests_per_connection", .type = T::integer, .fallback = "0",
+     .help = "Requests after which a connection is closed; 0: any number.",
+     .binding = into<&ListenerSpec::requests_per_connection>},
 
-    {.section = S::listener_timeouts, .key = "request_header", .type = T::duration, .fallback = "10s", .range = kTimeout, .help = "For the whole request head.", .binding = into<&ListenerTimeouts::request_header>},
-    {.section = S::listener_timeouts, .key = "request_body", .type = T::duration, .fallback = "30s", .range = kTimeout, .help = "Between two reads of the request body.", .binding = into<&ListenerTimeouts::request_body>},
-    {.section = S::listener_timeouts, .key = "write", .type = T::duration, .fallback = "30s", .range = kTimeout, .help = "Between two writes of the response.", .binding = into<&ListenerTimeouts::write>},
-    {.section = S::listener_timeouts, .key = "idle", .type = T::duration, .fallback = "1m", .range = kTimeout, .help = "Between two requests, and for silent WebSocket and other tunnels.", .binding = into<&ListenerTimeouts::idle>},
+    {.section = S::listener_timeouts, .key = "request_header", .type = T::duration, .fallback = "10s", .range = kTimeout,
+     .help = "For the whole request head.", .binding = into<&ListenerTimeouts::request_header>},
+    {.section = S::listener_timeouts, .key = "request_body", .type = T::duration, .fallback = "30s", .range = kTimeout,
+     .help = "Between two reads of the request body.", .binding = into<&ListenerTimeouts::request_body>},
+    {.section = S::listener_timeouts, .key = "write", .type = T::duration, .fallback = "30s", .range = kTimeout,
+     .help = "Between two writes of the response.", .binding = into<&ListenerTimeouts::write>},
+    {.section = S::listener_timeouts, .key = "idle", .type = T::duration, .fallback = "1m", .range = kTimeout,
+     .help = "Between two requests, and for silent WebSocket and other tunnels.",
+     .binding = into<&ListenerTimeouts::idle>},
     {.section = S::listener_timeouts, .key = "tls_handshake", .presence = kLater, .help = "For the TLS handshake."},
 
-    {.section = S::upstream, .key = "endpoints", .shape = kList, .child = S::endpoint, .presence = kRequired, .help = "The servers.", .binding = sections<&UpstreamDraft::endpoints>},
-    {.section = S::upstream, .key = "balance", .type = T::choice, .fallback = "p2c", .choices = kBalances, .help = "How an endpoint is chosen. `p2c`: the less loaded of two random ones.", .binding = choose<&UpstreamDraft::spec, &ClusterSpec::balance>},
-    {.section = S::upstream, .key = "pool", .child = S::pool, .help = "Kept connections.", .binding = section<&UpstreamDraft::spec, &ClusterSpec::pool>},
-    {.section = S::upstream, .key = "timeouts", .child = S::upstream_timeouts, .help = "How long an endpoint may take.", .binding = section<&UpstreamDraft::spec, &ClusterSpec::timeouts>},
-    {.section = S::upstream, .key = "retry", .child = S::retry, .help = "When to try again.", .binding = section<&UpstreamDraft::spec, &ClusterSpec::retry>},
+    {.section = S::upstream, .key = "endpoints", .shape = kList, .child = S::endpoint, .presence = kRequired,
+     .help = "The servers.", .binding = sections<&UpstreamDraft::endpoints>},
+    {.section = S::upstream, .key = "balance", .type = T::choice, .fallback = "p2c", .choices = kBalances,
+     .help = "How an endpoint is chosen. `p2c`: the less loaded of two random ones.",
+     .binding = choose<&UpstreamDraft::spec, &ClusterSpec::balance>},
+    {.section = S::upstream, .key = "pool", .child = S::pool,
+     .help = "Kept connections.", .binding = section<&UpstreamDraft::spec, &ClusterSpec::pool>},
+    {.section = S::upstream, .key = "timeouts", .child = S::upstream_timeouts,
+     .help = "How long an endpoint may take.", .binding = section<&UpstreamDraft::spec, &ClusterSpec::timeouts>},
+    {.section = S::upstream, .key = "retry", .child = S::retry,
+     .help = "When to try again.", .binding = section<&UpstreamDraft::spec, &ClusterSpec::retry>},
     {.section = S::upstream, .key = "health", .presence = kLater, .help = "Active health checks."},
     {.section = S::upstream, .key = "breaker", .presence = kLater, .help = "Circuit breaker."},
     {.section = S::upstream, .key = "tls", .presence = kLater, .help = "TLS to the endpoints."},
     {.section = S::upstream, .key = "protocol", .presence = kLater, .help = "HTTP/2 to the endpoints."},
 
-    {.section = S::endpoint, .key = "address", .type = T::address, .presence = kRequired, .help = "Where the server listens.", .binding = node_of<&EndpointDraft::address>},
-    {.section = S::endpoint, .key = "weight", .type = T::integer, .fallback = "1", .range = {1, 1000}, .help = "Share of the requests, relative to the other endpoints.", .binding = into<&EndpointDraft::spec, &EndpointSpec::weight>},
+    {.section = S::endpoint, .key = "address", .type = T::address, .presence = kRequired,
+     .help = "Where the server listens.", .binding = node_of<&EndpointDraft::address>},
+    {.section = S::endpoint, .key = "weight", .type = T::integer, .fallback = "1", .range = {1, 1000},
+     .help = "Share of the requests, relative to the other endpoints.",
+     .binding = into<&EndpointDraft::spec, &EndpointSpec::weight>},
     {.section = S::endpoint, .key = "dns", .presence = kLater, .help = "A name that is resolved."},
     {.section = S::endpoint, .key = "zone", .presence = kLater, .help = "Zone of the endpoint."},
 
-    {.section = S::pool, .key = "max_open", .type = T::integer, .fallback = "256", .range = {1, 1'000'000}, .help = "Connections open at the same time.", .binding = into<&PoolSpec::max_open>},
-    {.section = S::pool, .key = "max_idle", .type = T::integer, .fallback = "64", .range = {0, 1'000'000}, .help = "Connections kept while nobody needs them; 0: none.", .binding = into<&PoolSpec::max_idle>},
-    {.section = S::pool, .key = "idle_timeout", .type = T::duration, .fallback = "1m", .range = kTimeout, .help = "How long an unused connection is kept. Choose less than the server's own keep-alive timeout.", .binding = into<&PoolSpec::idle_timeout>},
-    {.section = S::pool, .key = "max_lifetime", .type = T::duration, .fallback = "10m", .range = kOptionalTimeout, .help = "Age at which a connection is replaced, give or take 10 %; 0: never.", .binding = into<&PoolSpec::max_lifetime>},
-    {.section = S::pool, .key = "max_requests", .type = T::integer, .fallback = "0", .help = "Requests after which a connection is replaced; 0: any number.", .binding = into<&PoolSpec::max_requests>},
-    {.section = S::pool, .key = "max_pending", .type = T::integer, .fallback = "1024", .range = {0, 1'000'000}, .help = "Requests that may wait for a connection; further ones are answered 503.", .binding = into<&PoolSpec::max_pending>},
-    {.section = S::pool, .key = "pending_timeout", .type = T::duration, .fallback = "1s", .range = kTimeout, .help = "How long a request waits for a connection before it is answered 503.", .binding = into<&PoolSpec::pending_timeout>},
+    {.section = S::pool, .key = "max_open", .type = T::integer, .fallback = "256", .range = {1, 1'000'000},
+     .help = "Connections open at the same time.", .binding = into<&PoolSpec::max_open>},
+    {.section = S::pool, .key = "max_idle", .type = T::integer, .fallback = "64", .range = {0, 1'000'000},
+     .help = "Connections kept while nobody needs them; 0: none.", .binding = into<&PoolSpec::max_idle>},
+    {.section = S::pool, .key = "idle_timeout", .type = T::duration, .fallback = "1m", .range = kTimeout,
+     .help = "How long an unused connection is kept. Choose less than the server's own keep-alive timeout.",
+     .binding = into<&PoolSpec::idle_timeout>},
+    {.section = S::pool, .key = "max_lifetime", .type = T::duration, .fallback = "10m", .range = kOptionalTimeout,
+     .help = "Age at which a connection is replaced, give or take 10 %; 0: never.",
+     .binding = into<&PoolSpec::max_lifetime>},
+    {.section = S::pool, .key = "max_requests", .type = T::integer, .fallback = "0",
+     .help = "Requests after which a connection is replaced; 0: any number.",
+     .binding = into<&PoolSpec::max_requests>},
+    {.section = S::pool, .key = "max_pending", .type = T::integer, .fallback = "1024", .range = {0, 1'000'000},
+     .help = "Requests that may wait for a connection; further ones are answered 503.",
+     .binding = into<&PoolSpec::max_pending>},
+    {.section = S::pool, .key = "pending_timeout", .type = T::duration, .fallback = "1s", .range = kTimeout,
+     .help = "How long a request waits for a connection before it is answered 503.",
+     .binding = into<&PoolSpec::pending_timeout>},
 
-    {.section = S::upstream_timeouts, .key = "connect", .type = T::duration, .fallback = "1s", .range = kTimeout, .help = "For a connection to be established.", .binding = into<&ClusterTimeouts::connect>},
-    {.section = S::upstream_timeouts, .key = "response_header", .type = T::duration, .fallback = "30s", .range = kTimeout, .help = "From the end of the request to the response head.", .binding = into<&ClusterTimeouts::response_header>},
-    {.section = S::upstream_timeouts, .key = "idle", .type = T::duration, .fallback = "1m", .range = kTimeout, .help = "Between two reads of the response body.", .binding = into<&ClusterTimeouts::idle>},
+    {.section = S::upstream_timeouts, .key = "connect", .type = T::duration, .fallback = "1s", .range = kTimeout,
+     .help = "For a connection to be established.", .binding = into<&ClusterTimeouts::connect>},
+    {.section = S::upstream_timeouts, .key = "response_header", .type = T::duration, .fallback = "30s", .range = kTimeout,
+     .help = "From the end of the request to the response head.", .binding = into<&ClusterTimeouts::response_header>},
+    {.section = S::upstream_timeouts, .key = "idle", .type = T::duration, .fallback = "1m", .range = kTimeout,
+     .help = "Between two reads of the response body.", .binding = into<&ClusterTimeouts::idle>},
 
-    {.section = S::retry, .key = "attempts", .type = T::integer, .fallback = "1", .range = {0, 10}, .help = "Further attempts after the first; 0: never.", .binding = into<&RetrySpec::attempts>},
-    {.section = S::retry, .key = "on", .type = T::retry_on, .shape = kList, .fallback = "[connect]", .help = "What counts as failed. `connect`: no connection. `reset`: the connection died before any byte of the response. `timeout`: `per_try` ran out. A number: that status.", .binding = by<read_retry_on>},
-    {.section = S::retry, .key = "budget", .type = T::share, .fallback = "20%", .help = "Share of the last ten seconds' requests that may be retries, so that retries cannot drown a struggling upstream.", .binding = into<&RetrySpec::budget>},
-    {.section = S::retry, .key = "per_try", .type = T::duration, .fallback = "0", .range = kOptionalTimeout, .help = "Time for each attempt; 0: no such limit.", .binding = into<&RetrySpec::per_try>},
+    {.section = S::retry, .key = "attempts", .type = T::integer, .fallback = "1", .range = {0, 10},
+     .help = "Further attempts after the first; 0: never.", .binding = into<&RetrySpec::attempts>},
+    {.section = S::retry, .key = "on", .type = T::retry_on, .shape = kList, .fallback = "[connect]",
+     .help = "What counts as failed. `connect`: no connection. `reset`: the connection died before any byte of the "
+             "response. `timeout`: `per_try` ran out. A number: that status.",
+     .binding = by<read_retry_on>},
+    {.section = S::retry, .key = "budget", .type = T::share, .fallback = "20%",
+     .help = "Share of the last ten seconds' requests that may be retries, so that retries cannot drown a "
+             "struggling upstream.",
+     .binding = into<&RetrySpec::budget>},
+    {.section = S::retry, .key = "per_try", .type = T::duration, .fallback = "0", .range = kOptionalTimeout,
+     .help = "Time for each attempt; 0: no such limit.", .binding = into<&RetrySpec::per_try>},
 
-    {.section = S::route, .key = "name", .type = T::name, .help = "Name in logs and metrics. Without it: the path pattern, with ` #2` and so on when several routes have the same.", .binding = node_of<&RouteDraft::name>},
-    {.section = S::route, .key = "match", .child = S::match, .presence = kRequired, .help = "Which requests the route takes.", .binding = section<&RouteDraft::match>},
-    {.section = S::route, .key = "upstream", .type = T::upstream_name, .help = "Pass the request to this upstream.", .binding = node_of<&RouteDraft::upstream>},
-    {.section = S::route, .key = "split", .shape = kList, .child = S::split, .help = "Pass the request to one of several upstreams, by weight.", .binding = sections<&RouteDraft::split>},
-    {.section = S::route, .key = "respond", .child = S::respond, .help = "Answer without an upstream.", .binding = section<&RouteDraft::respond>},
-    {.section = S::route, .key = "redirect", .child = S::redirect, .help = "Redirect the client.", .binding = section<&RouteDraft::redirect>},
-    {.section = S::route, .key = "static", .child = S::static_files, .help = "Serve files.", .binding = section<&RouteDraft::files>},
-    {.section = S::route, .key = "rewrite", .child = S::rewrite, .help = "Change path and Host for the upstream.", .binding = section<&RouteDraft::rewrite>},
-    {.section = S::route, .key = "strip_prefix", .type = T::prefix, .help = "Drop this prefix from the path. It must be a literal start of `match.path`; not together with `rewrite.path`.", .binding = node_of<&RouteDraft::strip_prefix>},
-    {.section = S::route, .key = "headers", .child = S::headers, .help = "Change header fields.", .binding = section<&RouteDraft::headers>},
-    {.section = S::route, .key = "timeout", .type = T::duration, .fallback = "0", .range = kOptionalTimeout, .help = "For the whole exchange, retries included; 0: no such limit.", .binding = into<&RouteDraft::spec, &RouteSpec::timeout>},
-    {.section = S::route, .key = "limits", .child = S::route_limits, .help = "Limits of this route.", .binding = section<&RouteDraft::spec>},
+    {.section = S::route, .key = "name", .type = T::name,
+     .help = "Name in logs and metrics. Without it: the path pattern, with ` #2` and so on when several routes have "
+             "the same.",
+     .binding = node_of<&RouteDraft::name>},
+    {.section = S::route, .key = "match", .child = S::match, .presence = kRequired,
+     .help = "Which requests the route takes.", .binding = section<&RouteDraft::match>},
+    {.section = S::route, .key = "upstream", .type = T::upstream_name,
+     .help = "Pass the request to this upstream.", .binding = node_of<&RouteDraft::upstream>},
+    {.section = S::route, .key = "split", .shape = kList, .child = S::split,
+     .help = "Pass the request to one of several upstreams, by weight.", .binding = sections<&RouteDraft::split>},
+    {.section = S::route, .key = "respond", .child = S::respond,
+     .help = "Answer without an upstream.", .binding = section<&RouteDraft::respond>},
+    {.section = S::route, .key = "redirect", .child = S::redirect,
+     .help = "Redirect the client.", .binding = section<&RouteDraft::redirect>},
+    {.section = S::route, .key = "static", .child = S::static_files,
+     .help = "Serve files.", .binding = section<&RouteDraft::files>},
+    {.section = S::route, .key = "rewrite", .child = S::rewrite,
+     .help = "Change path and Host for the upstream.", .binding = section<&RouteDraft::rewrite>},
+    {.section = S::route, .key = "strip_prefix", .type = T::prefix,
+     .help = "Drop this prefix from the path. It must be a literal start of `match.path`; not together with "
+             "`rewrite.path`.",
+     .binding = node_of<&RouteDraft::strip_prefix>},
+    {.section = S::route, .key = "headers", .child = S::headers,
+     .help = "Change header fields.", .binding = section<&RouteDraft::headers>},
+    {.section = S::route, .key = "timeout", .type = T::duration, .fallback = "0", .range = kOptionalTimeout,
+     .help = "For the whole exchange, retries included; 0: no such limit.",
+     .binding = into<&RouteDraft::spec, &RouteSpec::timeout>},
+    {.section = S::route, .key = "limits", .child = S::route_limits,
+     .help = "Limits of this route.", .binding = section<&RouteDraft::spec>},
     {.section = S::route, .key = "plugins", .presence = kLater, .help = "Plugins that run on this route."},
     {.section = S::route, .key = "slo", .presence = kLater, .help = "Service level objective."},
 
-    {.section = S::match, .key = "path", .type = T::pattern, .presence = kRequired, .help = "Path pattern: literals, `{name}` for one segment, `{name:int}`, `{name:uuid}`, `{name:[a-z]+}` (a regular expression), `{name...}` for the rest.", .binding = node_of<&MatchDraft::path>},
-    {.section = S::match, .key = "hosts", .type = T::host, .shape = kList, .fallback = "[]", .help = "Hosts without port, `*.example.com` for all below; empty: any host.", .binding = list<&MatchDraft::spec, &MatchSpec::hosts>},
-    {.section = S::match, .key = "methods", .type = T::method, .shape = kList, .help = "Methods; without it all. GET includes HEAD.", .binding = by<read_methods>},
-    {.section = S::match, .key = "headers", .type = T::condition, .shape = kMap, .help = "Header fields with the value that they must have, or `true` for any value.", .binding = by<read_header_conditions>},
-    {.section = S::match, .key = "query", .type = T::condition, .shape = kMap, .help = "Query parameters with the value that they must have, or `true` for any value.", .binding = by<read_query_conditions>},
+    {.section = S::match, .key = "path", .type = T::pattern, .presence = kRequired,
+     .help = "Path pattern: literals, `{name}` for one segment, `{name:int}`, `{name:uuid}`, `{name:[a-z]+}` (a "
+             "regular expression), `{name...}` for the rest.",
+     .binding = node_of<&MatchDraft::path>},
+    {.section = S::match, .key = "hosts", .type = T::host, .shape = kList, .fallback = "[]",
+     .help = "Hosts without port, `*.example.com` for all below; empty: any host.",
+     .binding = list<&MatchDraft::spec, &MatchSpec::hosts>},
+    {.section = S::match, .key = "methods", .type = T::method, .shape = kList,
+     .help = "Methods; without it all. GET includes HEAD.", .binding = by<read_methods>},
+    {.section = S::match, .key = "headers", .type = T::condition, .shape = kMap,
+     .help = "Header fields with the value that they must have, or `true` for any value.",
+     .binding = by<read_header_conditions>},
+    {.section = S::match, .key = "query", .type = T::condition, .shape = kMap,
+     .help = "Query parameters with the value that they must have, or `true` for any value.",
+     .binding = by<read_query_conditions>},
     {.section = S::match, .key = "claims", .presence = kLater, .help = "Claims of a verified token."},
 
-    {.section = S::split, .key = "upstream", .type = T::upstream_name, .presence = kRequired, .help = "The upstream.", .binding = node_of<&SplitDraft::upstream>},
-    {.section = S::split, .key = "weight", .type = T::integer, .fallback = "1", .range = {0, 1'000'000}, .help = "Share of the requests, relative to the sum of the weights; 0: none for now.", .binding = into<&SplitDraft::spec, &SplitShare::weight>},
+    {.section = S::split, .key = "upstream", .type = T::upstream_name, .presence = kRequired,
+     .help = "The upstream.", .binding = node_of<&SplitDraft::upstream>},
+    {.section = S::split, .key = "weight", .type = T::integer, .fallback = "1", .range = {0, 1'000'000},
+     .help = "Share of the requests, relative to the sum of the weights; 0: none for now.",
+     .binding = into<&SplitDraft::spec, &SplitShare::weight>},
 
-    {.section = S::respond, .key = "status", .type = T::integer, .fallback = "200", .range = {200, 599}, .help = "Status of the answer.", .binding = into<&RespondDraft::spec, &RespondSpec::status>},
-    {.section = S::respond, .key = "body", .type = T::text, .help = "Body, as it stands here.", .binding = into<&RespondDraft::spec, &RespondSpec::body>},
-    {.section = S::respond, .key = "headers", .type = T::text_template, .shape = kMap, .help = "Further header fields; `content-type` is `text/plain; charset=utf-8` unless given here.", .binding = entries<&RespondDraft::headers>},
+    {.section = S::respond, .key = "status", .type = T::integer, .fallback = "200", .range = {200, 599},
+     .help = "Status of the answer.", .binding = into<&RespondDraft::spec, &RespondSpec::status>},
+    {.section = S::respond, .key = "body", .type = T::text,
+     .help = "Body, as it stands here.", .binding = into<&RespondDraft::spec, &RespondSpec::body>},
+    {.section = S::respond, .key = "headers", .type = T::text_template, .shape = kMap,
+     .help = "Further header fields; `content-type` is `text/plain; charset=utf-8` unless given here.",
+     .binding = entries<&RespondDraft::headers>},
 
-    {.section = S::redirect, .key = "to", .type = T::text_template, .presence = kRequired, .help = "Value of Location, a template: a URL such as `https://{host}{path}`, or a path.", .binding = node_of<&RedirectDraft::to>},
-    {.section = S::redirect, .key = "status", .type = T::integer, .fallback = "308", .range = {301, 308}, .help = "301, 302, 303, 307 or 308.", .binding = into<&RedirectDraft::spec, &RedirectSpec::status>},
+    {.section = S::redirect, .key = "to", .type = T::text_template, .presence = kRequired,
+     .help = "Value of Location, a template: a URL such as `https://{host}{path}`, or a path.",
+     .binding = node_of<&RedirectDraft::to>},
+    {.section = S::redirect, .key = "status", .type = T::integer, .fallback = "308", .range = {301, 308},
+     .help = "301, 302, 303, 307 or 308.", .binding = into<&RedirectDraft::spec, &RedirectSpec::status>},
 
-    {.section = S::static_files, .key = "root", .type = T::folder, .presence = kRequired, .help = "The folder, relative to this file or absolute. Nothing outside of it is served, whatever links say.", .binding = node_of<&StaticDraft::root>},
-    {.section = S::static_files, .key = "index", .type = T::file_name, .fallback = "index.html", .help = "File that is served for a folder.", .binding = into<&StaticDraft::spec, &StaticSpec::index>},
+    {.section = S::static_files, .key = "root", .type = T::folder, .presence = kRequired,
+     .help = "The folder, relative to this file or absolute. Nothing outside of it is served, whatever links say.",
+     .binding = node_of<&StaticDraft::root>},
+    {.section = S::static_files, .key = "index", .type = T::file_name, .fallback = "index.html",
+     .help = "File that is served for a folder.", .binding = into<&StaticDraft::spec, &StaticSpec::index>},
 
-    {.section = S::rewrite, .key = "path", .type = T::text_template, .help = "New path, a template that begins with `/` or `{path}`.", .binding = node_of<&RewriteDraft::path>},
-    {.section = S::rewrite, .key = "host", .type = T::text_template, .help = "New Host, a template.", .binding = node_of<&RewriteDraft::host>},
+    {.section = S::rewrite, .key = "path", .type = T::text_template,
+     .help = "New path, a template that begins with `/` or `{path}`.", .binding = node_of<&RewriteDraft::path>},
+    {.section = S::rewrite, .key = "host", .type = T::text_template,
+     .help = "New Host, a template.", .binding = node_of<&RewriteDraft::host>},
 
-    {.section = S::headers, .key = "request", .child = S::header_edits, .help = "Of the request to the upstream.", .binding = section<&HeadersDraft::request>},
-    {.section = S::headers, .key = "response", .child = S::header_edits, .help = "Of the response to the client.", .binding = section<&HeadersDraft::response>},
+    {.section = S::headers, .key = "request", .child = S::header_edits,
+     .help = "Of the request to the upstream.", .binding = section<&HeadersDraft::request>},
+    {.section = S::headers, .key = "response", .child = S::header_edits,
+     .help = "Of the response to the client.", .binding = section<&HeadersDraft::response>},
 
-    {.section = S::header_edits, .key = "set", .type = T::text_template, .shape = kMap, .secret = true, .help = "Fields to set; replaces all fields of that name.", .binding = entries<&HeaderEditsDraft::set>},
-    {.section = S::header_edits, .key = "add", .type = T::text_template, .shape = kMap, .secret = true, .help = "Fields to add beside those of that name.", .binding = entries<&HeaderEditsDraft::add>},
-    {.section = S::header_edits, .key = "remove", .type = T::header_name, .shape = kList, .help = "Fields to remove.", .binding = nodes<&HeaderEditsDraft::remove>},
+    {.section = S::header_edits, .key = "set", .type = T::text_template, .shape = kMap, .secret = true,
+     .help = "Fields to set; replaces all fields of that name.", .binding = entries<&HeaderEditsDraft::set>},
+    {.section = S::header_edits, .key = "add", .type = T::text_template, .shape = kMap, .secret = true,
+     .help = "Fields to add beside those of that name.", .binding = entries<&HeaderEditsDraft::add>},
+    {.section = S::header_edits, .key = "remove", .type = T::header_name, .shape = kList,
+     .help = "Fields to remove.", .binding = nodes<&HeaderEditsDraft::remove>},
 
-    {.section = S::route_limits, .key = "body", .type = T::size, .range = {1, kPiB}, .help = "Largest request body; without it the listener's.", .binding = into<&RouteSpec::body_limit>},
+    {.section = S::route_limits, .key = "body", .type = T::size, .range = {1, kPiB},
+     .help = "Largest request body; without it the listener's.", .binding = into<&RouteSpec::body_limit>},
 };
 // clang-format on
 
-constexpr std::string_view kRouteActions[] = {"upstream", "split", "respond", "redirect", "static"};
+constexpr ActionRow kRouteActions[] = {{"upstream", snapshot::Action::proxy},
+                                       {"split", snapshot::Action::proxy},
+                                       {"respond", snapshot::Action::respond},
+                                       {"redirect", snapshot::Action::redirect},
+                                       {"static", snapshot::Action::static_files}};
 
-template <size_t N, typename RowT, typename Key>
-constexpr bool in_order(const RowT (&rows)[N], Key key) {
-  for (size_t i = 0; i < N; ++i) {
-    if (static_cast<size_t>(rows[i].*key) != i) return false;
+constexpr bool sections_in_order() {
+  for (size_t i = 0; i < std::size(kSections); ++i) {
+    if (static_cast<size_t>(kSections[i].section) != i) return false;
   }
-  return true;
+  return std::size(kSections) == static_cast<size_t>(Section::kCount);
 }
-static_assert(std::size(kTypes) == static_cast<size_t>(Type::kCount) && in_order(kTypes, &TypeRow::type));
-static_assert(std::size(kSections) == static_cast<size_t>(Section::kCount) && in_order(kSections, &SectionRow::section));
+static_assert(sections_in_order());
 
 // First row of each section, and one past the last.
 constexpr auto kBegins = [] {
@@ -277,10 +394,6 @@ constexpr auto kBegins = [] {
 static_assert(kBegins.back() == std::size(kRows), "rows must stand in the order of Section");
 
 }  // namespace
-
-const TypeRow& row_of(Type type) {
-  return kTypes[static_cast<size_t>(type)];
-}
 
 const SectionRow& row_of(Section section) {
   return kSections[static_cast<size_t>(section)];
@@ -298,7 +411,7 @@ const Row* find_row(Section section, std::string_view key) {
   return nullptr;
 }
 
-std::span<const std::string_view> route_actions() {
+std::span<const ActionRow> route_actions() {
   return kRouteActions;
 }
 
@@ -308,13 +421,15 @@ std::string range_text(const Row& row) {
     if (row.type == Type::duration) return format_duration(Millis(value));
     return row.type == Type::size ? format_size(value) : std::to_string(value);
   };
-  return fmt::format("{} to {}{}", show(row.range.min), show(row.range.max), row.range.or_zero ? ", or 0" : "");
+  return fmt::format("{} to {}{}", show(row.range.min), show(row.range.max),
+                     row.range.or_zero ? ", or 0" : "");
 }
 
 std::string choices_text(std::span<const Choice> choices) {
   std::string text;
   for (const Choice& choice : choices) {
-    if (choice.presence != Presence::later) text += fmt::format("{}{}", text.empty() ? "" : ", ", choice.name);
+    if (choice.presence != Presence::later)
+      text += fmt::format("{}{}", text.empty() ? "" : ", ", choice.name);
   }
   const size_t comma = text.rfind(", ");
   return comma == std::string::npos ? text : text.replace(comma, 2, " or ");

@@ -1,6 +1,7 @@
-// The schema: every key of the configuration is one row of data here (its table is schema.cc). From these rows come the reader
-// (section_reader.h), docs/configuration.md and config/sluice.schema.json (documentation.h), and "did you mean". To add a
-// key, add a row; nothing else looks at key names. Immutable, any thread.
+// The schema: every key of the configuration is one row of data here (its table is schema.cc). From these
+// rows come the reader (section_reader.h), docs/configuration.md and config/sluice.schema.json
+// (documentation.h), and "did you mean". To add a key, add a row; nothing else looks at key names. Immutable,
+// any thread.
 #pragma once
 
 #include <cstdint>
@@ -8,6 +9,8 @@
 #include <span>
 #include <string>
 #include <string_view>
+
+#include "snapshot/spec.h"
 
 namespace sluice::control {
 
@@ -151,7 +154,11 @@ std::span<const Row> rows_of(Section section);
 const Row* find_row(Section section, std::string_view key);
 
 /// The keys of a route of which exactly one must be given.
-std::span<const std::string_view> route_actions();
+struct ActionRow {
+  std::string_view key;
+  snapshot::Action action;
+};
+std::span<const ActionRow> route_actions();
 
 /// "1 to 1000000", "1ms to 24h, or 0"; empty if there is none.
 std::string range_text(const Row& row);

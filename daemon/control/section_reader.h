@@ -1,5 +1,5 @@
-// SectionReader walks the tree along the schema: looks every key up, refuses what is unknown, missing or of the wrong kind, and
-// lets the row's binding put the value into the draft. Lives during one compilation.
+// SectionReader walks the tree along the schema: looks every key up, refuses what is unknown, missing or of
+// the wrong kind, and lets the row's binding put the value into the draft. Lives during one compilation.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +16,8 @@ class SectionReader {
  public:
   SectionReader(const Tree& tree, Diagnostics& diagnostics) : tree_(tree), diagnostics_(diagnostics) {}
 
-  /// Reads a map with the section's keys into `owner`, whose type must be the section's (`owner_type` is checked).
+  /// Reads a map with the section's keys into `owner`, whose type must be the section's (`owner_type` is
+  /// checked).
   void read(Section section, Node& node, void* owner, const void* owner_type);
 
   // For bindings: each reports what is wrong and returns false.

@@ -1,5 +1,6 @@
-// The tree that the YAML reader makes of the configuration's files: plain nodes that know where they were written. It is
-// kept only while a configuration is compiled. Aliases share nodes, so a node may be reached on several ways.
+// The tree that the YAML reader makes of the configuration's files: plain nodes that know where they were
+// written. It is kept only while a configuration is compiled. Aliases share nodes, so a node may be reached
+// on several ways.
 #pragma once
 
 #include <deque>

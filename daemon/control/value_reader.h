@@ -1,5 +1,5 @@
-// From a node to a value of the draft: what bindings call (binding.h). Each checks the node's form, the row's range and
-// choices, and reports what is wrong to the section reader. Stateless.
+// From a node to a value of the draft: what bindings call (binding.h). Each checks the node's form, the row's
+// range and choices, and reports what is wrong to the section reader. Stateless.
 #pragma once
 
 #include <cstdint>
@@ -15,8 +15,8 @@
 
 namespace sluice::control {
 
-// One function per C++ type of a value; the row says which of the type's forms is meant. They leave `value` alone after an
-// error, which they report.
+// One function per C++ type of a value; the row says which of the type's forms is meant. They leave `value`
+// alone after an error, which they report.
 void read_value(SectionReader& reader, const Row& row, Node& node, bool& value);
 void read_value(SectionReader& reader, const Row& row, Node& node, uint64_t& value);
 void read_value(SectionReader& reader, const Row& row, Node& node, uint32_t& value);

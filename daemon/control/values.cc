@@ -17,7 +17,8 @@ struct Unit {
   uint64_t factor;
 };
 constexpr std::array<Unit, 4> kDurationUnits = {{{"h", 3'600'000}, {"m", 60'000}, {"s", 1'000}, {"ms", 1}}};
-constexpr std::array<Unit, 4> kSizeUnits = {{{"GiB", uint64_t{1} << 30}, {"MiB", 1u << 20}, {"KiB", 1u << 10}, {"B", 1}}};
+constexpr std::array<Unit, 4> kSizeUnits = {
+    {{"GiB", uint64_t{1} << 30}, {"MiB", 1u << 20}, {"KiB", 1u << 10}, {"B", 1}}};
 
 // Takes the digits at the front of `text` off, and then the letters.
 bool take_number_and_unit(std::string_view& text, uint64_t& number, std::string_view& unit) {
@@ -100,7 +101,8 @@ std::optional<uint64_t> parse_size(std::string_view text) {
 
 std::string format_size(uint64_t bytes) {
   for (const Unit& unit : kSizeUnits) {
-    if (bytes >= unit.factor && bytes % unit.factor == 0) return fmt::format("{}{}", bytes / unit.factor, unit.name);
+    if (bytes >= unit.factor && bytes % unit.factor == 0)
+      return fmt::format("{}{}", bytes / unit.factor, unit.name);
   }
   return "0";
 }
@@ -109,9 +111,11 @@ std::optional<double> parse_share(std::string_view text) {
   const bool percent = text.ends_with('%');
   if (percent) text.remove_suffix(1);
   // std::from_chars alone would also take "inf", "nan" and exponents.
-  if (text.empty() || text.size() > 20 || text.find_first_not_of("0123456789.") != std::string_view::npos) return std::nullopt;
+  if (text.empty() || text.size() > 20 || text.find_first_not_of("0123456789.") != std::string_view::npos)
+    return std::nullopt;
   double value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value, std::chars_format::fixed);
+  const auto [end, error] =
+      std::from_chars(text.data(), text.data() + text.size(), value, std::chars_format::fixed);
   if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
   if (percent) value /= 100;
   if (value > 1) return std::nullopt;

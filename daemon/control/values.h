@@ -1,4 +1,5 @@
-// How durations, sizes and shares are written in a configuration, both ways: text to value and value to text. Pure functions.
+// How durations, sizes and shares are written in a configuration, both ways: text to value and value to text.
+// Pure functions.
 #pragma once
 
 #include <cstdint>
@@ -10,7 +11,8 @@
 
 namespace sluice::control {
 
-/// "250ms", "5s", "1m30s", "2h"; units in falling order, each at most once; a bare "0". Nothing for anything else.
+/// "250ms", "5s", "1m30s", "2h"; units in falling order, each at most once; a bare "0". Nothing for anything
+/// else.
 std::optional<Millis> parse_duration(std::string_view text);
 std::string format_duration(Millis duration);
 
@@ -28,8 +30,8 @@ std::string with_article(std::string_view noun);
 /// At most 60 bytes of `text` for an error message, control characters as "?".
 std::string shortened(std::string_view text);
 
-/// Finds what `word` is probably a misspelling of: the nearest candidate by edits (insert, delete, replace, swap of
-/// neighbours), at most a third of its letters away. `word` must outlive it.
+/// Finds what `word` is probably a misspelling of: the nearest candidate by edits (insert, delete, replace,
+/// swap of neighbours), at most a third of its letters away. `word` must outlive it.
 class Suggestion {
  public:
   explicit Suggestion(std::string_view word) : word_(word) {}

@@ -16,8 +16,8 @@ namespace {
 
 constexpr size_t kNodeBytes = 16;  // what a node counts for, beside its text, against YamlLimits::alias_bytes
 
-// Builds the tree from the parser's events. Errors that end the reading are thrown as yaml-cpp's own, so that the parser
-// unwinds, and are caught in read_yaml() below.
+// Builds the tree from the parser's events. Errors that end the reading are thrown as yaml-cpp's own, so that
+// the parser unwinds, and are caught in read_yaml() below.
 class TreeBuilder : public YAML::EventHandler {
  public:
   TreeBuilder(uint32_t file, Tree& tree, Diagnostics& diagnostics, const YamlLimits& limits)
@@ -29,7 +29,8 @@ class TreeBuilder : public YAML::EventHandler {
   }
 
   void OnDocumentStart(const YAML::Mark& mark) override {
-    if (root_ != nullptr) throw YAML::ParserException(mark, "a second document begins here; only one is read");
+    if (root_ != nullptr)
+      throw YAML::ParserException(mark, "a second document begins here; only one is read");
   }
   void OnDocumentEnd() override {}
 
@@ -37,14 +38,16 @@ class TreeBuilder : public YAML::EventHandler {
     if (expects_key()) throw YAML::ParserException(mark, "a key is missing here");
     take(add(Node::Kind::null, mark), anchor, kNodeBytes);
   }
-  void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor, const std::string& value) override;
+  void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
+                const std::string& value) override;
   void OnAlias(const YAML::Mark& mark, YAML::anchor_t anchor) override;
   void OnSequenceStart(const YAML::Mark& mark, const std::string&, YAML::anchor_t anchor,
                        YAML::EmitterStyle::value) override {
     open(Node::Kind::list, mark, anchor);
   }
   void OnSequenceEnd() override { close(); }
-  void OnMapStart(const YAML::Mark& mark, const std::string&, YAML::anchor_t anchor, YAML::EmitterStyle::value) override {
+  void OnMapStart(const YAML::Mark& mark, const std::string&, YAML::anchor_t anchor,
+                  YAML::EmitterStyle::value) override {
     open(Node::Kind::map, mark, anchor);
   }
   void OnMapEnd() override { close(); }
@@ -65,7 +68,9 @@ class TreeBuilder : public YAML::EventHandler {
   void open(Node::Kind kind, const YAML::Mark& mark, YAML::anchor_t anchor);
   void close();
   void take(Node& node, YAML::anchor_t anchor, size_t bytes);
-  bool expects_key() const { return !levels_.empty() && levels_.back().node->kind == Node::Kind::map && !levels_.back().has_key; }
+  bool expects_key() const {
+    return !levels_.empty() && levels_.back().node->kind == Node::Kind::map && !levels_.back().has_key;
+  }
   void take_key(const YAML::Mark& mark, const std::string& text);
   void put_in_map(Level& level, Node& value);
   const Place* find_key(Level& level) const;
@@ -86,12 +91,14 @@ class TreeBuilder : public YAML::EventHandler {
 
 Node& TreeBuilder::add(Node::Kind kind, const YAML::Mark& mark) {
   if (tree_.size() >= limits_.nodes) {
-    throw YAML::ParserException(mark, fmt::format("the configuration has more than {} values", limits_.nodes));
+    throw YAML::ParserException(mark,
+                                fmt::format("the configuration has more than {} values", limits_.nodes));
   }
   return tree_.add(kind, place_of(mark));
 }
 
-void TreeBuilder::OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor, const std::string& value) {
+void TreeBuilder::OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
+                           const std::string& value) {
   if (expects_key()) return take_key(mark, value);
   Node& node = add(Node::Kind::scalar, mark);
   node.quoted = tag == "!";
@@ -116,7 +123,8 @@ void TreeBuilder::OnAlias(const YAML::Mark& mark, YAML::anchor_t anchor) {
   if (found == anchors_.end()) throw YAML::ParserException(mark, "this alias stands inside of what it names");
   alias_bytes_ += found->second.bytes;
   if (alias_bytes_ > limits_.alias_bytes) {
-    throw YAML::ParserException(mark, "the aliases of this file stand for too much; write it out or make it smaller");
+    throw YAML::ParserException(
+        mark, "the aliases of this file stand for too much; write it out or make it smaller");
   }
   take(*found->second.node, YAML::NullAnchor, found->second.bytes);
 }
@@ -179,7 +187,8 @@ void TreeBuilder::put_in_map(Level& level, Node& value) {
   level.has_key = false;
   if (value.kind == Node::Kind::null) value.place = level.key_place;  // yaml-cpp's place is the next token's
   if (const Place* first = find_key(level)) {
-    diagnostics_.error(level.key_place, fmt::format("\"{}\" is given twice; first in line {}", level.key, first->line));
+    diagnostics_.error(level.key_place,
+                       fmt::format("\"{}\" is given twice; first in line {}", level.key, first->line));
     return;
   }
   level.node->entries.push_back({std::move(level.key), level.key_place, &value});

@@ -1,6 +1,6 @@
-// YAML text to a tree of nodes. The only file that knows yaml-cpp, and where its exceptions end. Finds duplicate keys (which
-// yaml-cpp lets pass), replaces environment variables, and bounds what a hostile text can cost: depth, nodes, and the
-// expansion of aliases.
+// YAML text to a tree of nodes. The only file that knows yaml-cpp, and where its exceptions end. Finds
+// duplicate keys (which yaml-cpp lets pass), replaces environment variables, and bounds what a hostile text
+// can cost: depth, nodes, and the expansion of aliases.
 #pragma once
 
 #include "control/diagnostic.h"
@@ -14,9 +14,9 @@ struct YamlLimits {
   size_t alias_bytes = size_t{4} << 20;  // what all aliases together may stand for
 };
 
-/// Reads a file that is registered with `diagnostics`. Returns the document's root, or nullptr after a syntax error; other
-/// errors (duplicate keys, unset variables) leave broken nodes, so that the rest can still be checked. An empty document is
-/// a null node.
+/// Reads a file that is registered with `diagnostics`. Returns the document's root, or nullptr after a syntax
+/// error; other errors (duplicate keys, unset variables) leave broken nodes, so that the rest can still be
+/// checked. An empty document is a null node.
 Node* read_yaml(uint32_t file, Tree& tree, Diagnostics& diagnostics, const YamlLimits& limits = {});
 
 }  // namespace sluice::control

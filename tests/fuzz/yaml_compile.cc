@@ -1,4 +1,5 @@
-// Any bytes as a configuration: compile_text must end, with a snapshot or with errors, in bounded time and memory; and what
+// Any bytes as a configuration: compile_text must end, with a snapshot or with errors, in bounded time and
+// memory; and what
 // `/config` shows of an accepted one must be a configuration again.
 #include <cstdint>
 #include <cstdlib>

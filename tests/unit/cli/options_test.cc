@@ -10,11 +10,14 @@ using namespace sluice;
 using namespace sluice::cli;
 
 namespace {
-ParsedCommandLine parse(std::vector<std::string_view> arguments) { return parse_command_line(arguments); }
+ParsedCommandLine parse(std::vector<std::string_view> arguments) {
+  return parse_command_line(arguments);
+}
 }  // namespace
 
 TEST_CASE("options may stand before, between and after operands, in each of their forms") {
-  const auto parsed = parse({"explain", "-H", "x-a: 1", "GET", "--config=a.yaml", "http://h/", "--header", " X-B :  2 "});
+  const auto parsed =
+      parse({"explain", "-H", "x-a: 1", "GET", "--config=a.yaml", "http://h/", "--header", " X-B :  2 "});
   REQUIRE(parsed.error.empty());
   CHECK(parsed.options.command == Command::explain);
   CHECK(parsed.options.operands == std::vector<std::string>{"GET", "http://h/"});
@@ -90,5 +93,6 @@ TEST_CASE("the help fits a screen and has an example for every command") {
 }
 
 TEST_CASE("every command's row stands at its own index") {
-  for (size_t i = 0; i < command_rows().size(); ++i) CHECK(static_cast<size_t>(command_rows()[i].command) == i);
+  for (size_t i = 0; i < command_rows().size(); ++i)
+    CHECK(static_cast<size_t>(command_rows()[i].command) == i);
 }

@@ -71,7 +71,8 @@ TEST_CASE("what every configuration needs") {
        "1:10 version: \"2\" is not known to this version of sluice; it must be 1\n"},
       {"version: 1\nlisteners: {}\n", "2:1 at least one listener is needed\n"},
       {"version: 1\nlisteners:\n", "2:1 at least one listener is needed\n"},
-      {"version: 1\nlisteners: {a: }\n", "2:13 \"address\" is missing here; write 0.0.0.0:8080, [::]:8080 or unix:/run/sluice.sock\n"},
+      {"version: 1\nlisteners: {a: }\n",
+       "2:13 \"address\" is missing here; write 0.0.0.0:8080, [::]:8080 or unix:/run/sluice.sock\n"},
       {"- 1", "1:1 a map with keys is expected here, not a list\n"},
       {"hello", "1:1 a map with keys is expected here, not a single value\n"},
   });
@@ -85,16 +86,23 @@ TEST_CASE("a value of the wrong kind is told what would be right") {
       {with("process: {pin_cpus: }"), "4:11 pin_cpus: a boolean is expected, not nothing\n"},
       {with("process: {pin_cpus: [true]}"), "4:21 pin_cpus: a boolean is expected, not a list\n"},
       {with("process: {workers: 0}"), "4:20 workers: \"0\" is out of range; it must be 1 to 1024\n"},
-      {with("process: {workers: many}"), "4:20 workers: \"many\" is not a number of workers; write auto or a whole number\n"},
-      {with("process: {max_connections: -1}"), "4:28 max_connections: \"-1\" is not a number; write a whole number\n"},
-      {with("process: {shutdown_grace: 5}"), "4:27 shutdown_grace: \"5\" is not a duration; write 250ms, 5s or 1m30s\n"},
-      {with("process: {shutdown_grace: 0}"), "4:27 shutdown_grace: \"0\" is out of range; it must be 1ms to 24h\n"},
-      {with("process: {shutdown_grace: 25h}"), "4:27 shutdown_grace: \"25h\" is out of range; it must be 1ms to 24h\n"},
+      {with("process: {workers: many}"),
+       "4:20 workers: \"many\" is not a number of workers; write auto or a whole number\n"},
+      {with("process: {max_connections: -1}"),
+       "4:28 max_connections: \"-1\" is not a number; write a whole number\n"},
+      {with("process: {shutdown_grace: 5}"),
+       "4:27 shutdown_grace: \"5\" is not a duration; write 250ms, 5s or 1m30s\n"},
+      {with("process: {shutdown_grace: 0}"),
+       "4:27 shutdown_grace: \"0\" is out of range; it must be 1ms to 24h\n"},
+      {with("process: {shutdown_grace: 25h}"),
+       "4:27 shutdown_grace: \"25h\" is out of range; it must be 1ms to 24h\n"},
       {with("trusted_proxies: 10.0.0.0/8"), "4:18 trusted_proxies: a list is expected; write [10.0.0.0/8]\n"},
-      {with("trusted_proxies: {a: b}"), "4:18 trusted_proxies: a list is expected, not a map; begin each element with \"- \"\n"},
+      {with("trusted_proxies: {a: b}"),
+       "4:18 trusted_proxies: a list is expected, not a map; begin each element with \"- \"\n"},
       {with("trusted_proxies: [10.0.0.1/8]"),
        "4:19 trusted_proxies: \"10.0.0.1/8\" is not a network; write 10.0.0.0/8, ::1/128 or one address\n"},
-      {with("routes: {a: {}}"), "4:9 routes: a list is expected, not a map; begin each element with \"- \"\n"},
+      {with("routes: {a: {}}"),
+       "4:9 routes: a list is expected, not a map; begin each element with \"- \"\n"},
       {with("routes: [5]"), "4:10 a map with keys is expected here, not a single value\n"},
       {with("include: {a: b}"),
        "4:1 \"include\" is possible only in a file\n4:10 include: a file pattern is expected, not a map\n"},
@@ -108,13 +116,16 @@ TEST_CASE("keys of later versions and unknown keys are refused by name") {
       {with("proxess: {}"), "4:1 unknown key \"proxess\"; did you mean \"process\"?\n"},
       {with("process: {worker_count: 1}"),
        "4:11 unknown key \"worker_count\"; known here: workers, pin_cpus, max_connections, shutdown_grace\n"},
-      {with("? <<\n: {}"), "4:3 merge keys (\"<<\") are not supported; an alias can stand for a whole value\n"},
-      {"version: 1\nlisteners: {a: {address: \":80\", body: 1MiB}}\n", "2:33 unknown key \"body\"; it belongs in \"limits\"\n"},
+      {with("? <<\n: {}"),
+       "4:3 merge keys (\"<<\") are not supported; an alias can stand for a whole value\n"},
+      {"version: 1\nlisteners: {a: {address: \":80\", body: 1MiB}}\n",
+       "2:33 unknown key \"body\"; it belongs in \"limits\"\n"},
       {"version: 1\nlisteners: {a: {address: \":80\", tls: {}, proxy_protocol: true, plugins: []}}\n",
        "2:33 \"tls\" is not supported yet by this version of sluice\n"
        "2:42 \"proxy_protocol\" is not supported yet by this version of sluice\n"
        "2:64 \"plugins\" is not supported yet by this version of sluice\n"},
-      {"version: 1\nlisteners: {a: {address: \":80\"}}\nupstreams: {u: {endpoints: [\"127.0.0.1:1\"], health: {}, breaker: {}, tls: {}, protocol: http2}}\n",
+      {"version: 1\nlisteners: {a: {address: \":80\"}}\nupstreams: {u: {endpoints: [\"127.0.0.1:1\"], "
+       "health: {}, breaker: {}, tls: {}, protocol: http2}}\n",
        "3:45 \"health\" is not supported yet by this version of sluice\n"
        "3:57 \"breaker\" is not supported yet by this version of sluice\n"
        "3:70 \"tls\" is not supported yet by this version of sluice\n"
@@ -129,19 +140,25 @@ TEST_CASE("keys of later versions and unknown keys are refused by name") {
 TEST_CASE("listeners have names, addresses that differ, and limits that fit together") {
   const std::string head = "version: 1\nlisteners:\n  ";
   check_all({
-      {head + "a b: {address: \":80\"}\n", "3:3 \"a b\" is not a name: use at most 64 letters, digits, and . _ -\n"},
+      {head + "a b: {address: \":80\"}\n",
+       "3:3 \"a b\" is not a name: use at most 64 letters, digits, and . _ -\n"},
       {head + "a: {address: \"example.com:80\"}\n",
-       "3:16 \"example.com:80\" is not an address to listen on; write 0.0.0.0:8080, [::]:8080 or unix:/run/sluice.sock (host "
+       "3:16 \"example.com:80\" is not an address to listen on; write 0.0.0.0:8080, [::]:8080 or "
+       "unix:/run/sluice.sock (host "
        "names are not supported yet)\n"},
       {head + "a: {address: 8080}\n",
-       "3:16 \"8080\" is not an address to listen on; write 0.0.0.0:8080, [::]:8080 or unix:/run/sluice.sock\n"},
-      {head + "a: {address: \":80\"}\n  b: {address: \"0.0.0.0:80\"}\n", "4:16 0.0.0.0:80 is already listened on, at x.yaml:3\n"},
-      {head + "a: {address: \"unix:/x\"}\n  b: {address: \"unix:/x\"}\n", "4:16 unix:/x is already listened on, at x.yaml:3\n"},
+       "3:16 \"8080\" is not an address to listen on; write 0.0.0.0:8080, [::]:8080 or "
+       "unix:/run/sluice.sock\n"},
+      {head + "a: {address: \":80\"}\n  b: {address: \"0.0.0.0:80\"}\n",
+       "4:16 0.0.0.0:80 is already listened on, at x.yaml:3\n"},
+      {head + "a: {address: \"unix:/x\"}\n  b: {address: \"unix:/x\"}\n",
+       "4:16 unix:/x is already listened on, at x.yaml:3\n"},
       {head + "a: {address: \"127.0.0.1:0\"}\n  b: {address: \"127.0.0.1:0\"}\n", ""},
       {head + "a: {address: \"127.0.0.1:80\"}\nadmin: {listen: \"localhost:80\"}\n",
        "4:17 127.0.0.1:80 is already listened on, at x.yaml:3\n"},
       {head + "a: {address: \":80\", limits: {request_line: 64KiB, header_bytes: 16KiB}}\n",
-       "3:3 limits of \"a\": request_line (64KiB) is larger than header_bytes (16KiB), of which it is a part\n"},
+       "3:3 limits of \"a\": request_line (64KiB) is larger than header_bytes (16KiB), of which it is a "
+       "part\n"},
       {head + "a: {address: \":80\", limits: {header_bytes: 65KiB, headers: 1001, body: 0}}\n",
        "3:46 header_bytes: \"65KiB\" is out of range; it must be 256B to 64KiB\n"
        "3:62 headers: \"1001\" is out of range; it must be 1 to 1000\n"
@@ -154,41 +171,49 @@ TEST_CASE("listeners have names, addresses that differ, and limits that fit toge
 
 TEST_CASE("the admin listener needs a token where others can reach it") {
   check_all({
-      {with("admin: {listen: \"0.0.0.0:9901\"}"), "4:17 other machines can reach this address, so admin.token_file is needed\n"},
+      {with("admin: {listen: \"0.0.0.0:9901\"}"),
+       "4:17 other machines can reach this address, so admin.token_file is needed\n"},
       {with("admin: {listen: \"unix:/run/admin.sock\"}"), ""},
       {with("admin: {listen: \"[::1]:9901\"}"), ""},
       {with("admin: {listen: off}"), ""},
-      {with("admin: {token_file: /nonexistent}"), "4:21 token_file: cannot read /nonexistent: No such file or directory\n"},
+      {with("admin: {token_file: /nonexistent}"),
+       "4:21 token_file: cannot read /nonexistent: No such file or directory\n"},
   });
   const TemporaryFolder folder;
   folder.write("token", "correct-horse-battery\n");
   folder.write("short", "secret");
   folder.write("spaced", "correct horse battery staple");
   const auto compiled = [&](const std::string& file) {
-    return compile_file(folder.write("x.yaml", with("admin: {listen: \"0.0.0.0:9901\", token_file: " + file + "}")));
+    return compile_file(
+        folder.write("x.yaml", with("admin: {listen: \"0.0.0.0:9901\", token_file: " + file + "}")));
   };
   const auto good = compiled("token");
   REQUIRE(good.snapshot != nullptr);
   CHECK(good.snapshot->admin.token == "correct-horse-battery");
   CHECK(good.snapshot->admin.enabled);
   CHECK(messages_of(compiled("short").errors) ==
-        "4:45 token_file: " + (folder / "short") + " must hold a token of at least 16 characters, without spaces\n");
+        "4:45 token_file: " + (folder / "short") +
+            " must hold a token of at least 16 characters, without spaces\n");
   CHECK(messages_of(compiled("spaced").errors) ==
-        "4:45 token_file: " + (folder / "spaced") + " must hold a token of at least 16 characters, without spaces\n");
+        "4:45 token_file: " + (folder / "spaced") +
+            " must hold a token of at least 16 characters, without spaces\n");
 }
 
 TEST_CASE("the access log goes to standard output or an absolute path, in a known format") {
   check_all({
       {with("access_log: off"), ""},
-      {with("access_log: jsno"), "4:13 format: \"jsno\" is not known; it must be json, combined or off; did you mean \"json\"?\n"},
+      {with("access_log: jsno"),
+       "4:13 format: \"jsno\" is not known; it must be json, combined or off; did you mean \"json\"?\n"},
       {with("access_log: {path: log/access.log}"),
        "4:20 path: \"log/access.log\" is not a place for a log; write stdout or an absolute path\n"},
       {with("access_log: {sample: 2}"), "4:22 sample: \"2\" is not a share; write 20% or 0.2\n"},
-      {with("access_log: {format: \"{a}\\nb\"}"), "4:22 format: \"{a}?b\" must be one line of printable text\n"},
+      {with("access_log: {format: \"{a}\\nb\"}"),
+       "4:22 format: \"{a}?b\" must be one line of printable text\n"},
   });
   using Format = snapshot::AccessLogSpec::Format;
   CHECK(compile_text(with("access_log: off"), "x").snapshot->access_log.format == Format::off);
-  CHECK(compile_text(with("access_log: {format: combined, sample: 10%}"), "x").snapshot->access_log.sample == Approx(0.1));
+  CHECK(compile_text(with("access_log: {format: combined, sample: 10%}"), "x").snapshot->access_log.sample ==
+        Approx(0.1));
   const auto custom = compile_text(with("access_log: {format: \"{method} {path}\", path: /var/log/a}"), "x");
   REQUIRE(custom.snapshot != nullptr);
   CHECK(custom.snapshot->access_log.format == Format::custom);
@@ -203,11 +228,13 @@ TEST_CASE("upstreams have endpoints that can be connected to, each once") {
       {head + "{endpoints: []}\n", "4:18 upstream \"u\" needs at least one endpoint\n"},
       {head + "{endpoints: }\n", "4:7 upstream \"u\" needs at least one endpoint\n"},
       {head + "{endpoints: [\"users.internal:80\"]}\n",
-       "4:19 \"users.internal:80\" is not an address; write 127.0.0.1:9001, [::1]:9001 or unix:/run/app.sock (host names are not "
+       "4:19 \"users.internal:80\" is not an address; write 127.0.0.1:9001, [::1]:9001 or unix:/run/app.sock "
+       "(host names are not "
        "supported yet)\n"},
       {head + "{endpoints: [\":80\", \"127.0.0.1:0\"]}\n",
        "4:19 \":80\" cannot be connected to; write 127.0.0.1:9001, [::1]:9001 or unix:/run/app.sock\n"
-       "4:26 \"127.0.0.1:0\" cannot be connected to; write 127.0.0.1:9001, [::1]:9001 or unix:/run/app.sock\n"},
+       "4:26 \"127.0.0.1:0\" cannot be connected to; write 127.0.0.1:9001, [::1]:9001 or "
+       "unix:/run/app.sock\n"},
       {head + "{endpoints: [\"127.0.0.1:1\", \"localhost:1\"]}\n",
        "4:34 127.0.0.1:1 is already an endpoint of \"u\", at x.yaml:4; give it a weight instead\n"},
       {head + "{endpoints: [{address: \"127.0.0.1:1\", weight: 1001, zone: b}, {dns: \"x:1\"}]}\n",
@@ -216,12 +243,16 @@ TEST_CASE("upstreams have endpoints that can be connected to, each once") {
        "4:68 \"address\" is missing here; write 127.0.0.1:9001, [::1]:9001 or unix:/run/app.sock\n"
        "4:69 \"dns\" is not supported yet by this version of sluice\n"},
       {head + "{endpoints: [\"127.0.0.1:1\"], balance: p2x}\n",
-       "4:44 balance: \"p2x\" is not known; it must be p2c, round_robin, random or least_request; did you mean \"p2c\"?\n"},
+       "4:44 balance: \"p2x\" is not known; it must be p2c, round_robin, random or least_request; did you "
+       "mean \"p2c\"?\n"},
       {head + "{endpoints: [\"127.0.0.1:1\"], retry: {on: [conect, 200, 5xx], attempts: 11, budget: 20}}\n",
-       "4:48 on: \"conect\" is not a reason to retry; write connect, reset, timeout, or a status from 400 to 599; did you mean "
+       "4:48 on: \"conect\" is not a reason to retry; write connect, reset, timeout, or a status from 400 to "
+       "599; did you mean "
        "\"connect\"?\n"
-       "4:56 on: \"200\" is not a reason to retry; write connect, reset, timeout, or a status from 400 to 599\n"
-       "4:61 on: \"5xx\" is not a reason to retry; write connect, reset, timeout, or a status from 400 to 599\n"
+       "4:56 on: \"200\" is not a reason to retry; write connect, reset, timeout, or a status from 400 to "
+       "599\n"
+       "4:61 on: \"5xx\" is not a reason to retry; write connect, reset, timeout, or a status from 400 to "
+       "599\n"
        "4:77 attempts: \"11\" is out of range; it must be 0 to 10\n"
        "4:89 budget: \"20\" is not a share; write 20% or 0.2\n"},
   });
@@ -229,19 +260,22 @@ TEST_CASE("upstreams have endpoints that can be connected to, each once") {
 
 TEST_CASE("a route does exactly one thing") {
   check_all({
-      {with_route("{match: {path: /}}"), "5:5 the route does nothing: give it one of upstream, split, respond, redirect or static\n"},
+      {with_route("{match: {path: /}}"),
+       "5:5 the route does nothing: give it one of upstream, split, respond, redirect or static\n"},
       {with_route("{match: {path: /}, upstream: app, respond: {}}"),
        "5:39 \"respond\" cannot stand beside \"upstream\": a route does one thing\n"},
       {with_route("{upstream: app}"), "5:5 \"match\" is missing here\n"},
       {with_route("{match: {}, upstream: app}"), "5:13 \"path\" is missing here; write /users/{id:int}\n"},
-      {with_route("{match: {path: /}, upstream: ap}"), "5:34 there is no upstream \"ap\"; did you mean \"app\"?\n"},
+      {with_route("{match: {path: /}, upstream: ap}"),
+       "5:34 there is no upstream \"ap\"; did you mean \"app\"?\n"},
       {with_route("{match: {path: /}, split: []}"), "5:24 split: at least one share is needed\n"},
       {with_route("{match: {path: /}, split: [{upstream: app, weight: 0}]}"),
        "5:24 split: all weights are 0, so no request could go anywhere\n"},
       {with_route("{match: {path: /}, split: [{weight: 1}, {upstream: ape}]}"),
        "5:32 \"upstream\" is missing here; write the name of an entry of \"upstreams\"\n"
        "5:56 there is no upstream \"ape\"; did you mean \"app\"?\n"},
-      {with_route("{match: {path: /}, respond: {status: 100}}"), "5:42 status: \"100\" is out of range; it must be 200 to 599\n"},
+      {with_route("{match: {path: /}, respond: {status: 100}}"),
+       "5:42 status: \"100\" is out of range; it must be 200 to 599\n"},
       {with_route("{match: {path: /}, redirect: {status: 301}}"),
        "5:34 \"to\" is missing here; write text with {placeholders}\n"},
       {with_route("{match: {path: /}, redirect: {to: /x, status: 304}}"),
@@ -261,7 +295,8 @@ TEST_CASE("what a route matches must be possible") {
   check_all({
       {with_route("{match: {path: \"/a/{id:*}\"}, upstream: app}"),
        "5:28 path: the expression is wrong: quantifier does not follow a repeatable item\n"},
-      {with_route("{match: {path: /, methods: GET}, upstream: app}"), "5:32 methods: a list is expected; write [GET]\n"},
+      {with_route("{match: {path: /, methods: GET}, upstream: app}"),
+       "5:32 methods: a list is expected; write [GET]\n"},
       {with_route("{match: {path: /, methods: []}, upstream: app}"),
        "5:32 methods: the list is empty, so nothing would match; leave it out for all methods\n"},
       {with_route("{match: {path: /, methods: [get, TRACE, CONNECT, FETCH]}, upstream: app}"),
@@ -269,7 +304,8 @@ TEST_CASE("what a route matches must be possible") {
        "5:38 methods: \"TRACE\" is never forwarded: it would open a tunnel or echo credentials\n"
        "5:45 methods: \"CONNECT\" is never forwarded: it would open a tunnel or echo credentials\n"
        "5:54 methods: \"FETCH\" is not a method that sluice forwards\n"},
-      {with_route("{match: {path: /, hosts: [\"a.example:80\", \"*\", \"*.*.example\", \"a/b\", \"\"]}, upstream: app}"),
+      {with_route("{match: {path: /, hosts: [\"a.example:80\", \"*\", \"*.*.example\", \"a/b\", \"\"]}, "
+                  "upstream: app}"),
        "5:31 hosts: \"a.example:80\" is not a host; write api.example.com or *.example.com, without a port\n"
        "5:47 hosts: \"*\" is not a host; write api.example.com or *.example.com, without a port\n"
        "5:52 hosts: \"*.*.example\" is not a host; write api.example.com or *.example.com, without a port\n"
@@ -285,7 +321,8 @@ TEST_CASE("what a route matches must be possible") {
 TEST_CASE("rewrites and header edits are checked against the route's own path") {
   check_all({
       {with_route("{match: {path: \"/a/{id}\"}, upstream: app, rewrite: {path: \"/x/{ids}\"}}"),
-       "5:67 {ids} is neither a parameter of the route's path (id) nor one of host, path, query, method, scheme, client_ip, "
+       "5:67 {ids} is neither a parameter of the route's path (id) nor one of host, path, query, method, "
+       "scheme, client_ip, "
        "request_id, route\n"},
       {with_route("{match: {path: /a}, upstream: app, rewrite: {path: x}}"),
        "5:56 path: a rewritten path begins with / or {path}\n"},
@@ -300,13 +337,16 @@ TEST_CASE("rewrites and header edits are checked against the route's own path") 
        "5:55 strip_prefix: no path that matches \"/ab\" begins with \"/a\"\n"},
       {with_route("{match: {path: /a/b}, upstream: app, strip_prefix: /a/}"),
        "5:56 strip_prefix: \"/a/\" is not a path prefix; write it as /api/v1\n"},
-      {with_route("{match: {path: /}, upstream: app, headers: {request: {set: {Host: x, content-length: 1, \"a b\": c, ok: \"{no}\"}}}}"),
+      {with_route("{match: {path: /}, upstream: app, headers: {request: {set: {Host: x, content-length: 1, "
+                  "\"a b\": c, ok: \"{no}\"}}}}"),
        "5:65 \"Host\" has a key of its own: use rewrite.host\n"
        "5:74 \"content-length\" says where the message ends; the gateway sets it\n"
        "5:93 \"a b\" is not a header name; write letters, digits and -\n"
-       "5:108 {no} is neither a parameter of the route's path (it has none) nor one of host, path, query, method, scheme, "
+       "5:108 {no} is neither a parameter of the route's path (it has none) nor one of host, path, query, "
+       "method, scheme, "
        "client_ip, request_id, route\n"},
-      {with_route("{match: {path: /}, upstream: app, headers: {response: {remove: [connection, Transfer-Encoding, server]}}}"),
+      {with_route("{match: {path: /}, upstream: app, headers: {response: {remove: [connection, "
+                  "Transfer-Encoding, server]}}}"),
        "5:69 \"connection\" belongs to one connection (RFC 9110 section 7.6.1); the gateway sets it\n"
        "5:81 \"Transfer-Encoding\" says where the message ends; the gateway sets it\n"},
       {with_route("{match: {path: /}, upstream: app, headers: {response: {add: {a: \"x\\ry\"}}}}"),
@@ -317,13 +357,12 @@ TEST_CASE("rewrites and header edits are checked against the route's own path") 
 }
 
 TEST_CASE("routes without a name are named by their pattern; names differ") {
-  const auto result = compile_text(
-      with("routes:\n"
-           "  - {match: {path: /a, methods: [GET]}, respond: {}}\n"
-           "  - {match: {path: /a, methods: [PUT]}, respond: {}}\n"
-           "  - {name: \"/a #3\", match: {path: /b}, respond: {}}\n"
-           "  - {match: {path: /a, methods: [POST]}, respond: {}}\n"),
-      "x.yaml");
+  const auto result = compile_text(with("routes:\n"
+                                        "  - {match: {path: /a, methods: [GET]}, respond: {}}\n"
+                                        "  - {match: {path: /a, methods: [PUT]}, respond: {}}\n"
+                                        "  - {name: \"/a #3\", match: {path: /b}, respond: {}}\n"
+                                        "  - {match: {path: /a, methods: [POST]}, respond: {}}\n"),
+                                   "x.yaml");
   REQUIRE(result.snapshot != nullptr);
   const auto& routes = result.snapshot->routes;
   CHECK(routes[0].name == "/a");
@@ -331,9 +370,11 @@ TEST_CASE("routes without a name are named by their pattern; names differ") {
   CHECK(routes[2].name == "/a #3");
   CHECK(routes[3].name == "/a #4");
   CHECK(routes[3].source == "x.yaml:8");
-  check_all({{with("routes:\n  - {name: x, match: {path: /a}, respond: {}}\n  - {name: x, match: {path: /b}, respond: {}}\n"),
+  check_all({{with("routes:\n  - {name: x, match: {path: /a}, respond: {}}\n  - {name: x, match: {path: /b}, "
+                   "respond: {}}\n"),
               "6:12 name: \"x\" is already the name of the route at x.yaml:5\n"},
-             {with_route("{name: \"\", match: {path: /a}, respond: {}}"), "5:12 name: up to 128 printable characters\n"}});
+             {with_route("{name: \"\", match: {path: /a}, respond: {}}"),
+              "5:12 name: up to 128 printable characters\n"}});
 }
 
 TEST_CASE("everything that a configuration says arrives in the snapshot") {
@@ -491,7 +532,9 @@ routes:
 TEST_CASE("a static root is relative to the file that names it, and opened once for all routes") {
   const TemporaryFolder folder;
   folder.write("site/index.html", "x");
-  folder.write("routes.d/a.yaml", "routes:\n  - {match: {path: /a}, static: {root: ../site}}\n  - {match: {path: /b}, static: {root: ../site/.}}\n");
+  folder.write("routes.d/a.yaml",
+               "routes:\n  - {match: {path: /a}, static: {root: ../site}}\n  - {match: {path: /b}, static: "
+               "{root: ../site/.}}\n");
   const auto result = compile_file(folder.write("x.yaml", with("include: routes.d/*.yaml")));
   CHECK(text_of(result.errors, Severity::error).empty());
   REQUIRE(result.snapshot != nullptr);
@@ -500,14 +543,18 @@ TEST_CASE("a static root is relative to the file that names it, and opened once 
 }
 
 TEST_CASE("what is useless but not wrong is a warning") {
-  const auto warnings = [](const std::string& yaml) { return messages_of(compile_text(yaml, "x.yaml").warnings); };
+  const auto warnings = [](const std::string& yaml) {
+    return messages_of(compile_text(yaml, "x.yaml").warnings);
+  };
   CHECK(warnings("version: 1\nlisteners: {a: {address: \":80\"}}\n") ==
         "1:1 there are no routes: every request will be answered 404\n");
-  CHECK(warnings(with("routes: [{match: {path: /}, respond: {}}]")) == "3:13 no route uses the upstream \"app\"\n");
+  CHECK(warnings(with("routes: [{match: {path: /}, respond: {}}]")) ==
+        "3:13 no route uses the upstream \"app\"\n");
   CHECK(warnings(with_route("{match: {path: /}, upstream: app, limits: {body: 1KiB}}")).empty());
   CHECK(warnings("version: 1\nlisteners: {a: {address: \":80\"}}\n"
                  "upstreams: {app: {endpoints: [\"127.0.0.1:1\"], retry: {on: [timeout]}}}\n"
-                 "routes: [{match: {path: /a}, upstream: app}, {match: {path: /a/b}, respond: {}, rewrite: {host: x}, strip_prefix: /a}]\n") ==
+                 "routes: [{match: {path: /a}, upstream: app}, {match: {path: /a/b}, respond: {}, rewrite: "
+                 "{host: x}, strip_prefix: /a}]\n") ==
         "3:13 upstream \"app\": retry.on has \"timeout\", which never happens without retry.per_try\n"
         "4:81 \"rewrite\" has no effect without an upstream\n"
         "4:101 \"strip_prefix\" has no effect without an upstream\n");
@@ -515,15 +562,19 @@ TEST_CASE("what is useless but not wrong is a warning") {
 
 TEST_CASE("an alias that is wrong is reported once, however often it is used") {
   const auto result = compile_text(
-      "version: 1\nlisteners:\n  a: {address: \":80\", timeouts: &t {idle: soon}}\n  b: {address: \":81\", timeouts: *t}\n", "x.yaml");
+      "version: 1\nlisteners:\n  a: {address: \":80\", timeouts: &t {idle: soon}}\n  b: {address: \":81\", "
+      "timeouts: *t}\n",
+      "x.yaml");
   CHECK(messages_of(result.errors) == "3:43 idle: \"soon\" is not a duration; write 250ms, 5s or 1m30s\n");
 }
 
 TEST_CASE("ten thousand wrong references cost no ten thousand searches for a suggestion") {
   std::string yaml = "version: 1\nlisteners: {a: {address: \":80\"}}\nupstreams:\n";
-  for (int i = 0; i < 10'000; ++i) yaml += "  upstream-number-" + std::to_string(i) + ": {endpoints: [\"127.0.0.1:1\"]}\n";
+  for (int i = 0; i < 10'000; ++i)
+    yaml += "  upstream-number-" + std::to_string(i) + ": {endpoints: [\"127.0.0.1:1\"]}\n";
   yaml += "routes:\n";
-  for (int i = 0; i < 10'000; ++i) yaml += "  - {match: {path: /}, upstream: upstream-mumber-" + std::to_string(i) + "}\n";
+  for (int i = 0; i < 10'000; ++i)
+    yaml += "  - {match: {path: /}, upstream: upstream-mumber-" + std::to_string(i) + "}\n";
   const auto result = compile_text(yaml, "x.yaml");
   CHECK(result.errors.size() == 101);
   CHECK(result.errors.back().message == "9900 more errors are not shown");

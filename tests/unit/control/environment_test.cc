@@ -56,11 +56,17 @@ TEST_CASE("a variable that is not set, or is written wrongly, is an error that s
   };
   const auto [text, error] = GENERATE(values<Case>({
       {"${SLUICE_TEST_UNSET}",
-       "the environment variable SLUICE_TEST_UNSET is not set; ${SLUICE_TEST_UNSET:-default} would give it a default"},
+       "the environment variable SLUICE_TEST_UNSET is not set; ${SLUICE_TEST_UNSET:-default} would give it a "
+       "default"},
       {"a ${", "\"${\" has no closing brace; write $${ for a literal ${"},
-      {"${1X}", "\"${1X}\" is not an environment variable; write ${NAME} or ${NAME:-default}, or $${ for a literal ${"},
-      {"${}", "\"${}\" is not an environment variable; write ${NAME} or ${NAME:-default}, or $${ for a literal ${"},
-      {"${A B}", "\"${A B}\" is not an environment variable; write ${NAME} or ${NAME:-default}, or $${ for a literal ${"},
+      {"${1X}",
+       "\"${1X}\" is not an environment variable; write ${NAME} or ${NAME:-default}, or $${ for a literal "
+       "${"},
+      {"${}",
+       "\"${}\" is not an environment variable; write ${NAME} or ${NAME:-default}, or $${ for a literal ${"},
+      {"${A B}",
+       "\"${A B}\" is not an environment variable; write ${NAME} or ${NAME:-default}, or $${ for a literal "
+       "${"},
   }));
   CAPTURE(text);
   CHECK(substitute_environment(text).error == error);
@@ -68,21 +74,26 @@ TEST_CASE("a variable that is not set, or is written wrongly, is an error that s
 
 TEST_CASE("a variable's error is reported at its scalar, beside the other errors") {
   const auto result = compile_text(
-      "version: 1\nlisteners:\n  a: {address: \"127.0.0.1:${SLUICE_TEST_UNSET}\"}\n  b: {address: nowhere}\n", "x.yaml");
+      "version: 1\nlisteners:\n  a: {address: \"127.0.0.1:${SLUICE_TEST_UNSET}\"}\n  b: {address: nowhere}\n",
+      "x.yaml");
   CHECK(messages_of(result.errors) ==
-        "3:16 the environment variable SLUICE_TEST_UNSET is not set; ${SLUICE_TEST_UNSET:-default} would give it a default\n"
-        "4:16 \"nowhere\" is not an address to listen on; write 0.0.0.0:8080, [::]:8080 or unix:/run/sluice.sock (host names are "
+        "3:16 the environment variable SLUICE_TEST_UNSET is not set; ${SLUICE_TEST_UNSET:-default} would "
+        "give it a default\n"
+        "4:16 \"nowhere\" is not an address to listen on; write 0.0.0.0:8080, [::]:8080 or "
+        "unix:/run/sluice.sock (host names are "
         "not supported yet)\n");
 }
 
 TEST_CASE("an error about a value shows where it came from") {
   const auto result = compile_text(with("process: {workers: \"${SLUICE_TEST_PORT}\"}"), "x.yaml");
-  CHECK(messages_of(result.errors) == "4:20 workers: \"8081\" (from ${SLUICE_TEST_PORT}) is out of range; it must be 1 to 1024\n");
+  CHECK(messages_of(result.errors) ==
+        "4:20 workers: \"8081\" (from ${SLUICE_TEST_PORT}) is out of range; it must be 1 to 1024\n");
 }
 
 TEST_CASE("what a variable holds never becomes YAML") {
   ::setenv("SLUICE_TEST_YAML", "{status: 500}", 1);
-  const auto result = compile_text(with_route("{match: {path: /}, respond: {body: \"${SLUICE_TEST_YAML}\"}}"), "x.yaml");
+  const auto result =
+      compile_text(with_route("{match: {path: /}, respond: {body: \"${SLUICE_TEST_YAML}\"}}"), "x.yaml");
   REQUIRE(result.snapshot != nullptr);
   CHECK(result.snapshot->routes[0].respond.body == "{status: 500}");
   CHECK(result.snapshot->routes[0].respond.status == 200);

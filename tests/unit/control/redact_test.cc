@@ -14,7 +14,8 @@ TEST_CASE("the shown configuration has includes joined and secrets hidden") {
   ::setenv("SLUICE_TEST_SECRET", "hunter2-from-the-environment", 1);
   const TemporaryFolder folder;
   folder.write("token", "correct-horse-battery");
-  folder.write("routes.d/a.yaml", "routes:\n  - {match: {path: /included}, respond: {body: \"${SLUICE_TEST_SECRET}\"}}\n");
+  folder.write("routes.d/a.yaml",
+               "routes:\n  - {match: {path: /included}, respond: {body: \"${SLUICE_TEST_SECRET}\"}}\n");
   const auto path = folder.write("x.yaml", R"(version: 1
 include: routes.d/*.yaml
 admin: {token_file: token}
@@ -63,14 +64,17 @@ routes:
 
 TEST_CASE("an error never shows what a secret's variable holds") {
   ::setenv("SLUICE_TEST_SECRET", "hunter2 {oops}", 1);
-  const auto result = compile_text(
-      with_route("{match: {path: /}, upstream: app, headers: {request: {set: {authorization: \"${SLUICE_TEST_SECRET}\"}}}}"), "x.yaml");
+  const auto result = compile_text(with_route("{match: {path: /}, upstream: app, headers: {request: {set: "
+                                              "{authorization: \"${SLUICE_TEST_SECRET}\"}}}}"),
+                                   "x.yaml");
   REQUIRE(result.errors.size() == 1);
   CHECK_THAT(text_of(result.errors, Severity::error), !Catch::Contains("hunter2"));
 }
 
 TEST_CASE("what is shown can be read again and means the same") {
-  const auto first = compile_text(with_route("{name: \"odd: 'name' # x\", match: {path: \"/{rest...}\"}, respond: {body: \"a\\n\\\"b\\\"\\\\\\t{}\"}}"), "x");
+  const auto first = compile_text(with_route("{name: \"odd: 'name' # x\", match: {path: \"/{rest...}\"}, "
+                                             "respond: {body: \"a\\n\\\"b\\\"\\\\\\t{}\"}}"),
+                                  "x");
   REQUIRE(first.snapshot != nullptr);
   const auto second = compile_text(first.snapshot->redacted_yaml, "y");
   CHECK(messages_of(second.errors).empty());

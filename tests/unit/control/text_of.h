@@ -25,11 +25,14 @@ inline std::string messages_of(const std::vector<Diagnostic>& diagnostics) {
 
 /// A configuration that is complete but for what `more` adds at its end.
 inline std::string with(std::string_view more) {
-  return "version: 1\nlisteners: {public: {address: \"127.0.0.1:8080\"}}\nupstreams: {app: {endpoints: [\"127.0.0.1:9001\"]}}\n" +
+  return "version: 1\nlisteners: {public: {address: \"127.0.0.1:8080\"}}\nupstreams: {app: {endpoints: "
+         "[\"127.0.0.1:9001\"]}}\n" +
          std::string(more);
 }
 
 /// One with that route, whose line is the fifth.
-inline std::string with_route(std::string_view route) { return with("routes:\n  - " + std::string(route) + "\n"); }
+inline std::string with_route(std::string_view route) {
+  return with("routes:\n  - " + std::string(route) + "\n");
+}
 
 }  // namespace sluice::control
