@@ -16,12 +16,10 @@ int check(const Options& options) {
   const auto snapshot = load_configuration(options);
   if (snapshot == nullptr) return kConfigurationError;
   for (const snapshot::RouteWarning& warning : snapshot::find_shadowed(snapshot->routes)) {
-    print({.file = snapshot->routes[warning.route].source, .message = warning.message},
-          control::Severity::warning);
+    print({.file = snapshot->routes[warning.route].source, .message = warning.message}, control::Severity::warning);
   }
-  fmt::print("{}: ok: {}, {}, {}\n", configuration_path(options),
-             counted(snapshot->listeners.size(), "listener"), counted(snapshot->clusters.size(), "upstream"),
-             counted(snapshot->routes.size(), "route"));
+  fmt::print("{}: ok: {}, {}, {}\n", configuration_path(options), counted(snapshot->listeners.size(), "listener"),
+             counted(snapshot->clusters.size(), "upstream"), counted(snapshot->routes.size(), "route"));
   return kOk;
 }
 

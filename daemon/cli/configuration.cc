@@ -25,8 +25,7 @@ namespace {
 bool has_log_format(const snapshot::Snapshot& snapshot) {
   std::string error;
   if (proxy::LogFormat::compile(snapshot.access_log, error)) return true;
-  print({.file = snapshot.access_log.source, .message = "access_log.format: " + error},
-        control::Severity::error);
+  print({.file = snapshot.access_log.source, .message = "access_log.format: " + error}, control::Severity::error);
   return false;
 }
 }  // namespace

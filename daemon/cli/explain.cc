@@ -53,22 +53,18 @@ std::string read_request(const snapshot::Snapshot& snapshot, const Options& opti
     return fmt::format("{} is not a method that is known here; the answer would be 501 bad_method",
                        options.operands[0]);
   }
-  for (const auto& [name, value] : options.headers)
-    request.fields.push_back({name, value, http::header_id(name)});
+  for (const auto& [name, value] : options.headers) request.fields.push_back({name, value, http::header_id(name)});
   request.headers = http::HeaderMap(request.fields);
   const auto target = http::parse_target(url, request.method);
   if (!target) return fmt::format("\"{}\" is not a path or URL: {}", url, row(target.error().reason).text);
   request.target = *target;
   if (iequals(std::string_view(url).substr(0, 6), "https:")) request.scheme = "https";
-  request.authority =
-      target->authority.empty() ? request.headers.value(http::HeaderId::host) : target->authority;
+  request.authority = target->authority.empty() ? request.headers.value(http::HeaderId::host) : target->authority;
   request.listener = &listener_for(snapshot, request.authority);
   request.scratch.resize(target->path.size());
-  const auto path =
-      http::normalise_path(target->path, request.scratch, request.listener->allow_encoded_slash);
+  const auto path = http::normalise_path(target->path, request.scratch, request.listener->allow_encoded_slash);
   if (!path)
-    return fmt::format("the answer would be 400 {}: {}", name(path.error().reason),
-                       row(path.error().reason).text);
+    return fmt::format("the answer would be 400 {}: {}", name(path.error().reason), row(path.error().reason).text);
   request.path = *path;
   return {};
 }
@@ -107,10 +103,9 @@ std::string expanded(const snapshot::Template& source, const Request& request, c
                      const RouteMatch& match) {
   std::array<char, 65536> out;
   const Named owner{request, route.name};
-  const auto length = source.expand({.captures = std::span(match.captures).first(match.capture_count),
-                                     .variable = variable_of,
-                                     .owner = &owner},
-                                    out);
+  const auto length = source.expand(
+      {.captures = std::span(match.captures).first(match.capture_count), .variable = variable_of, .owner = &owner},
+      out);
   return length ? std::string(out.data(), *length) : std::string("(too long)");
 }
 
@@ -151,16 +146,15 @@ std::string action_text(const snapshot::Snapshot& snapshot, const Request& reque
     case snapshot::Action::proxy:
       break;
   }
-  const std::string host = route.rewrite_host.empty() ? std::string(request.authority)
-                                                      : expanded(route.rewrite_host, request, route, match);
+  const std::string host =
+      route.rewrite_host.empty() ? std::string(request.authority) : expanded(route.rewrite_host, request, route, match);
   return fmt::format("sends: {} {} with Host {} to upstream {}", http::name(request.method),
                      with_query(path_sent_on(request, route, match), request.target), host,
                      upstreams_of(route, snapshot));
 }
 
 std::string request_text(const Request& request) {
-  std::string text =
-      fmt::format("listener: {}, {}\n", request.listener->name, request.listener->address.to_string());
+  std::string text = fmt::format("listener: {}, {}\n", request.listener->name, request.listener->address.to_string());
   if (request.authority.empty()) text += "host: none; write a whole URL, or add -H 'Host: ...'\n";
   if (request.path != request.target.path) text += fmt::format("normalised from: {}\n", request.target.path);
   return text;
@@ -170,8 +164,7 @@ std::string request_text(const Request& request) {
 
 Explanation explain_request(const snapshot::Snapshot& snapshot, const Options& options) {
   Request request;
-  if (std::string wrong = read_request(snapshot, options, request); !wrong.empty())
-    return {wrong + '\n', kNoRoute};
+  if (std::string wrong = read_request(snapshot, options, request); !wrong.empty()) return {wrong + '\n', kNoRoute};
   const RouteQuery query{.host = http::host_of(request.authority),
                          .path = request.path,
                          .query = request.target.query,

@@ -10,8 +10,7 @@ namespace sluice::cli {
 
 namespace {
 
-constexpr unsigned kWithConfig =
-    bit(Command::run) | bit(Command::check) | bit(Command::explain) | bit(Command::routes);
+constexpr unsigned kWithConfig = bit(Command::run) | bit(Command::check) | bit(Command::explain) | bit(Command::routes);
 constexpr unsigned kAll = bit(Command::kCount) - 1;
 constexpr std::string_view kDefaultOrigin = "127.0.0.1:9001";
 
@@ -65,12 +64,9 @@ std::string set_help(Options& options, std::string_view) {
 }
 
 constexpr OptionRow kOptions[] = {
-    {"--config", "-c", "FILE", kWithConfig, "Default: /etc/sluice/sluice.yaml, else config/sluice.yaml",
-     set_config},
-    {"--header", "-H", "'NAME: VALUE'", bit(Command::explain), "A header of the request; may be repeated",
-     add_header},
-    {"--listen", "-l", "ADDRESS", bit(Command::origin), "Where to listen; default: 127.0.0.1:9001",
-     set_listen},
+    {"--config", "-c", "FILE", kWithConfig, "Default: /etc/sluice/sluice.yaml, else config/sluice.yaml", set_config},
+    {"--header", "-H", "'NAME: VALUE'", bit(Command::explain), "A header of the request; may be repeated", add_header},
+    {"--listen", "-l", "ADDRESS", bit(Command::origin), "Where to listen; default: 127.0.0.1:9001", set_listen},
     {"--log-level", "", "LEVEL", bit(Command::run), "debug, info (default), warn or error", set_log_level},
     {"--help", "-h", "", kAll, "This text", set_help},
 };
@@ -157,8 +153,7 @@ void Parser::parse_option(std::string_view argument) {
       value = rest_.front();
       rest_ = rest_.subspan(1);
     }
-    if (const std::string wrong = row.set(options_, value); !wrong.empty())
-      error_ = fmt::format("{} {}", name, wrong);
+    if (const std::string wrong = row.set(options_, value); !wrong.empty()) error_ = fmt::format("{} {}", name, wrong);
     return;
   }
   error_ = fmt::format("\"sluice {}\" has no option {}{}", command().name, name, suggestion.text());
@@ -170,12 +165,11 @@ void Parser::parse_operand(std::string_view argument) {
 
 void Parser::check_operands() {
   const std::string_view wanted = command().operands;
-  const size_t count =
-      wanted.empty() ? 0 : 1 + static_cast<size_t>(std::count(wanted.begin(), wanted.end(), ' '));
+  const size_t count = wanted.empty() ? 0 : 1 + static_cast<size_t>(std::count(wanted.begin(), wanted.end(), ' '));
   if (options_.operands.size() == count) return;
-  error_ = options_.operands.size() < count ? fmt::format("\"sluice {}\" needs {}", command().name, wanted)
-                                            : fmt::format("\"{}\" is too much for \"sluice {}\"",
-                                                          options_.operands[count], command().name);
+  error_ = options_.operands.size() < count
+               ? fmt::format("\"sluice {}\" needs {}", command().name, wanted)
+               : fmt::format("\"{}\" is too much for \"sluice {}\"", options_.operands[count], command().name);
 }
 
 }  // namespace

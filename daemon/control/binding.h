@@ -84,8 +84,7 @@ inline constexpr Binding choose = {
       member = static_cast<std::remove_reference_t<decltype(member)>>(choice->value);
     },
     [](const Row& row, const void* owner) -> std::string {
-      const auto value =
-          static_cast<uint8_t>(follow<First, Rest...>(*static_cast<const OwnerOf<First>*>(owner)));
+      const auto value = static_cast<uint8_t>(follow<First, Rest...>(*static_cast<const OwnerOf<First>*>(owner)));
       for (const Choice& choice : row.choices) {
         if (choice.value == value && choice.presence != Presence::later) return std::string(choice.name);
       }
@@ -96,8 +95,7 @@ inline constexpr Binding choose = {
 /// A list of values into a vector.
 template <auto First, auto... Rest>
 inline constexpr Binding list = {[](SectionReader& reader, const Row& row, Node& node, void* owner) {
-                                   auto& values =
-                                       follow<First, Rest...>(*static_cast<OwnerOf<First>*>(owner));
+                                   auto& values = follow<First, Rest...>(*static_cast<OwnerOf<First>*>(owner));
                                    if (!reader.expect_list(row, node)) return;
                                    for (const Entry& entry : node.entries)
                                      read_value(reader, row, *entry.value, values.emplace_back());
@@ -106,15 +104,14 @@ inline constexpr Binding list = {[](SectionReader& reader, const Row& row, Node&
 
 /// A list of scalars: its nodes into a vector<Node*>.
 template <auto Member>
-inline constexpr Binding nodes = {
-    [](SectionReader& reader, const Row& row, Node& node, void* owner) {
-      if (!reader.expect_list(row, node)) return;
-      for (const Entry& entry : node.entries) {
-        if (reader.expect_scalar(row, *entry.value))
-          (static_cast<OwnerOf<Member>*>(owner)->*Member).push_back(entry.value);
-      }
-    },
-    nullptr, &kTypeTag<OwnerOf<Member>>};
+inline constexpr Binding nodes = {[](SectionReader& reader, const Row& row, Node& node, void* owner) {
+                                    if (!reader.expect_list(row, node)) return;
+                                    for (const Entry& entry : node.entries) {
+                                      if (reader.expect_scalar(row, *entry.value))
+                                        (static_cast<OwnerOf<Member>*>(owner)->*Member).push_back(entry.value);
+                                    }
+                                  },
+                                  nullptr, &kTypeTag<OwnerOf<Member>>};
 
 /// A map of scalars: its entries into a vector<const Entry*>.
 template <auto Member>
@@ -129,12 +126,12 @@ inline constexpr Binding entries = {[](SectionReader& reader, const Row& row, No
 
 /// A section of its own into a member.
 template <auto First, auto... Rest>
-inline constexpr Binding section = {
-    [](SectionReader& reader, const Row& row, Node& node, void* owner) {
-      auto& member = follow<First, Rest...>(*static_cast<OwnerOf<First>*>(owner));
-      reader.read(row.child, node, &member, &kTypeTag<std::remove_reference_t<decltype(member)>>);
-    },
-    nullptr, &kTypeTag<OwnerOf<First>>};
+inline constexpr Binding section = {[](SectionReader& reader, const Row& row, Node& node, void* owner) {
+                                      auto& member = follow<First, Rest...>(*static_cast<OwnerOf<First>*>(owner));
+                                      reader.read(row.child, node, &member,
+                                                  &kTypeTag<std::remove_reference_t<decltype(member)>>);
+                                    },
+                                    nullptr, &kTypeTag<OwnerOf<First>>};
 
 /// A list of sections into a vector; an element that has a member `node` gets its node.
 template <auto Member>
@@ -153,21 +150,21 @@ inline constexpr Binding sections = {[](SectionReader& reader, const Row& row, N
 
 /// A map from names to sections into a vector; each element gets its `name` and `name_place`.
 template <auto Member>
-inline constexpr Binding named_sections = {
-    [](SectionReader& reader, const Row& row, Node& node, void* owner) {
-      if (!reader.expect_map(row, node)) return;
-      auto& elements = static_cast<OwnerOf<Member>*>(owner)->*Member;
-      elements.reserve(node.entries.size());
-      for (const Entry& entry : node.entries) {
-        if (!reader.expect_name(entry)) continue;
-        auto& element = elements.emplace_back();
-        element.name = entry.key;
-        element.name_place = entry.key_place;
-        if constexpr (requires { element.node; }) element.node = entry.value;
-        reader.read(row.child, *entry.value, &element, &kTypeTag<std::remove_reference_t<decltype(element)>>);
-      }
-    },
-    nullptr, &kTypeTag<OwnerOf<Member>>};
+inline constexpr Binding named_sections = {[](SectionReader& reader, const Row& row, Node& node, void* owner) {
+                                             if (!reader.expect_map(row, node)) return;
+                                             auto& elements = static_cast<OwnerOf<Member>*>(owner)->*Member;
+                                             elements.reserve(node.entries.size());
+                                             for (const Entry& entry : node.entries) {
+                                               if (!reader.expect_name(entry)) continue;
+                                               auto& element = elements.emplace_back();
+                                               element.name = entry.key;
+                                               element.name_place = entry.key_place;
+                                               if constexpr (requires { element.node; }) element.node = entry.value;
+                                               reader.read(row.child, *entry.value, &element,
+                                                           &kTypeTag<std::remove_reference_t<decltype(element)>>);
+                                             }
+                                           },
+                                           nullptr, &kTypeTag<OwnerOf<Member>>};
 
 template <auto Function>
 struct OwnerOfFunction;

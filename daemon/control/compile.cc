@@ -25,8 +25,7 @@ void compile_endpoints(UpstreamDraft& draft, Diagnostics& diagnostics) {
   const Node* list = draft.node->find("endpoints");
   const bool is_empty =
       list != nullptr && list->entries.empty() && (list->kind == Kind::list || list->kind == Kind::null);
-  if (is_empty)
-    diagnostics.error(list->place, fmt::format("upstream \"{}\" needs at least one endpoint", draft.name));
+  if (is_empty) diagnostics.error(list->place, fmt::format("upstream \"{}\" needs at least one endpoint", draft.name));
   std::unordered_map<std::string, Place> taken;
   for (EndpointDraft& endpoint : draft.endpoints) {
     if (endpoint.address == nullptr) continue;
@@ -34,14 +33,13 @@ void compile_endpoints(UpstreamDraft& draft, Diagnostics& diagnostics) {
     const auto address = read_address(node, Type::address, diagnostics);
     if (!address) continue;
     if (address->family() != AF_UNIX && (address->port() == 0 || node.text.starts_with(':'))) {
-      diagnostics.error(node.place, fmt::format("\"{}\" cannot be connected to; write {}",
-                                                shortened(node.text), row_of(Type::address).written));
+      diagnostics.error(node.place, fmt::format("\"{}\" cannot be connected to; write {}", shortened(node.text),
+                                                row_of(Type::address).written));
     }
     const auto [first, is_new] = taken.emplace(address->to_string(), node.place);
     if (!is_new) {
-      diagnostics.error(node.place,
-                        fmt::format("{} is already an endpoint of \"{}\", at {}; give it a weight instead",
-                                    first->first, draft.name, diagnostics.describe(first->second)));
+      diagnostics.error(node.place, fmt::format("{} is already an endpoint of \"{}\", at {}; give it a weight instead",
+                                                first->first, draft.name, diagnostics.describe(first->second)));
     }
     endpoint.spec.address = *address;
     endpoint.spec.name = node.text;
@@ -49,8 +47,7 @@ void compile_endpoints(UpstreamDraft& draft, Diagnostics& diagnostics) {
   }
 }
 
-std::vector<snapshot::ClusterSpec> compile_upstreams(std::span<UpstreamDraft> drafts,
-                                                     Diagnostics& diagnostics) {
+std::vector<snapshot::ClusterSpec> compile_upstreams(std::span<UpstreamDraft> drafts, Diagnostics& diagnostics) {
   std::vector<snapshot::ClusterSpec> clusters;
   for (UpstreamDraft& draft : drafts) {
     draft.spec.name = draft.name;
@@ -67,8 +64,7 @@ std::vector<snapshot::ClusterSpec> compile_upstreams(std::span<UpstreamDraft> dr
 }
 
 // What must not be empty, and what is useless though it is not wrong.
-void check_whole(const Node& root, const Draft& draft, const std::vector<bool>& used,
-                 Diagnostics& diagnostics) {
+void check_whole(const Node& root, const Draft& draft, const std::vector<bool>& used, Diagnostics& diagnostics) {
   const Entry* listeners = root.find_entry("listeners");
   if (listeners != nullptr && listeners->value->entries.empty()) {
     diagnostics.error(listeners->key_place, "at least one listener is needed");
@@ -76,11 +72,9 @@ void check_whole(const Node& root, const Draft& draft, const std::vector<bool>& 
   for (size_t i = 0; i < draft.upstreams.size(); ++i) {
     const UpstreamDraft& upstream = draft.upstreams[i];
     if (!used[i])
-      diagnostics.warning(upstream.name_place,
-                          fmt::format("no route uses the upstream \"{}\"", upstream.name));
+      diagnostics.warning(upstream.name_place, fmt::format("no route uses the upstream \"{}\"", upstream.name));
   }
-  if (draft.routes.empty())
-    diagnostics.warning(root.place, "there are no routes: every request will be answered 404");
+  if (draft.routes.empty()) diagnostics.warning(root.place, "there are no routes: every request will be answered 404");
 }
 
 std::shared_ptr<const Snapshot> compile_tree(Node& root, const Tree& tree, Diagnostics& diagnostics) {
@@ -123,8 +117,7 @@ CompileResult compile_file(const std::string& path) {
 }
 
 CompileResult compile_text(std::string_view yaml, std::string_view name) {
-  return compile(
-      [&](Tree& tree, Diagnostics& diagnostics) { return load_text(yaml, name, tree, diagnostics); });
+  return compile([&](Tree& tree, Diagnostics& diagnostics) { return load_text(yaml, name, tree, diagnostics); });
 }
 
 }  // namespace sluice::control

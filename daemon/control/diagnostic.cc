@@ -84,8 +84,7 @@ std::vector<Diagnostic> Diagnostics::warnings() const {
 
 std::vector<Diagnostic> Diagnostics::in_order(std::vector<Entry> entries) const {
   const auto key = [](const Entry& e) { return std::tie(e.place.file, e.place.line, e.place.column); };
-  std::stable_sort(entries.begin(), entries.end(),
-                   [&](const Entry& a, const Entry& b) { return key(a) < key(b); });
+  std::stable_sort(entries.begin(), entries.end(), [&](const Entry& a, const Entry& b) { return key(a) < key(b); });
   // What stands behind an alias is compiled once per use, and is wrong once per use.
   const auto last = std::unique(entries.begin(), entries.end(), [&](const Entry& a, const Entry& b) {
     return key(a) == key(b) && a.message == b.message;
@@ -96,10 +95,8 @@ std::vector<Diagnostic> Diagnostics::in_order(std::vector<Entry> entries) const 
 }
 
 Diagnostic Diagnostics::resolve(const Entry& entry) const {
-  Diagnostic made{.file = name(entry.place.file),
-                  .line = entry.place.line,
-                  .column = entry.place.column,
-                  .message = entry.message};
+  Diagnostic made{
+      .file = name(entry.place.file), .line = entry.place.line, .column = entry.place.column, .message = entry.message};
   if (made.line == 0 || made.column > kMaxShownColumns) return made;
   std::string_view line = source_line(entry.place).substr(0, kMaxShownColumns);
   while (!line.empty() && is_continuation_byte(line.back())) line.remove_suffix(1);

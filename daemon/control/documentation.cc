@@ -90,9 +90,7 @@ void append_cell(std::string& out, std::string_view text) {
 
 std::string value_text(const Row& row) {
   if (row.type == Type::section) {
-    return row.shape == Shape::map    ? "map of sections"
-           : row.shape == Shape::list ? "list of sections"
-                                      : "section";
+    return row.shape == Shape::map ? "map of sections" : row.shape == Shape::list ? "list of sections" : "section";
   }
   std::string text(row_of(row.type).name);
   if (!row.choices.empty()) {
@@ -101,8 +99,7 @@ std::string value_text(const Row& row) {
   }
   if (row.shape == Shape::list) text = fmt::format("list of {}", text);
   if (row.shape == Shape::map) text = fmt::format("map from names to {}", text);
-  if (const std::string range = range_text(row); !range.empty() && row.range.min != row.range.max)
-    text += ", " + range;
+  if (const std::string range = range_text(row); !range.empty() && row.range.min != row.range.max) text += ", " + range;
   return text;
 }
 
@@ -194,8 +191,7 @@ std::string property_schema(const Row& row) {
   const std::string value = value_schema(row);
   std::string shaped = fmt::format(R"("allOf": [{}])", value);
   if (row.shape == Shape::list) shaped = fmt::format(R"("type": ["array", "null"], "items": {})", value);
-  if (row.shape == Shape::map)
-    shaped = fmt::format(R"("type": ["object", "null"], "additionalProperties": {})", value);
+  if (row.shape == Shape::map) shaped = fmt::format(R"("type": ["object", "null"], "additionalProperties": {})", value);
   std::string help(row.help);
   if (!row.fallback.empty()) help += fmt::format(" Default: {}.", row.fallback);
   return fmt::format(R"({}: {{"description": {}, {}}})", json_quoted(row.key), json_quoted(help), shaped);
@@ -211,14 +207,13 @@ std::string section_schema(const SectionRow& section, std::string_view indent) {
     if (row.presence == Presence::required)
       required += fmt::format("{}{}", required.empty() ? "" : ", ", json_quoted(row.key));
   }
-  std::string schema = fmt::format(
-      "\"type\": [\"object\"{}],\n{}  \"additionalProperties\": false,\n{}  \"required\": [{}],\n",
-      required.empty() ? ", \"null\"" : "", indent, indent, required);
+  std::string schema =
+      fmt::format("\"type\": [\"object\"{}],\n{}  \"additionalProperties\": false,\n{}  \"required\": [{}],\n",
+                  required.empty() ? ", \"null\"" : "", indent, indent, required);
   if (section.section == Section::route) {
     std::string actions;
     for (const ActionRow& action : route_actions()) {
-      actions +=
-          fmt::format(R"({}{{"required": [{}]}})", actions.empty() ? "" : ", ", json_quoted(action.key));
+      actions += fmt::format(R"({}{{"required": [{}]}})", actions.empty() ? "" : ", ", json_quoted(action.key));
     }
     schema += fmt::format("{}  \"oneOf\": [{}],\n", indent, actions);
   }

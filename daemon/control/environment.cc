@@ -35,8 +35,8 @@ void append_value(std::string_view inside, Substitution& result) {
   } else if (value != nullptr) {
     result.text += value;
   } else {
-    result.error = fmt::format(
-        "the environment variable {0} is not set; ${{{0}:-default}} would give it a default", name);
+    result.error =
+        fmt::format("the environment variable {0} is not set; ${{{0}:-default}} would give it a default", name);
   }
 }
 

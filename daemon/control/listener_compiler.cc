@@ -36,9 +36,8 @@ void ListenerCompiler::check_limits(const ListenerDraft& draft) {
   if (head.first_line_bytes <= head.head_bytes) return;
   diagnostics_.error(
       draft.name_place,
-      fmt::format(
-          "limits of \"{}\": request_line ({}) is larger than header_bytes ({}), of which it is a part",
-          draft.name, format_size(head.first_line_bytes), format_size(head.head_bytes)));
+      fmt::format("limits of \"{}\": request_line ({}) is larger than header_bytes ({}), of which it is a part",
+                  draft.name, format_size(head.first_line_bytes), format_size(head.head_bytes)));
 }
 
 // Two listeners cannot have one address; port 0 is a new port each time.
@@ -62,8 +61,7 @@ snapshot::AdminSpec ListenerCompiler::compile(const AdminDraft& draft) {
   claim(*address, draft.listen->place);
   admin.address = *address;
   if (!address->is_loopback() && draft.token_file == nullptr) {
-    diagnostics_.error(draft.listen->place,
-                       "other machines can reach this address, so admin.token_file is needed");
+    diagnostics_.error(draft.listen->place, "other machines can reach this address, so admin.token_file is needed");
   }
   return admin;
 }
@@ -79,8 +77,8 @@ void ListenerCompiler::read_token(const Node& file, std::string& token) {
   const bool visible = std::all_of(text.begin(), text.end(), [](char c) { return c > 0x20 && c < 0x7f; });
   if (text.size() < kMinTokenBytes || !visible) {
     return diagnostics_.error(
-        file.place, fmt::format("token_file: {} must hold a token of at least {} characters, without spaces",
-                                path, kMinTokenBytes));
+        file.place, fmt::format("token_file: {} must hold a token of at least {} characters, without spaces", path,
+                                kMinTokenBytes));
   }
   token = std::move(text);
 }

@@ -50,10 +50,8 @@ class Loader {
 };
 
 void Loader::fail(const std::string& path, const Origin& origin, const std::string& why) {
-  if (origin.from_include)
-    return diagnostics_.error(origin.place, fmt::format("cannot include {}: {}", path, why));
-  diagnostics_.error({diagnostics_.add_file(path, {}), 0, 0},
-                     fmt::format("cannot read the configuration: {}", why));
+  if (origin.from_include) return diagnostics_.error(origin.place, fmt::format("cannot include {}: {}", path, why));
+  diagnostics_.error({diagnostics_.add_file(path, {}), 0, 0}, fmt::format("cannot read the configuration: {}", why));
 }
 
 // Refuses a file that is being read already, or was.
@@ -163,14 +161,13 @@ void Loader::merge_value(Entry& into, const Entry& from) {
   } else if (target.kind == Kind::map && source.kind == Kind::map) {
     merge_maps(target, from);
   } else if (from.key != "version" || target.text != source.text) {  // each file may say its version
-    diagnostics_.error(from.key_place, fmt::format("\"{}\" is already given at {}", from.key,
-                                                   diagnostics_.describe(into.key_place)));
+    diagnostics_.error(from.key_place,
+                       fmt::format("\"{}\" is already given at {}", from.key, diagnostics_.describe(into.key_place)));
   }
 }
 
 void Loader::merge_maps(Node& into, const Entry& from) {
-  std::unordered_map<std::string_view, Place>
-      known;  // views into entries that must not move before all is looked up
+  std::unordered_map<std::string_view, Place> known;  // views into entries that must not move before all is looked up
   for (const Entry& entry : into.entries) known.emplace(entry.key, entry.key_place);
   const std::vector<Entry>& added = from.value->entries;
   std::vector<const Entry*> fresh;
@@ -179,8 +176,8 @@ void Loader::merge_maps(Node& into, const Entry& from) {
     if (found == known.end()) {
       fresh.push_back(&entry);
     } else {
-      diagnostics_.error(entry.key_place, fmt::format("\"{}\" in \"{}\" is already given at {}", entry.key,
-                                                      from.key, diagnostics_.describe(found->second)));
+      diagnostics_.error(entry.key_place, fmt::format("\"{}\" in \"{}\" is already given at {}", entry.key, from.key,
+                                                      diagnostics_.describe(found->second)));
     }
   }
   for (const Entry* entry : fresh) into.entries.push_back(*entry);

@@ -12,8 +12,7 @@ namespace {
 constexpr std::string_view kHidden = "<hidden>";
 
 bool carries_credentials(std::string_view key) {
-  constexpr std::string_view kWords[] = {"authorization", "cookie", "token",     "secret",
-                                         "password",      "key",    "credential"};
+  constexpr std::string_view kWords[] = {"authorization", "cookie", "token", "secret", "password", "key", "credential"};
   std::string lower;
   for (const char c : key) lower += to_lower(c);
   if (lower.ends_with("_file")) return false;  // names a secret's place, which is none

@@ -31,8 +31,7 @@ struct FixedHeader {
   std::string_view why;
 };
 constexpr std::string_view kFraming = "says where the message ends; the gateway sets it";
-constexpr std::string_view kHopByHop =
-    "belongs to one connection (RFC 9110 section 7.6.1); the gateway sets it";
+constexpr std::string_view kHopByHop = "belongs to one connection (RFC 9110 section 7.6.1); the gateway sets it";
 constexpr FixedHeader kFixedHeaders[] = {
     {http::HeaderId::content_length, kFraming},
     {http::HeaderId::transfer_encoding, kFraming},
@@ -76,9 +75,8 @@ void RouteCompiler::name_routes(std::span<RouteDraft> drafts) {
     }
     const auto [first, is_new] = taken.emplace(name, draft.name->place);
     if (!is_new) {
-      diagnostics_.error(draft.name->place,
-                         fmt::format("name: \"{}\" is already the name of the route at {}", shortened(name),
-                                     diagnostics_.describe(first->second)));
+      diagnostics_.error(draft.name->place, fmt::format("name: \"{}\" is already the name of the route at {}",
+                                                        shortened(name), diagnostics_.describe(first->second)));
     }
     draft.spec.name = name;
   }
@@ -122,17 +120,15 @@ void RouteCompiler::compile_action(RouteDraft& draft) {
     const Entry* entry = draft.node->find_entry(row.key);
     if (entry == nullptr) continue;
     if (given != nullptr) {
-      diagnostics_.error(
-          entry->key_place,
-          fmt::format("\"{}\" cannot stand beside \"{}\": a route does one thing", row.key, given->key));
+      diagnostics_.error(entry->key_place,
+                         fmt::format("\"{}\" cannot stand beside \"{}\": a route does one thing", row.key, given->key));
     }
     given = &row;
     draft.spec.action = row.action;
   }
   if (given == nullptr) {
-    return diagnostics_.error(
-        draft.node->place,
-        "the route does nothing: give it one of upstream, split, respond, redirect or static");
+    return diagnostics_.error(draft.node->place,
+                              "the route does nothing: give it one of upstream, split, respond, redirect or static");
   }
   switch (draft.spec.action) {
     case Action::proxy:
@@ -203,8 +199,8 @@ void RouteCompiler::compile_redirect(const RouteDraft& draft, RouteSpec& route) 
   }
   if (draft.redirect.to == nullptr) return;
   const Node& to = *draft.redirect.to;
-  const bool good_start = to.text.starts_with('/') || to.text.starts_with('{') ||
-                          to.text.starts_with("http://") || to.text.starts_with("https://");
+  const bool good_start = to.text.starts_with('/') || to.text.starts_with('{') || to.text.starts_with("http://") ||
+                          to.text.starts_with("https://");
   if (!good_start || !http::is_field_value(to.text) || to.text.find(' ') != std::string::npos) {
     diagnostics_.error(to.place, "to: not a URL; write https://{host}{path} or a path that begins with /");
   }
@@ -223,8 +219,7 @@ std::shared_ptr<const int> RouteCompiler::open_folder(const std::string& path, c
   if (kept != nullptr) return kept;
   const int descriptor = ::open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC);
   if (descriptor < 0) {
-    diagnostics_.error(node.place,
-                       fmt::format("root: cannot open the folder {}: {}", path, std::strerror(errno)));
+    diagnostics_.error(node.place, fmt::format("root: cannot open the folder {}: {}", path, std::strerror(errno)));
     return nullptr;
   }
   kept = std::shared_ptr<const int>(new int(descriptor), [](const int* owned) {
@@ -248,24 +243,22 @@ void RouteCompiler::compile_rewrite(const RouteDraft& draft, RouteSpec& route) {
       diagnostics_.error(path->place, "path: a rewritten path begins with / or {path}");
     }
     if (const size_t at = path->text.find_first_of("?#"); at != std::string::npos) {
-      diagnostics_.error(place_inside(*path, at),
-                         "path: a rewritten path has no query; the client's goes on as it is");
+      diagnostics_.error(place_inside(*path, at), "path: a rewritten path has no query; the client's goes on as it is");
     }
     if (auto compiled = compile_template(*path, route)) route.rewrite_path = std::move(*compiled);
   }
   if (const Node* host = draft.rewrite.host) {
     if (host->text.find('{') == std::string::npos && !http::is_valid_authority(host->text)) {
-      diagnostics_.error(
-          host->place, fmt::format("host: \"{}\" is not a host; write users.internal or users.internal:8080",
-                                   shortened(host->text)));
+      diagnostics_.error(host->place,
+                         fmt::format("host: \"{}\" is not a host; write users.internal or users.internal:8080",
+                                     shortened(host->text)));
     }
     if (auto compiled = compile_template(*host, route)) route.rewrite_host = std::move(*compiled);
   }
   if (draft.strip_prefix != nullptr) {
     compile_strip_prefix(*draft.strip_prefix, draft.match, route);
     if (draft.rewrite.path != nullptr) {
-      diagnostics_.error(draft.strip_prefix->place,
-                         "strip_prefix cannot stand beside rewrite.path: both set the path");
+      diagnostics_.error(draft.strip_prefix->place, "strip_prefix cannot stand beside rewrite.path: both set the path");
     }
   }
 }
@@ -274,23 +267,19 @@ void RouteCompiler::compile_strip_prefix(const Node& prefix, const MatchDraft& m
   const std::string& text = prefix.text;
   if (!text.starts_with('/') || text.ends_with('/') || text.find_first_of("{}") != std::string::npos) {
     return diagnostics_.error(
-        prefix.place,
-        fmt::format("strip_prefix: \"{}\" is not a path prefix; write it as /api/v1", shortened(text)));
+        prefix.place, fmt::format("strip_prefix: \"{}\" is not a path prefix; write it as /api/v1", shortened(text)));
   }
   route.strip_prefix = text;
   if (match.path == nullptr) return;
   const std::string& pattern = match.path->text;
-  const bool starts =
-      pattern.starts_with(text) && (pattern.size() == text.size() || pattern[text.size()] == '/');
+  const bool starts = pattern.starts_with(text) && (pattern.size() == text.size() || pattern[text.size()] == '/');
   if (!starts) {
-    diagnostics_.error(prefix.place,
-                       fmt::format("strip_prefix: no path that matches \"{}\" begins with \"{}\"",
-                                   shortened(pattern), shortened(text)));
+    diagnostics_.error(prefix.place, fmt::format("strip_prefix: no path that matches \"{}\" begins with \"{}\"",
+                                                 shortened(pattern), shortened(text)));
   }
 }
 
-void RouteCompiler::compile_edits(const HeaderEditsDraft& draft, const RouteSpec& route,
-                                  snapshot::HeaderEdits& edits) {
+void RouteCompiler::compile_edits(const HeaderEditsDraft& draft, const RouteSpec& route, snapshot::HeaderEdits& edits) {
   compile_edits(draft.set, route, edits.set);
   compile_edits(draft.add, route, edits.add);
   for (const Node* node : draft.remove) {
@@ -298,16 +287,14 @@ void RouteCompiler::compile_edits(const HeaderEditsDraft& draft, const RouteSpec
   }
 }
 
-void RouteCompiler::compile_edits(std::span<const Entry* const> entries, const RouteSpec& route,
-                                  Edits& edits) {
+void RouteCompiler::compile_edits(std::span<const Entry* const> entries, const RouteSpec& route, Edits& edits) {
   for (const Entry* entry : entries) {
     if (!check_header_name(entry->key, entry->key_place)) continue;
     const Node& value = *entry->value;
     if (!http::is_field_value(value.text)) {
       diagnostics_.error(
           value.place,
-          fmt::format("{}: not a header value: no control characters, no white space at the ends",
-                      entry->key));
+          fmt::format("{}: not a header value: no control characters, no white space at the ends", entry->key));
       continue;
     }
     if (auto compiled = compile_template(value, route)) edits.emplace_back(entry->key, std::move(*compiled));
@@ -316,8 +303,7 @@ void RouteCompiler::compile_edits(std::span<const Entry* const> entries, const R
 
 bool RouteCompiler::check_header_name(std::string_view name, Place place) {
   if (!http::is_token(name)) {
-    diagnostics_.error(
-        place, fmt::format("\"{}\" is not a header name; write letters, digits and -", shortened(name)));
+    diagnostics_.error(place, fmt::format("\"{}\" is not a header name; write letters, digits and -", shortened(name)));
     return false;
   }
   const http::HeaderId id = http::header_id(name);

@@ -55,8 +55,7 @@ class RouteCompiler {
   Diagnostics& diagnostics_;
   std::unordered_map<std::string_view, uint32_t> upstream_index_;
   std::vector<bool> used_;
-  std::map<std::string, std::shared_ptr<const int>>
-      folders_;  // one descriptor for all routes with the same root
+  std::map<std::string, std::shared_ptr<const int>> folders_;  // one descriptor for all routes with the same root
 };
 
 }  // namespace sluice::control

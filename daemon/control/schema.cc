@@ -421,15 +421,13 @@ std::string range_text(const Row& row) {
     if (row.type == Type::duration) return format_duration(Millis(value));
     return row.type == Type::size ? format_size(value) : std::to_string(value);
   };
-  return fmt::format("{} to {}{}", show(row.range.min), show(row.range.max),
-                     row.range.or_zero ? ", or 0" : "");
+  return fmt::format("{} to {}{}", show(row.range.min), show(row.range.max), row.range.or_zero ? ", or 0" : "");
 }
 
 std::string choices_text(std::span<const Choice> choices) {
   std::string text;
   for (const Choice& choice : choices) {
-    if (choice.presence != Presence::later)
-      text += fmt::format("{}{}", text.empty() ? "" : ", ", choice.name);
+    if (choice.presence != Presence::later) text += fmt::format("{}{}", text.empty() ? "" : ", ", choice.name);
   }
   const size_t comma = text.rfind(", ");
   return comma == std::string::npos ? text : text.replace(comma, 2, " or ");

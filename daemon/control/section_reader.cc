@@ -31,8 +31,8 @@ std::string_view what_it_is(const Node& node) {
 // Where a key that is unknown here would be known: in a section right below.
 std::string_view section_that_knows(Section section, std::string_view key) {
   for (const Row& row : rows_of(section)) {
-    const bool known = row.type == Type::section && row.shape == Shape::one &&
-                       row.presence != Presence::later && find_row(row.child, key) != nullptr;
+    const bool known = row.type == Type::section && row.shape == Shape::one && row.presence != Presence::later &&
+                       find_row(row.child, key) != nullptr;
     if (known) return row.key;
   }
   return {};
@@ -69,8 +69,7 @@ void SectionReader::read(Section section, Node& node, void* owner, const void* o
 
 void SectionReader::read_entry(const Row& row, const Entry& entry, void* owner) {
   if (row.presence == Presence::later) {
-    return error(entry.key_place,
-                 fmt::format("\"{}\" is not supported yet by this version of sluice", row.key));
+    return error(entry.key_place, fmt::format("\"{}\" is not supported yet by this version of sluice", row.key));
   }
   Node& node = *entry.value;
   if (node.kind == Kind::broken) return;
@@ -107,27 +106,23 @@ const Row* SectionReader::refuse_unknown(Section section, const Entry& entry) {
 void SectionReader::refuse_missing(const Row& row, const Node& node) {
   std::string_view written = row_of(row.type).written;
   if (row.key == "version") written = "version: 1";
-  error(node.place,
-        fmt::format("\"{}\" is missing here{}{}", row.key, written.empty() ? "" : "; write ", written));
+  error(node.place, fmt::format("\"{}\" is missing here{}{}", row.key, written.empty() ? "" : "; write ", written));
 }
 
 bool SectionReader::expect_scalar(const Row& row, const Node& node) {
   if (node.kind == Kind::scalar) return true;
   if (node.kind == Kind::broken) return false;
   const TypeRow& type = row_of(row.type);
-  error(node.place,
-        fmt::format("{}: {} is expected, not {}", row.key, with_article(type.name), what_it_is(node)));
+  error(node.place, fmt::format("{}: {} is expected, not {}", row.key, with_article(type.name), what_it_is(node)));
   return false;
 }
 
 bool SectionReader::expect_list(const Row& row, const Node& node) {
   if (node.kind == Kind::list || node.kind == Kind::null) return true;
   if (node.kind == Kind::scalar) {
-    error(node.place,
-          fmt::format("{0}: a list is expected; write [{1}]", row.key, shortened(tree_.written(node))));
+    error(node.place, fmt::format("{0}: a list is expected; write [{1}]", row.key, shortened(tree_.written(node))));
   } else if (node.kind == Kind::map) {
-    error(node.place,
-          fmt::format("{}: a list is expected, not a map; begin each element with \"- \"", row.key));
+    error(node.place, fmt::format("{}: a list is expected, not a map; begin each element with \"- \"", row.key));
   }
   return false;
 }
@@ -148,8 +143,8 @@ bool SectionReader::expect_name(const Entry& entry) {
     good = good && ((lower >= 'a' && lower <= 'z') || is_digit(c) || c == '-' || c == '_' || c == '.');
   }
   if (good) return true;
-  error(entry.key_place, fmt::format("\"{}\" is not a name: use at most {} letters, digits, and . _ -",
-                                     shortened(name), kMaxName));
+  error(entry.key_place,
+        fmt::format("\"{}\" is not a name: use at most {} letters, digits, and . _ -", shortened(name), kMaxName));
   return false;
 }
 
@@ -172,8 +167,7 @@ void SectionReader::refuse(const Row& row, const Node& node, std::string_view wh
 
 bool SectionReader::in_range(const Row& row, const Node& node, uint64_t value) {
   const Range& range = row.range;
-  if (range.max == 0 || (value >= range.min && value <= range.max) || (value == 0 && range.or_zero))
-    return true;
+  if (range.max == 0 || (value >= range.min && value <= range.max) || (value == 0 && range.or_zero)) return true;
   refuse(row, node, fmt::format("is out of range; it must be {}", range_text(row)));
   return false;
 }
@@ -191,8 +185,7 @@ const Choice* SectionReader::choose(const Row& row, const Node& node) {
       return &choice;
     }
   }
-  refuse(row, node,
-         fmt::format("is not known; it must be {}{}", choices_text(row.choices), suggestion.text()));
+  refuse(row, node, fmt::format("is not known; it must be {}{}", choices_text(row.choices), suggestion.text()));
   return nullptr;
 }
 

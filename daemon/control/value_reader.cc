@@ -24,8 +24,7 @@ void read_value(SectionReader& reader, const Row& row, Node& node, bool& value) 
 
 void read_value(SectionReader& reader, const Row& row, Node& node, uint64_t& value) {
   if (!reader.expect_scalar(row, node)) return;
-  const std::optional<uint64_t> parsed =
-      row.type == Type::size ? parse_size(node.text) : parse_u64(node.text);
+  const std::optional<uint64_t> parsed = row.type == Type::size ? parse_size(node.text) : parse_u64(node.text);
   if (!parsed) return reader.refuse(row, node);
   if (reader.in_range(row, node, *parsed)) value = *parsed;
 }
@@ -74,10 +73,8 @@ namespace {
 std::optional<std::string> host_from(std::string_view text) {
   std::string host;
   for (const char c : text) host += to_lower(c);
-  const std::string_view name =
-      host.starts_with("*.") ? std::string_view(host).substr(2) : std::string_view(host);
-  if (name.find('*') != std::string_view::npos || !http::is_valid_authority(name) ||
-      http::host_of(name) != name) {
+  const std::string_view name = host.starts_with("*.") ? std::string_view(host).substr(2) : std::string_view(host);
+  if (name.find('*') != std::string_view::npos || !http::is_valid_authority(name) || http::host_of(name) != name) {
     return std::nullopt;
   }
   return host;
@@ -95,8 +92,7 @@ void read_value(SectionReader& reader, const Row& row, Node& node, std::string& 
   const std::string& text = node.text;
   const bool is_name = !text.empty() && text.find('/') == std::string::npos && text != "." && text != "..";
   if (row.type == Type::file_name && !is_name) return reader.refuse(row, node);
-  if (row.type == Type::log_path && text != "stdout" && !text.starts_with('/'))
-    return reader.refuse(row, node);
+  if (row.type == Type::log_path && text != "stdout" && !text.starts_with('/')) return reader.refuse(row, node);
   value = node.text;
 }
 
@@ -105,11 +101,10 @@ std::optional<SocketAddress> read_address(const Node& node, Type type, Diagnosti
   if (address) return address;
   const TypeRow& row = row_of(type);
   const std::string_view host = std::string_view(node.text).substr(0, node.text.rfind(':'));
-  const bool is_name =
-      host != "unix" && host.find_first_of("ghijklmnopqrstuvwxyzGHIJKLMNOPQRSTUVWXYZ") != host.npos;
-  diagnostics.error(node.place,
-                    fmt::format("\"{}\" is not {}; write {}{}", shortened(node.text), with_article(row.name),
-                                row.written, is_name ? " (host names are not supported yet)" : ""));
+  const bool is_name = host != "unix" && host.find_first_of("ghijklmnopqrstuvwxyzGHIJKLMNOPQRSTUVWXYZ") != host.npos;
+  diagnostics.error(
+      node.place, fmt::format("\"{}\" is not {}; write {}{}", shortened(node.text), with_article(row.name), row.written,
+                              is_name ? " (host names are not supported yet)" : ""));
   return std::nullopt;
 }
 
@@ -179,9 +174,8 @@ void read_retry_on(SectionReader& reader, const Row& row, Node& node, snapshot::
     if (status && *status >= 400 && *status <= 599) {
       retry.on_statuses.push_back(static_cast<uint16_t>(*status));
     } else {
-      reader.refuse(
-          row, value,
-          fmt::format("is not a reason to retry; write {}{}", row_of(row.type).written, suggestion.text()));
+      reader.refuse(row, value,
+                    fmt::format("is not a reason to retry; write {}{}", row_of(row.type).written, suggestion.text()));
     }
   }
 }
@@ -189,8 +183,7 @@ void read_retry_on(SectionReader& reader, const Row& row, Node& node, snapshot::
 void read_methods(SectionReader& reader, const Row& row, Node& node, MatchDraft& match) {
   if (!reader.expect_list(row, node)) return;
   if (node.entries.empty())
-    return reader.error(node.place,
-                        "methods: the list is empty, so nothing would match; leave it out for all methods");
+    return reader.error(node.place, "methods: the list is empty, so nothing would match; leave it out for all methods");
   match.spec.methods = 0;
   for (const Entry& entry : node.entries) {
     const Node& value = *entry.value;
@@ -202,9 +195,9 @@ void read_methods(SectionReader& reader, const Row& row, Node& node, MatchDraft&
       std::string upper;
       for (const char c : value.text) upper += c >= 'a' && c <= 'z' ? static_cast<char>(c & ~0x20) : c;
       const bool only_case = http::method_from(upper) != http::Method::unknown;
-      reader.refuse(row, value,
-                    only_case ? fmt::format("is not a method; write {}", upper)
-                              : "is not a method that sluice forwards");
+      reader.refuse(
+          row, value,
+          only_case ? fmt::format("is not a method; write {}", upper) : "is not a method that sluice forwards");
     } else {
       match.spec.methods |= http::method_bit(method);
     }
@@ -231,8 +224,8 @@ void read_conditions(SectionReader& reader, const Row& row, Node& node, bool of_
     if (of_headers) {
       for (char& c : condition.name) c = to_lower(c);
       if (!http::is_token(condition.name)) {
-        reader.error(entry.key_place, fmt::format("\"{}\" is not a header name; write {}",
-                                                  shortened(entry.key), row_of(Type::header_name).written));
+        reader.error(entry.key_place, fmt::format("\"{}\" is not a header name; write {}", shortened(entry.key),
+                                                  row_of(Type::header_name).written));
         continue;
       }
       if (!http::is_field_value(condition.value)) {

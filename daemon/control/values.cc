@@ -101,8 +101,7 @@ std::optional<uint64_t> parse_size(std::string_view text) {
 
 std::string format_size(uint64_t bytes) {
   for (const Unit& unit : kSizeUnits) {
-    if (bytes >= unit.factor && bytes % unit.factor == 0)
-      return fmt::format("{}{}", bytes / unit.factor, unit.name);
+    if (bytes >= unit.factor && bytes % unit.factor == 0) return fmt::format("{}{}", bytes / unit.factor, unit.name);
   }
   return "0";
 }
@@ -114,8 +113,7 @@ std::optional<double> parse_share(std::string_view text) {
   if (text.empty() || text.size() > 20 || text.find_first_not_of("0123456789.") != std::string_view::npos)
     return std::nullopt;
   double value = 0;
-  const auto [end, error] =
-      std::from_chars(text.data(), text.data() + text.size(), value, std::chars_format::fixed);
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value, std::chars_format::fixed);
   if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
   if (percent) value /= 100;
   if (value > 1) return std::nullopt;

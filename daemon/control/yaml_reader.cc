@@ -29,8 +29,7 @@ class TreeBuilder : public YAML::EventHandler {
   }
 
   void OnDocumentStart(const YAML::Mark& mark) override {
-    if (root_ != nullptr)
-      throw YAML::ParserException(mark, "a second document begins here; only one is read");
+    if (root_ != nullptr) throw YAML::ParserException(mark, "a second document begins here; only one is read");
   }
   void OnDocumentEnd() override {}
 
@@ -91,8 +90,7 @@ class TreeBuilder : public YAML::EventHandler {
 
 Node& TreeBuilder::add(Node::Kind kind, const YAML::Mark& mark) {
   if (tree_.size() >= limits_.nodes) {
-    throw YAML::ParserException(mark,
-                                fmt::format("the configuration has more than {} values", limits_.nodes));
+    throw YAML::ParserException(mark, fmt::format("the configuration has more than {} values", limits_.nodes));
   }
   return tree_.add(kind, place_of(mark));
 }
@@ -123,8 +121,7 @@ void TreeBuilder::OnAlias(const YAML::Mark& mark, YAML::anchor_t anchor) {
   if (found == anchors_.end()) throw YAML::ParserException(mark, "this alias stands inside of what it names");
   alias_bytes_ += found->second.bytes;
   if (alias_bytes_ > limits_.alias_bytes) {
-    throw YAML::ParserException(
-        mark, "the aliases of this file stand for too much; write it out or make it smaller");
+    throw YAML::ParserException(mark, "the aliases of this file stand for too much; write it out or make it smaller");
   }
   take(*found->second.node, YAML::NullAnchor, found->second.bytes);
 }
@@ -187,8 +184,7 @@ void TreeBuilder::put_in_map(Level& level, Node& value) {
   level.has_key = false;
   if (value.kind == Node::Kind::null) value.place = level.key_place;  // yaml-cpp's place is the next token's
   if (const Place* first = find_key(level)) {
-    diagnostics_.error(level.key_place,
-                       fmt::format("\"{}\" is given twice; first in line {}", level.key, first->line));
+    diagnostics_.error(level.key_place, fmt::format("\"{}\" is given twice; first in line {}", level.key, first->line));
     return;
   }
   level.node->entries.push_back({std::move(level.key), level.key_place, &value});
