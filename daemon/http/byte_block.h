@@ -100,19 +100,20 @@ using ByteBlock = Sse2Block;
 using ByteBlock = PortableBlock;
 #endif
 
-/// find_in_blocks() for the up to 15 bytes from `at` to the end.
-template <typename Block, typename Find>
-inline size_t find_in_last(std::string_view text, size_t at, Find find) {
-  const size_t count = text.size() - at;
-  uint32_t mask;
-  if (text.size() >= kBlockBytes) {  // a count of 0 shifts all bits out
-    mask = find(Block::load(text.data() + text.size() - kBlockBytes)) >> (kBlockBytes - count);
+/// A block of the `count` < 16 bytes at `at`, with zeros behind; reads no byte more.
+template <typename Block = ByteBlock>
+inline Block load_few(const char* at, size_t count) {
+  char padded[kBlockBytes] = {};
+  if (count >= 8) {  // two moves that overlap
+    std::memcpy(padded, at, 8);
+    std::memcpy(padded + count - 8, at + count - 8, 8);
+  } else if (count >= 4) {
+    std::memcpy(padded, at, 4);
+    std::memcpy(padded + count - 4, at + count - 4, 4);
   } else {
-    char padded[kBlockBytes] = {};
-    for (size_t i = 0; i < count; ++i) padded[i] = text[at + i];
-    mask = find(Block::load(padded)) & ((1u << count) - 1);
+    for (size_t i = 0; i < count; ++i) padded[i] = at[i];
   }
-  return mask != 0 ? at + static_cast<size_t>(std::countr_zero(mask)) : text.size();
+  return Block::load(padded);
 }
 
 /// Where in `text`, from offset `at` on, is the first byte whose bit `find(block)` sets? text.size() if
@@ -127,7 +128,10 @@ inline size_t find_in_blocks(std::string_view text, size_t at, Find find) {
       return static_cast<size_t>(offset) + static_cast<size_t>(std::countr_zero(mask));
     }
   }
-  return find_in_last<Block>(text, static_cast<size_t>(offset), find);
+  const auto left = static_cast<size_t>(last + static_cast<ptrdiff_t>(kBlockBytes) - offset);  // 0..15
+  const uint32_t mask = last >= 0 ? find(Block::load(text.data() + last)) >> (kBlockBytes - left)
+                                  : find(load_few<Block>(text.data() + offset, left)) & ((1u << left) - 1);
+  return mask != 0 ? static_cast<size_t>(offset) + static_cast<size_t>(std::countr_zero(mask)) : text.size();
 }
 
 }  // namespace sluice::http

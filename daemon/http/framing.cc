@@ -3,6 +3,7 @@
 #include <initializer_list>
 
 #include "base/strings.h"
+#include "http/bytes.h"
 #include "http/uri.h"
 
 namespace sluice::http {
@@ -21,18 +22,21 @@ constexpr bool contains(uint64_t set, HeaderId id) {
   return (set & HeaderMap::bit_of(id)) != 0;
 }
 
-void read_connection(std::string_view list, ConnectionOptions& options) {
-  std::string_view element;
-  while (next_in_list(list, element)) {
-    if (iequals(element, "keep-alive")) {
-      options.keep_alive = true;
-    } else if (iequals(element, "close")) {
-      options.close = true;
-    } else if (iequals(element, "upgrade")) {
-      options.upgrade = true;
-    } else if (!element.empty()) {
-      options.names_fields = true;
-    }
+constexpr CaselessWord kChunked("chunked");
+constexpr CaselessWord kClose("close");
+constexpr CaselessWord kContinue("100-continue");
+constexpr CaselessWord kKeepAlive("keep-alive");
+constexpr CaselessWord kUpgrade("upgrade");
+
+void read_connection_option(std::string_view option, ConnectionOptions& options) {
+  if (kKeepAlive == option) {
+    options.keep_alive = true;
+  } else if (kClose == option) {
+    options.close = true;
+  } else if (kUpgrade == option) {
+    options.upgrade = true;
+  } else if (!option.empty()) {
+    options.names_fields = true;
   }
 }
 
@@ -77,8 +81,7 @@ const char* read_body(const HeaderMap& headers, Version version, BodyFraming& bo
   reason = Reason::bad_transfer_encoding;
   if (version == Version::http10) return "Transfer-Encoding in HTTP/1.0";
   if (headers.repeated(HeaderId::transfer_encoding)) return "more than one Transfer-Encoding";
-  if (!iequals(headers.value(HeaderId::transfer_encoding), "chunked"))
-    return "Transfer-Encoding is not 'chunked'";
+  if (kChunked != headers.value(HeaderId::transfer_encoding)) return "Transfer-Encoding is not 'chunked'";
   body = {BodyFraming::Kind::chunked, 0};
   return nullptr;
 }
@@ -107,25 +110,15 @@ bool is_http(std::string_view protocol) {
          iequals(protocol.substr(0, 4), "http");
 }
 
-Result<bool> read_upgrade(const RequestHead& head, const ConnectionOptions& connection,
-                          const BodyFraming& body) {
-  if (!connection.upgrade || !head.headers.has(HeaderId::upgrade) || head.version == Version::http10)
-    return false;
-  if (any_element(head.headers, HeaderId::upgrade, is_http)) return false;
+// Null, or what is wrong.
+const char* read_upgrade(const RequestHead& head, RequestFraming& framing) {
+  if (!head.headers.has(HeaderId::upgrade) || head.version == Version::http10) return nullptr;
+  if (any_element(head.headers, HeaderId::upgrade, is_http)) return nullptr;
   const auto named = [](std::string_view protocol) { return !protocol.empty(); };
-  if (!any_element(head.headers, HeaderId::upgrade, named))
-    return Error{Reason::bad_upgrade, "Upgrade is empty"};
-  if (!body.empty()) return Error{Reason::bad_upgrade, "Upgrade with a body"};
-  return true;
-}
-
-Result<bool> read_expect(const RequestHead& head) {
-  if (!head.headers.has(HeaderId::expect) || head.version == Version::http10) return false;
-  if (head.headers.repeated(HeaderId::expect) ||
-      !iequals(head.headers.value(HeaderId::expect), "100-continue")) {
-    return Error{Reason::expectation_failed, "Expect is not '100-continue'"};
-  }
-  return true;
+  if (!any_element(head.headers, HeaderId::upgrade, named)) return "Upgrade is empty";
+  if (!framing.body.empty()) return "Upgrade with a body";
+  framing.upgrade = true;
+  return nullptr;
 }
 
 }  // namespace
@@ -133,9 +126,15 @@ Result<bool> read_expect(const RequestHead& head) {
 ConnectionOptions connection_options(const HeaderMap& headers) {
   ConnectionOptions options;
   if (!headers.has(HeaderId::connection)) return options;
-  for (const HeaderField& field : headers) {
-    if (field.id == HeaderId::connection) read_connection(field.value, options);
+  const std::string_view first = headers.value(HeaderId::connection);
+  if (!headers.repeated(HeaderId::connection) && (kKeepAlive == first || kClose == first)) {
+    read_connection_option(first, options);  // nearly always
+    return options;
   }
+  any_element(headers, HeaderId::connection, [&options](std::string_view option) {
+    read_connection_option(option, options);
+    return false;
+  });
   return options;
 }
 
@@ -146,25 +145,26 @@ Result<RequestFraming> request_framing(const RequestHead& head) {
   framing.host = *host;
 
   Reason reason{};
-  if (const char* wrong = read_body(head.headers, head.version, framing.body, reason); wrong != nullptr) {
+  if (const char* wrong = read_body(head.headers, head.version, framing.body, reason))
     return Error{reason, wrong};
-  }
   framing.connection = connection_options(head.headers);
   framing.keep_alive = goes_on(head.version, framing.connection);
-
-  const Result<bool> upgrade = read_upgrade(head, framing.connection, framing.body);
-  if (!upgrade) return upgrade.error();
-  framing.upgrade = *upgrade;
-  const Result<bool> expects = read_expect(head);
-  if (!expects) return expects.error();
-  framing.expects_continue = *expects;
+  if (framing.connection.upgrade) {
+    if (const char* wrong = read_upgrade(head, framing)) return Error{Reason::bad_upgrade, wrong};
+  }
+  if (head.headers.has(HeaderId::expect) && head.version == Version::http11) {
+    const bool known =
+        !head.headers.repeated(HeaderId::expect) && kContinue == head.headers.value(HeaderId::expect);
+    if (!known) return Error{Reason::expectation_failed, "Expect is not '100-continue'"};
+    framing.expects_continue = true;
+  }
   return framing;
 }
 
 Result<ResponseFraming> response_framing(const ResponseHead& head, Method request_method) {
   ResponseFraming framing;
   Reason ignored{};
-  if (const char* wrong = read_body(head.headers, head.version, framing.body, ignored); wrong != nullptr) {
+  if (const char* wrong = read_body(head.headers, head.version, framing.body, ignored)) {
     return Error{Reason::upstream_bad_response, wrong};
   }
   framing.connection = connection_options(head.headers);

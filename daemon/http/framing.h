@@ -40,9 +40,10 @@ struct RequestFraming {
   std::string_view host;           // Host's value, or the authority of an absolute-form target; may be empty in HTTP/1.0
   bool keep_alive = true;          // the client wants the connection to go on
   bool expects_continue = false;   // Expect: 100-continue (HTTP/1.1 only)
-  bool upgrade = false;            // asks for another protocol: Connection: upgrade and Upgrade are both there
+  bool upgrade = false;            // asks for another protocol: Connection: upgrade and Upgrade are both there. Never HTTP
+                                   // itself (h2c): a tunnel of it would go past every route
 };
-/// Errors: bad_host, bad_length, bad_transfer_encoding, expectation_failed, bad_upgrade.
+/// Errors: bad_host, bad_target (absolute form only), bad_length, bad_transfer_encoding, expectation_failed, bad_upgrade.
 /// Host: exactly one in 1.1, syntactically valid (RFC 9110 §7.2, RFC 3986 §3.2.2; no userinfo); an empty one is refused.
 /// An absolute-form target overrides Host (RFC 9112 §3.2.2). Transfer-Encoding in HTTP/1.0 is refused.
 Result<RequestFraming> request_framing(const RequestHead& head);
@@ -52,13 +53,14 @@ struct ResponseFraming {
   ConnectionOptions connection;
   bool keep_alive = true;  // the upstream connection can be used again after this body
 };
-/// Errors: upstream_bad_response. Handles HEAD, 1xx, 204, 304 and 101 (body none).
+/// Errors: upstream_bad_response. Handles HEAD, 1xx, 204, 304 and 101 (body none). A 101 always has connection.upgrade and an
+/// Upgrade field. A 1xx or 204 that announces a body has none, and its connection is not used again.
 Result<ResponseFraming> response_framing(const ResponseHead& head, Method request_method);
 
 /// True if a proxy must not pass the field on: Connection, Keep-Alive, Proxy-Connection, TE, Transfer-Encoding, Upgrade,
 /// HTTP2-Settings, Proxy-Authorization, Proxy-Authenticate, and what Connection names (`options` spares the look-up).
-/// `Trailer` and `TE: trailers` are re-made by the serializer where they apply. Fields vital to framing or routing
-/// (Host, Content-Length, ...) that Connection names are dropped too where that is harmless, never re-interpreted.
+/// `Trailer` and `TE: trailers` are re-made by the serializer where they apply. Host and Content-Length stay even if Connection
+/// names them: without them the next reader would take the message for another one.
 bool is_hop_by_hop(const HeaderField& field, const HeaderMap& headers, const ConnectionOptions& options);
 
 /// True if TE lists `trailers` (RFC 9110 §10.1.4).

@@ -1,7 +1,5 @@
 #include "http/head_scanner.h"
 
-#include <algorithm>
-
 #include "http/byte_block.h"
 
 namespace sluice::http {
@@ -30,7 +28,6 @@ Result<size_t> HeadScanner::scan(std::string_view bytes, const HeadLimits& limit
       return Error{Reason::bad_header, "line begins with white space"};
     }
     if (lines_ > limits.fields) return Error{Reason::too_many_headers, "more field lines than the limit"};
-    if (lines_ < kIndexed) line_ends_[lines_] = static_cast<uint16_t>(at);
     ++lines_;
     at += 2;
     line_start_ = static_cast<uint32_t>(at);

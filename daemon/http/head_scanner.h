@@ -1,14 +1,11 @@
 // HeadScanner finds the end of a message head as bytes arrive, before anything is interpreted, and refuses what no HTTP/1.x
 // head may contain (RFC 9112 §2.2, §5.2; DESIGN §5): bare CR, bare LF, NUL and other control characters (HTAB inside a
 // field line is allowed), lines that begin with white space (obs-fold), and heads over the limits. Vectorised; looks at
-// each byte once however slowly the bytes trickle in. One per connection; holds no bytes. It remembers where the first lines
-// end, so that the parser need not look again.
+// each byte once however slowly the bytes trickle in. One per connection; holds no bytes.
+// A head that arrives as a whole need not come here: see read_request() in parser.h.
 #pragma once
 
-#include <algorithm>
-#include <array>
 #include <cstdint>
-#include <span>
 #include <string_view>
 
 #include "base/result.h"
@@ -30,10 +27,6 @@ class HeadScanner {
 
   /// After scan() returned a length: the number of field lines.
   [[nodiscard]] uint32_t fields() const { return lines_ > 0 ? lines_ - 1 : 0; }
-  /// After scan() returned a length: where the first lines end, first line included, as offsets of their CR.
-  [[nodiscard]] std::span<const uint16_t> line_ends() const {
-    return {line_ends_.data(), line_start_ <= UINT16_MAX ? std::min(lines_, kIndexed) : 0};
-  }
   /// Ready for the next head.
   void reset() { *this = HeadScanner(); }
   /// A scanner for field lines that no first line precedes: a trailer section. An empty one ends at once.
@@ -44,8 +37,6 @@ class HeadScanner {
   }
 
  private:
-  static constexpr uint32_t kIndexed = 16;  // most heads have fewer lines; the parser searches the rest
-
   Result<size_t> wait(std::string_view rest, size_t at, size_t received, const HeadLimits& limits);
   [[nodiscard]] Error refuse(char found, size_t at, const HeadLimits& limits) const;
   static Error too_long();
@@ -53,7 +44,6 @@ class HeadScanner {
   uint32_t scanned_ = 0;     // bytes already looked at
   uint32_t line_start_ = 0;  // where the current line begins
   uint32_t lines_ = 0;       // complete non-empty lines
-  std::array<uint16_t, kIndexed> line_ends_{};
 };
 
 /// How many bytes of leading CR LF pairs may be dropped before a request line (RFC 9112 §2.2); at most one pair per request

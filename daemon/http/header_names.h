@@ -15,11 +15,10 @@ namespace sluice::http::header_names {
 inline constexpr size_t kLongest = 24;
 
 struct alignas(64) Row {
-  alignas(16) char text[kLongest] = {};  // lower case, zeros behind
-  uint32_t length = 0;                   // 0 in the row of `other`: no name has that length
-  uint32_t mask = 0;                     // a bit for each of the first 16 bytes of the name
-  alignas(16) char fold[kLongest] =
-      {};  // 0x20 under each letter: OR-ing it makes a letter lower case, and harms no other byte
+  alignas(16) char text[kLongest] = {};  // lower case; a colon behind, so that one comparison tells the length too
+  uint32_t length = 0;
+  uint32_t mask = 1;  // a bit for each byte of `text` among the first 16
+  alignas(16) char fold[kLongest] = {};  // 0x20 under each letter: OR-ing it makes a letter lower case, and harms no other byte
 };
 
 inline constexpr size_t kRows = static_cast<size_t>(HeaderId::other) + 1;
@@ -40,8 +39,10 @@ constexpr uint32_t slot_of(char first, char last, uint32_t length) {
 constexpr std::array<Row, kRows> make_rows() {
   std::array<Row, kRows> rows{};
   for (size_t id = 0; id < kRows; ++id) {
+    if (kNames[id].empty()) continue;  // the row of `other`: what is equal to it is `other`, and so is what is not
     rows[id].length = static_cast<uint32_t>(kNames[id].size());
-    rows[id].mask = rows[id].length >= kBlockBytes ? 0xffff : (1u << rows[id].length) - 1;
+    rows[id].mask = rows[id].length + 1 >= kBlockBytes ? 0xffff : (2u << rows[id].length) - 1;
+    rows[id].text[rows[id].length] = ':';
     for (size_t i = 0; i < kNames[id].size(); ++i) {
       const char c = kNames[id][i];
       rows[id].text[i] = c;
@@ -66,7 +67,7 @@ inline constexpr std::array<uint8_t, kSlotMask + 1> kSlots = make_slots();
 
 constexpr bool is_perfect() {
   for (size_t id = 0; id + 1 < kRows; ++id) {
-    if (kNames[id].size() > kLongest) return false;
+    if (kNames[id].size() >= kLongest) return false;
     if (kSlots[slot_of(kNames[id].front(), kNames[id].back(), static_cast<uint32_t>(kNames[id].size()))] !=
         id)
       return false;
@@ -75,15 +76,16 @@ constexpr bool is_perfect() {
 }
 static_assert(is_perfect(), "two rows of SL_HEADERS share a slot: choose other factors in slot_of()");
 
-/// The id of the name that begins at `at`, whose first 16 bytes (of which `length` > 0 belong to the name)
-/// are `block`.
+/// The id of the name that begins at `at`, is `length` > 0 bytes long and has a colon behind it. `block` is its first 16 bytes.
 inline HeaderId find(const char* at, uint32_t length, const ByteBlock& block) {
   const uint8_t id = kSlots[slot_of(at[0], at[length - 1], length)];
   const Row& row = kTable[id];
-  if (row.length != length || (~block.equal_folded(row.text, row.fold) & row.mask) != 0)
-    return HeaderId::other;
-  for (size_t i = kBlockBytes; i < length; ++i) {
-    if ((at[i] | row.fold[i]) != row.text[i]) return HeaderId::other;
+  if ((~block.equal_folded(row.text, row.fold) & row.mask) != 0) return HeaderId::other;
+  if (row.length >= kBlockBytes) {
+    if (row.length != length) return HeaderId::other;
+    for (size_t i = kBlockBytes; i < length; ++i) {
+      if ((at[i] | row.fold[i]) != row.text[i]) return HeaderId::other;
+    }
   }
   return static_cast<HeaderId>(id);
 }

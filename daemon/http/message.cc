@@ -49,11 +49,11 @@ bool is_idempotent(Method method) {
 }
 
 HeaderId header_id(std::string_view name) {
-  if (name.empty() || name.size() > header_names::kLongest) return HeaderId::other;
+  if (name.empty() || name.size() >= header_names::kLongest) return HeaderId::other;
   if (name.size() >= kBlockBytes)
     return header_names::find(name.data(), name.size(), ByteBlock::load(name.data()));
   char padded[kBlockBytes] = {};
-  std::copy(name.begin(), name.end(), padded);
+  *std::copy(name.begin(), name.end(), padded) = ':';
   return header_names::find(padded, name.size(), ByteBlock::load(padded));
 }
 

@@ -71,6 +71,8 @@ class HeaderMap {
   /// For a parser that noted on its way which ids it met once (`present`) and again (`repeated`).
   HeaderMap(std::span<HeaderField> fields, uint64_t present, uint64_t repeated)
       : fields_(fields), present_(present), repeated_(repeated) {}
+  /// The same map over copies of the same fields.
+  [[nodiscard]] HeaderMap with_fields(std::span<HeaderField> copies) const { return {copies, present_, repeated_}; }
   static constexpr uint64_t bit_of(HeaderId id) { return uint64_t{1} << static_cast<unsigned>(id); }
 
   [[nodiscard]] bool has(HeaderId id) const { return (present_ & bit_of(id)) != 0; }

@@ -11,83 +11,92 @@ namespace {
 constexpr std::string_view kVersionStem = "HTTP/1.";
 constexpr size_t kVersionBytes = 8;  // "HTTP/1.1"
 
-// SP or HTAB. No lower byte but those of a line's end gets past the scanner.
 bool is_space(char c) {
-  return static_cast<unsigned char>(c) <= ' ' && c != '\r';
+  return c == ' ' || c == '\t';
+}
+// One comparison that every space passes, and hardly anything else where it is asked.
+bool may_be_space(char c) {
+  return static_cast<unsigned char>(c) <= ' ';
+}
+bool is_crlf(std::string_view text, size_t at) {
+  return std::memcmp(text.data() + at, "\r\n", 2) == 0;
 }
 
-// The lines of a head, one after the other. Where the scanner noted their ends they need not be searched.
-class Lines {
- public:
-  Lines(std::string_view head, std::span<const uint16_t> ends)
-      : head_(head), next_(ends.data()), last_(ends.data() + ends.size()) {}
+// What ends a line or a value: in a head that the scanner saw, its CR; in one that it did not, whatever is
+// not printable.
+constexpr auto kScanned = [](ByteBlock block) { return block.equal('\r'); };
+constexpr auto kUnseen = [](ByteBlock block) { return block.unusual(); };
 
-  /// The CR of the line that goes on at `at`.
-  const char* end_of_line(const char* at) {
-    if (next_ != last_) return head_.data() + *next_++;
-    const auto offset = static_cast<size_t>(at - head_.data());
-    return head_.data() + find_in_blocks(head_, offset, [](ByteBlock block) { return block.equal('\r'); });
-  }
+// Behind the colon of a field line come at least its CR LF and that of the empty line.
+constexpr size_t kLeastBehindColon = 4;
 
- private:
-  std::string_view head_;
-  const uint16_t* next_;
-  const uint16_t* last_;
-};
-
-// Reads the name at `at`, behind which 16 bytes can be read; returns the colon behind it, or null if there is
-// none among them or what is before it is no token. A known name needs no check of its characters: to be
-// equal to one is to be a token.
-inline const char* read_name_in_block(const char* at, HeaderField& field) {
-  const ByteBlock block = ByteBlock::load(at);
-  const uint32_t colons = block.equal(':');
-  if (colons == 0) return nullptr;
-  const auto length = static_cast<uint32_t>(std::countr_zero(colons));
-  if (length == 0) return nullptr;
-  field.name = {at, length};
-  field.id = header_names::find(at, length, block);
-  if (field.id != HeaderId::other || (block.not_name() & ((1u << length) - 1)) == 0) return at + length;
-  return is_token(field.name) ? at + length : nullptr;
+// Reads the name at `at`, where a block can be read, and returns where its value may begin, behind the colon;
+// 0 if the colon is not within the block, or what is before it is no token. A known name needs no check of
+// its characters: to be equal to one is to be a token.
+inline size_t read_short_name(std::string_view text, size_t at, HeaderField& field) {
+  const char* const begin = text.data() + at;
+  const ByteBlock block = ByteBlock::load(begin);
+  const auto length = static_cast<uint32_t>(std::countr_zero(block.equal(':') | 1u << kBlockBytes));
+  if (length - 1 >= kBlockBytes - 1) return 0;  // nothing before the colon, or no colon
+  field.name = {begin, length};
+  field.id = header_names::find(begin, length, block);
+  if (field.id != HeaderId::other || (block.not_name() & ((1u << length) - 1)) == 0) return at + length + 1;
+  return is_token(field.name) ? at + length + 1 : 0;
 }
 
-// The same for any name, anywhere; byte by byte up to the line's CR at the latest.
-const char* read_long_name(const char* at, HeaderField& field) {
-  const char* colon = at;
-  while (is_byte(*colon, byte_class::kToken)) ++colon;
-  field.name = {at, static_cast<size_t>(colon - at)};
+// The same for any name, also near the end.
+size_t read_any_name(std::string_view text, size_t at, HeaderField& field) {
+  const size_t colon = find_in_blocks(text, at, [](ByteBlock block) { return block.equal(':'); });
+  if (colon + kLeastBehindColon >= text.size()) return 0;
+  field.name = text.substr(at, colon - at);
   field.id = header_id(field.name);
-  return *colon == ':' && colon != at ? colon : nullptr;
+  const auto odd = [](ByteBlock block) { return block.not_name(); };
+  const bool known = field.id != HeaderId::other;
+  const bool plain = known || (colon != at && find_in_blocks(field.name, 0, odd) == field.name.size());
+  return plain || is_token(field.name) ? colon + 1 : 0;
 }
 
-// Reads the field lines from `at` to the end of `head`, every one of which ends in CR LF: the scanner has
-// seen to that. Null if all is well, else what is wrong; static text.
-const char* read_fields(std::string_view head, const char* at, Lines lines, std::span<HeaderField> fields,
-                        HeaderMap& map) {
-  const char* const end = head.data() + head.size() - 2;  // the empty line
+size_t skip_space(std::string_view text, size_t at) {
+  while (at < text.size() && is_space(text[at])) ++at;
+  return at;
+}
+size_t trim_space(std::string_view text, size_t begin, size_t end) {
+  while (end > begin && is_space(text[end - 1])) --end;
+  return end;
+}
+
+// Reads the lines from `at` on, up to the empty line, and returns where that ends; 0 if one of them is no
+// field line, there are more than `fields` can hold, or the text ends first.
+template <typename LineEnd>
+inline size_t read_fields(std::string_view text, size_t at, LineEnd is_line_end,
+                          std::span<HeaderField> fields, HeaderMap& map) {
+  if (text.size() < at + 2) return 0;
+  const auto last_block =
+      static_cast<ptrdiff_t>(text.size()) - static_cast<ptrdiff_t>(kBlockBytes + kLeastBehindColon);
   HeaderField* field = fields.data();
   HeaderField* const fields_end = field + fields.size();
   uint64_t present = 0;
   uint64_t repeated = 0;
-  for (; at < end; ++field) {
-    if (field == fields_end) return "more field lines than announced";
-    const char* value =
-        end - at >= static_cast<ptrdiff_t>(kBlockBytes) ? read_name_in_block(at, *field) : nullptr;
-    if (value == nullptr) value = read_long_name(at, *field);
-    if (value == nullptr) return "field name is no token, or no colon follows it";
+  for (; text[at] != '\r'; ++field) {
+    if (field == fields_end) return 0;
+    size_t value = static_cast<ptrdiff_t>(at) <= last_block ? read_short_name(text, at, *field) : 0;
+    if (value == 0) value = read_any_name(text, at, *field);
+    if (value == 0) return 0;
     const uint64_t bit = HeaderMap::bit_of(field->id);
     repeated |= present & bit;
     present |= bit;
 
-    if (*++value == ' ') ++value;  // as nearly everyone writes it
-    while (is_space(*value)) ++value;
-    const char* const line_end = lines.end_of_line(value);
-    const char* value_end = line_end;
-    while (value_end > value && is_space(value_end[-1])) --value_end;
-    field->value = {value, static_cast<size_t>(value_end - value)};
+    if (text[value] == ' ') ++value;  // as nearly everyone writes it
+    if (may_be_space(text[value])) value = skip_space(text, value);
+    const size_t line_end = find_in_blocks(text, value, is_line_end);
+    if (line_end + kLeastBehindColon > text.size() || !is_crlf(text, line_end)) return 0;
+    const size_t value_end = may_be_space(text[line_end - 1]) ? trim_space(text, value, line_end) : line_end;
+    field->value = {text.data() + value, value_end - value};
     at = line_end + 2;
   }
+  if (!is_crlf(text, at)) return 0;
   map = HeaderMap(fields.first(static_cast<size_t>(field - fields.data())), present, repeated);
-  return nullptr;
+  return at + 2;
 }
 
 // "HTTP/1.0" or "HTTP/1.1" and nothing else (the text is exactly eight bytes).
@@ -150,52 +159,75 @@ const char* read_status_line(std::string_view line, ResponseHead& head) {
   return nullptr;
 }
 
-Result<RequestHead> parse_request_lines(std::string_view head, Lines lines, std::span<HeaderField> fields) {
-  SL_ASSERT(head.ends_with("\r\n\r\n"));
-  RequestHead request;
-  const char* const line_end = lines.end_of_line(head.data());
-  const std::string_view line(head.data(), static_cast<size_t>(line_end - head.data()));
-  if (const Error error = read_request_line(line, request); error.reason != Reason::none) return error;
-  if (const char* wrong = read_fields(head, line_end + 2, lines, fields, request.headers); wrong != nullptr) {
-    return Error{Reason::bad_header, wrong};
-  }
-  return request;
-}
+constexpr const char* kBadField = "a field line is not NAME: VALUE";
 
-Result<ResponseHead> parse_response_lines(std::string_view head, Lines lines, std::span<HeaderField> fields) {
-  SL_ASSERT(head.ends_with("\r\n\r\n"));
-  ResponseHead response;
-  const char* const line_end = lines.end_of_line(head.data());
-  const std::string_view line(head.data(), static_cast<size_t>(line_end - head.data()));
-  const char* wrong = read_status_line(line, response);
-  if (wrong == nullptr) wrong = read_fields(head, line_end + 2, lines, fields, response.headers);
-  if (wrong != nullptr) return Error{Reason::upstream_bad_response, wrong};
-  return response;
+// The first line up to where `is_line_end` finds its CR LF; empty if it does not.
+template <typename LineEnd>
+inline std::string_view first_line(std::string_view text, LineEnd is_line_end) {
+  const size_t line_end = find_in_blocks(text, 0, is_line_end);
+  return line_end + 2 <= text.size() && is_crlf(text, line_end) ? text.substr(0, line_end)
+                                                                : std::string_view();
 }
 
 }  // namespace
 
 Result<RequestHead> parse_request(std::string_view head, std::span<HeaderField> fields) {
-  return parse_request_lines(head, Lines(head, {}), fields);
+  RequestHead request;
+  const std::string_view line = first_line(head, kScanned);
+  if (const Error error = read_request_line(line, request); error.reason != Reason::none) return error;
+  const size_t end = read_fields(head, line.size() + 2, kScanned, fields, request.headers);
+  if (end != head.size()) return Error{Reason::bad_header, kBadField};
+  return request;
 }
-Result<RequestHead> parse_request(std::string_view head, std::span<HeaderField> fields,
-                                  const HeadScanner& scanner) {
-  return parse_request_lines(head, Lines(head, scanner.line_ends()), fields);
-}
+
 Result<ResponseHead> parse_response(std::string_view head, std::span<HeaderField> fields) {
-  return parse_response_lines(head, Lines(head, {}), fields);
-}
-Result<ResponseHead> parse_response(std::string_view head, std::span<HeaderField> fields,
-                                    const HeadScanner& scanner) {
-  return parse_response_lines(head, Lines(head, scanner.line_ends()), fields);
+  ResponseHead response;
+  const std::string_view line = first_line(head, kScanned);
+  if (const char* wrong = read_status_line(line, response))
+    return Error{Reason::upstream_bad_response, wrong};
+  const size_t end = read_fields(head, line.size() + 2, kScanned, fields, response.headers);
+  if (end != head.size()) return Error{Reason::upstream_bad_response, kBadField};
+  return response;
 }
 
 Result<HeaderMap> parse_fields(std::string_view block, std::span<HeaderField> fields) {
-  SL_ASSERT(block.ends_with("\r\n"));
   HeaderMap map;
-  const char* const wrong = read_fields(block, block.data(), Lines(block, {}), fields, map);
-  if (wrong != nullptr) return Error{Reason::bad_header, wrong};
+  const size_t end = read_fields(block, 0, kScanned, fields, map);
+  if (end != block.size()) return Error{Reason::bad_header, kBadField};
   return map;
+}
+
+size_t read_request(std::string_view bytes, const HeadLimits& limits, std::span<HeaderField> fields,
+                    RequestHead& head) {
+  const std::string_view text = bytes.substr(0, limits.head_bytes);
+  const std::string_view line = first_line(text, kUnseen);
+  if (line.size() > limits.first_line_bytes || read_request_line(line, head).reason != Reason::none) return 0;
+  const size_t end = read_fields(text, line.size() + 2, kUnseen, fields, head.headers);
+  return head.headers.size() <= limits.fields ? end : 0;
+}
+
+size_t read_response(std::string_view bytes, const HeadLimits& limits, std::span<HeaderField> fields,
+                     ResponseHead& head) {
+  const std::string_view text = bytes.substr(0, limits.head_bytes);
+  const std::string_view line = first_line(text, kUnseen);
+  if (line.size() > limits.first_line_bytes || read_status_line(line, head) != nullptr) return 0;
+  const size_t end = read_fields(text, line.size() + 2, kUnseen, fields, head.headers);
+  return head.headers.size() <= limits.fields ? end : 0;
+}
+
+RequestHead copy_head(const RequestHead& head, std::string_view from, char* to,
+                      std::span<HeaderField> fields) {
+  std::memcpy(to, from.data(), from.size());
+  const auto moved = [&](std::string_view view) {
+    return std::string_view(to + (view.data() - from.data()), view.size());
+  };
+  HeaderField* copy = fields.data();
+  for (const HeaderField& field : head.headers) *copy++ = {moved(field.name), moved(field.value), field.id};
+  RequestHead result = head;
+  result.method_text = moved(head.method_text);
+  result.target = moved(head.target);
+  result.headers = head.headers.with_fields(fields.first(head.headers.size()));
+  return result;
 }
 
 bool is_token(std::string_view text) {

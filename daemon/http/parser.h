@@ -1,4 +1,5 @@
-// Parses one complete message head (as HeadScanner delimited it) into views. Strict, single pass, no allocation, no I/O.
+// Parses one complete message head (as HeadScanner delimited it) into views; or, where it arrived as a whole and is plain, does
+// both at once (read_request, read_response). Strict, no allocation, no I/O.
 // The grammar is RFC 9112 §3-§5 without any leniency: single spaces in the request line, token names, no space before the
 // colon, field values of VCHAR, SP, HTAB and obs-text, exactly "HTTP/1.0" or "HTTP/1.1".
 #pragma once
@@ -16,14 +17,20 @@ namespace sluice::http {
 /// views it. Errors: bad_request_line, bad_method (well-formed but not known), bad_version, bad_header.
 Result<RequestHead> parse_request(std::string_view head, std::span<HeaderField> fields);
 
-/// The same, sparing the search for line ends. `scanner` is the one that delimited exactly these bytes, not yet reset.
-Result<RequestHead> parse_request(std::string_view head, std::span<HeaderField> fields, const HeadScanner& scanner);
-
 /// Errors: upstream_bad_response.
 Result<ResponseHead> parse_response(std::string_view head, std::span<HeaderField> fields);
-Result<ResponseHead> parse_response(std::string_view head, std::span<HeaderField> fields, const HeadScanner& scanner);
 
-/// A block of field lines without a first line, such as a trailer section; `block` ends with its empty line.
+/// Scanner and parser in one pass, for the way nearly every head goes: it lies in `bytes` as a whole, within the limits, holds
+/// nothing but printable ASCII, and has no more fields than `fields`. Returns its length; or 0 if it is incomplete, unusual or
+/// wrong in any way, and only HeadScanner and the parser above can say which. Never accepts what they refuse.
+size_t read_request(std::string_view bytes, const HeadLimits& limits, std::span<HeaderField> fields, RequestHead& head);
+size_t read_response(std::string_view bytes, const HeadLimits& limits, std::span<HeaderField> fields, ResponseHead& head);
+
+/// `head`, whose views lie in `from`, copied: the bytes to `to`, which holds as many, and the fields to `fields`. For a head
+/// that must outlive the buffer in which it was read.
+RequestHead copy_head(const RequestHead& head, std::string_view from, char* to, std::span<HeaderField> fields);
+
+/// A block of field lines without a first line, such as a trailer section; `block` ends with its empty line. Errors: bad_header.
 Result<HeaderMap> parse_fields(std::string_view block, std::span<HeaderField> fields);
 
 /// token (RFC 9110 §5.6.2), not empty.

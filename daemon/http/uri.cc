@@ -71,10 +71,8 @@ bool is_surely_normal(std::string_view path) {
   for (; end - at >= static_cast<ptrdiff_t>(kBlockBytes); at += kBlockBytes) {
     if (suspicious(ByteBlock::load(at)) != 0) return false;
   }
-  char rest[kBlockBytes];
-  std::memset(rest, 'x', sizeof rest);
-  std::memcpy(rest, at, static_cast<size_t>(end - at));
-  return suspicious(ByteBlock::load(rest)) == 0;
+  const auto left = static_cast<size_t>(end - at);
+  return (suspicious(load_few(at, left)) & ((1u << left) - 1)) == 0;
 }
 
 // Writes the normal form of one path, segment by segment. The output never overtakes the input.
@@ -149,20 +147,33 @@ class PathNormaliser {
   size_t size_ = 0;
 };
 
-// Where the port's colon stands, or npos. A name has no colon, and an IPv6 address ends with a bracket.
+// Where the port's colon stands, or the end. A name has no colon, and an IPv6 address ends with a bracket.
 size_t port_colon(std::string_view authority) {
-  const size_t bracket = authority.starts_with('[') ? authority.find(']') : 0;
-  return bracket == std::string_view::npos ? bracket : authority.find(':', bracket);
+  const size_t bracket = authority.starts_with('[') ? std::min(authority.find(']'), authority.size()) : 0;
+  return find_in_blocks(authority, bracket, [](ByteBlock block) { return block.equal(':'); });
 }
 
-bool is_valid_name(std::string_view host) {
-  if (host.empty() || host.size() > kMaxHostBytes || host.front() == '.') return false;
-  char before = '\0';
-  for (const char c : host) {
-    if (!is_byte(c, byte_class::kHost) || (c == '.' && before == '.')) return false;
-    before = c;
+// How many bytes at the start are a registered name or an IPv4 address; 0 if they have an empty label, but
+// for a final dot.
+size_t name_length(std::string_view text) {
+  uint32_t dot_before = 1;
+  for (size_t at = 0; at < text.size(); at += kBlockBytes) {
+    const char* const bytes = text.data() + at;
+    const size_t left = text.size() - at;
+    const ByteBlock block = left < kBlockBytes ? load_few(bytes, left) : ByteBlock::load(bytes);
+    const uint32_t dots = block.equal('.');
+    const uint32_t others = block.not_name() & ~dots & ~block.equal('_');
+    const int count = std::countr_zero(others | 1u << kBlockBytes);
+    if ((dots & (dots << 1 | dot_before) & ((1u << count) - 1)) != 0) return 0;
+    if (count < static_cast<int>(kBlockBytes)) return at + static_cast<size_t>(count);
+    dot_before = dots >> (kBlockBytes - 1);
   }
-  return true;
+  return text.size();
+}
+
+bool is_valid_port(std::string_view text) {
+  const auto number = parse_u64(text);
+  return number && *number <= 65535 && text.size() <= 5;
 }
 
 bool is_valid_ipv6(std::string_view host) {  // brackets included
@@ -214,14 +225,13 @@ Result<std::string_view> normalise_path(std::string_view path, std::span<char> s
 }
 
 bool is_valid_authority(std::string_view authority) {
-  const size_t colon = port_colon(authority);
-  if (colon != std::string_view::npos) {
-    const std::string_view port = authority.substr(colon + 1);
-    const auto number = parse_u64(port);
-    if (!number || *number > 65535 || port.size() > 5) return false;
+  size_t host = name_length(authority);
+  if (authority.starts_with('[')) {
+    host = port_colon(authority);
+    if (!is_valid_ipv6(authority.substr(0, host))) return false;
   }
-  const std::string_view host = authority.substr(0, colon);
-  return host.starts_with('[') ? is_valid_ipv6(host) : is_valid_name(host);
+  if (host == 0 || host > kMaxHostBytes) return false;
+  return host == authority.size() || (authority[host] == ':' && is_valid_port(authority.substr(host + 1)));
 }
 
 std::string_view host_of(std::string_view authority) {

@@ -24,6 +24,13 @@ inline void keep(const T& value) {
   asm volatile("" : : "r,m"(value) : "memory");
 }
 
+/// `value`, of which the compiler knows nothing any more: it cannot prepare the work at compile time.
+template <typename T>
+inline T hide(T value) {
+  asm volatile("" : "+m"(value));
+  return value;
+}
+
 class Runner {
  public:
   Runner(int argc, char** argv) {

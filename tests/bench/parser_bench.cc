@@ -18,7 +18,7 @@ namespace {
 
 using namespace sluice;
 
-constexpr std::string_view kRequest =
+const std::string_view kRequest = bench::hide<std::string_view>(
     "GET /api/v1/users/42?expand=profile HTTP/1.1\r\n"
     "Host: api.example.com\r\n"
     "User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/120.0.0.0 "
@@ -29,8 +29,8 @@ constexpr std::string_view kRequest =
     "Connection: keep-alive\r\n"
     "Referer: https://www.example.com/users\r\n"
     "Cookie: session=0f8fad5bd9cb469fa16570867728950e; theme=dark\r\n"
-    "\r\n";
-constexpr std::string_view kResponse =
+    "\r\n");
+const std::string_view kResponse = bench::hide<std::string_view>(
     "HTTP/1.1 200 OK\r\n"
     "Server: nginx/1.22.1\r\n"
     "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n"
@@ -38,23 +38,21 @@ constexpr std::string_view kResponse =
     "Content-Length: 128\r\n"
     "Connection: keep-alive\r\n"
     "ETag: \"5d8c72a5edda8d6a\"\r\n"
-    "\r\n";
+    "\r\n");
 
 std::array<http::HeaderField, 100> fields;
 
-size_t scan(std::string_view bytes) {
+constexpr http::HeadLimits kLimits;
+
+Result<http::RequestHead> scan_and_parse_request() {
   http::HeadScanner scanner;
-  return *scanner.scan(bytes, http::HeadLimits());
+  const size_t length = *scanner.scan(kRequest, kLimits);
+  return http::parse_request(kRequest.substr(0, length), fields);
 }
-Result<http::RequestHead> read_request() {
+Result<http::ResponseHead> scan_and_parse_response() {
   http::HeadScanner scanner;
-  const size_t head = *scanner.scan(kRequest, http::HeadLimits());
-  return http::parse_request(kRequest.substr(0, head), fields, scanner);
-}
-Result<http::ResponseHead> read_response() {
-  http::HeadScanner scanner;
-  const size_t head = *scanner.scan(kResponse, http::HeadLimits());
-  return http::parse_response(kResponse.substr(0, head), fields, scanner);
+  const size_t length = *scanner.scan(kResponse, kLimits);
+  return http::parse_response(kResponse.substr(0, length), fields);
 }
 
 #ifdef SLUICE_HAVE_LLHTTP
@@ -104,19 +102,36 @@ void run_llhttp(llhttp_type_t type, std::string_view head) {
 
 int main(int argc, char** argv) {
   bench::Runner runner(argc, argv);
-  runner.run("request/scan", [] { bench::keep(scan(kRequest)); });
-  runner.run("request/ours", [] { bench::keep(read_request()->headers.size()); });
-  runner.run("request/ours+framing+target", [] {
-    const auto request = read_request();
-    bench::keep(http::request_framing(*request)->keep_alive);
-    const auto target = http::parse_target(request->target, request->method);
+  runner.run("request/one_pass", [] {
+    http::RequestHead head;
+    bench::keep(http::read_request(kRequest, kLimits, fields, head));
+  });
+  runner.run("request/one_pass+copy", [] {
+    http::RequestHead head;
+    const size_t length = http::read_request(kRequest, kLimits, fields, head);
+    static std::array<char, 1024> bytes;
+    static std::array<http::HeaderField, 100> copies;
+    bench::keep(http::copy_head(head, kRequest.substr(0, length), bytes.data(), copies).headers.size());
+  });
+  runner.run("request/one_pass+framing+target", [] {
+    http::RequestHead head;
+    bench::keep(http::read_request(kRequest, kLimits, fields, head));
+    bench::keep(http::request_framing(head)->keep_alive);
+    const auto target = http::parse_target(head.target, head.method);
     std::array<char, 256> scratch;
     bench::keep(http::normalise_path(target->path, scratch)->size());
   });
-  runner.run("response/scan", [] { bench::keep(scan(kResponse)); });
-  runner.run("response/ours", [] { bench::keep(read_response()->headers.size()); });
-  runner.run("response/ours+framing",
-             [] { bench::keep(http::response_framing(*read_response(), http::Method::GET)->keep_alive); });
+  runner.run("request/two_passes", [] { bench::keep(scan_and_parse_request()->headers.size()); });
+  runner.run("response/one_pass", [] {
+    http::ResponseHead head;
+    bench::keep(http::read_response(kResponse, kLimits, fields, head));
+  });
+  runner.run("response/one_pass+framing", [] {
+    http::ResponseHead head;
+    bench::keep(http::read_response(kResponse, kLimits, fields, head));
+    bench::keep(http::response_framing(head, http::Method::GET)->keep_alive);
+  });
+  runner.run("response/two_passes", [] { bench::keep(scan_and_parse_response()->headers.size()); });
 #ifdef SLUICE_HAVE_LLHTTP
   runner.run("request/llhttp", [] { run_llhttp(HTTP_REQUEST, kRequest); });
   runner.run("response/llhttp", [] { run_llhttp(HTTP_RESPONSE, kResponse); });

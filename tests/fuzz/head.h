@@ -53,4 +53,22 @@ inline void check_fields(const http::HeaderMap& headers, std::string_view head, 
   }
 }
 
+inline void check_same(const http::HeaderMap& a, const http::HeaderMap& b) {
+  FUZZ_CHECK(a.size() == b.size());
+  for (size_t i = 0; i < a.size(); ++i) {
+    const http::HeaderField& left = a.fields()[i];
+    const http::HeaderField& right = b.fields()[i];
+    FUZZ_CHECK(left.name == right.name && left.value == right.value && left.id == right.id);
+    FUZZ_CHECK(a.repeated(left.id) == b.repeated(left.id));
+  }
+}
+
+/// Only line ends and printable ASCII.
+inline bool is_plain(std::string_view head) {
+  for (const char c : head) {
+    if (c != '\r' && c != '\n' && (static_cast<signed char>(c) < 0x20 || c == 0x7f)) return false;
+  }
+  return true;
+}
+
 }  // namespace sluice::fuzz

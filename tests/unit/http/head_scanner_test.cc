@@ -13,16 +13,14 @@ struct Outcome {
   Reason reason = Reason::none;
   size_t length = 0;
   uint32_t fields = 0;
-  std::vector<uint16_t> line_ends;
 
   bool operator==(const Outcome&) const = default;
 };
 
 Outcome outcome_of(const HeadScanner& scanner, const Result<size_t>& result) {
-  if (!result) return {result.error().reason, 0, 0, {}};
+  if (!result) return {result.error().reason, 0, 0};
   if (*result == 0) return {};
-  const auto ends = scanner.line_ends();
-  return {Reason::none, *result, scanner.fields(), {ends.begin(), ends.end()}};
+  return {Reason::none, *result, scanner.fields()};
 }
 
 Outcome scan_at_once(const std::string& bytes, const HeadLimits& limits = {}) {
@@ -83,8 +81,6 @@ TEST_CASE("a head ends with its first empty line, wherever the reads were cut") 
     CHECK(outcome.reason == Reason::none);
     CHECK(outcome.length == bytes.find("\r\n\r\n") + 4);
     CHECK(outcome.fields == fields);
-    REQUIRE(outcome.line_ends.size() == fields + 1);
-    for (const uint16_t end : outcome.line_ends) CHECK(bytes.substr(end, 2) == "\r\n");
   }
 }
 
@@ -184,16 +180,6 @@ TEST_CASE("limits hold to the byte, and also while the head is incomplete") {
     CHECK(outcome.reason == row.reason);
     CHECK(outcome.length == row.length);
   }
-}
-
-TEST_CASE("line ends are remembered for the first lines, and not at all past 64 KiB") {
-  std::string many = "GET / HTTP/1.1\r\n";
-  for (int i = 0; i < 50; ++i) many += "name: value\r\n";
-  CHECK(scan_at_once(many + "\r\n").line_ends.size() == 16);
-  const HeadLimits wide{.first_line_bytes = 1 << 20, .head_bytes = 1 << 20, .fields = 100};
-  const Outcome large = scan_at_once("GET /" + std::string(70'000, 'x') + " HTTP/1.1\r\nA: b\r\n\r\n", wide);
-  CHECK(large.fields == 1);
-  CHECK(large.line_ends.empty());
 }
 
 TEST_CASE("a scanner is ready for the next head after reset") {

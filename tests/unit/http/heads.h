@@ -30,7 +30,7 @@ class Request {
     if (!length) return length.error();
     if (*length == 0) return Error{Reason::internal_error, "the head is not complete"};
     return parse_request(std::string_view(text_).substr(0, *length),
-                         std::span(fields_).first(scanner.fields()), scanner);
+                         std::span(fields_).first(scanner.fields()));
   }
   std::string text_;
   std::array<HeaderField, 256> fields_;
@@ -54,7 +54,7 @@ class Response {
     if (!length) return length.error();
     if (*length == 0) return Error{Reason::internal_error, "the head is not complete"};
     return parse_response(std::string_view(text_).substr(0, *length),
-                          std::span(fields_).first(scanner.fields()), scanner);
+                          std::span(fields_).first(scanner.fields()));
   }
   std::string text_;
   std::array<HeaderField, 256> fields_;

@@ -2,6 +2,7 @@
 
 #include <catch2/catch.hpp>
 #include <string>
+#include <vector>
 
 #include "heads.h"
 
@@ -99,6 +100,9 @@ TEST_CASE("a field line is a token, a colon at once, and a value") {
       {"Content Length: 5", bad_header},
       {": b", bad_header},
       {":", bad_header},
+      {": b: c", bad_header},
+      {"::", bad_header},
+      {"_A: b", none},
       {"A", bad_header},
       {"no colon in this rather long line at all", bad_header},
       {"A(b): c", bad_header},
@@ -146,18 +150,62 @@ TEST_CASE("more lines than the scanner remembers are parsed all the same") {
   }
 }
 
-TEST_CASE("parsing with and without the scanner's line ends gives the same views") {
-  const std::string text = get_with("A: b\r\nContent-Length: 5\r\nLonger-Than-Sixteen-Bytes: c\r\n");
-  const Request request(text);
+TEST_CASE("one pass reads what two passes read, and leaves to them what is not plain") {
+  const auto one_pass = [](const std::string& text, const HeadLimits& limits = {}, size_t room = 8) {
+    std::vector<HeaderField> fields(room);
+    RequestHead head;
+    return read_request(text, limits, fields, head);
+  };
+  const std::string text =
+      get_with("A: b\r\nContent-Length:5 \r\nLonger-Than-Sixteen-Bytes: c\r\nEmpty:\r\nLast:  \t\r\n");
+  const Request two_passes(text);
   std::array<HeaderField, 8> fields;
-  const auto plain = parse_request(text, fields);
-  REQUIRE(plain);
-  REQUIRE(plain->headers.size() == request.head().headers.size());
-  for (size_t i = 0; i < fields.size() && i < plain->headers.size(); ++i) {
-    CHECK(plain->headers.fields()[i].name == request.head().headers.fields()[i].name);
-    CHECK(plain->headers.fields()[i].value == request.head().headers.fields()[i].value);
-    CHECK(plain->headers.fields()[i].id == request.head().headers.fields()[i].id);
+  RequestHead head;
+  const std::string followed = text + "body";
+  REQUIRE(read_request(followed, {}, fields, head) == text.size());
+  CHECK(head.method == Method::GET);
+  CHECK(head.target == "/");
+  REQUIRE(head.headers.size() == two_passes.head().headers.size());
+  for (size_t i = 0; i < head.headers.size(); ++i) {
+    CHECK(head.headers.fields()[i].name == two_passes.head().headers.fields()[i].name);
+    CHECK(head.headers.fields()[i].value == two_passes.head().headers.fields()[i].value);
+    CHECK(head.headers.fields()[i].id == two_passes.head().headers.fields()[i].id);
   }
+
+  for (size_t size = 0; size < text.size(); ++size) CHECK(one_pass(text.substr(0, size)) == 0);
+  CHECK(one_pass(text, {}, 6) == text.size());
+  CHECK(one_pass(text, {}, 5) == 0);  // more fields than there is room for
+  const auto length = static_cast<uint32_t>(text.size());
+  CHECK(one_pass(text, {.first_line_bytes = 14, .head_bytes = length, .fields = 6}) == text.size());
+  CHECK(one_pass(text, {.first_line_bytes = 13, .head_bytes = length, .fields = 6}) == 0);
+  CHECK(one_pass(text, {.first_line_bytes = 14, .head_bytes = length - 1, .fields = 6}) == 0);
+  CHECK(one_pass(text, {.first_line_bytes = 14, .head_bytes = length, .fields = 5}) == 0);
+  for (const std::string line : {"A: caf\xc3\xa9", "A: \x01", "A:\x01", "A: b\x7f", "A: b\nC: d",
+                                 "A: b\rC: d", "A: b\r", " A: b", "A: b\r\n c", "A : b", ": b", "A"}) {
+    CAPTURE(line);
+    CHECK(one_pass(get_with(line + "\r\n")) == 0);
+    CHECK(one_pass(get_with(line + "\r\nLonger-Than-A-Block: b\r\n")) == 0);
+  }
+}
+
+TEST_CASE("a head can be copied out of the buffer that it was read in") {
+  std::string buffer = "PUT /a HTTP/1.1\r\nHost: b\r\nhost: c\r\n\r\n";
+  std::array<HeaderField, 4> fields;
+  RequestHead head;
+  REQUIRE(read_request(buffer, {}, fields, head) == buffer.size());
+  std::string bytes(buffer.size(), '\0');
+  std::array<HeaderField, 4> copies;
+  const RequestHead copy = copy_head(head, buffer, bytes.data(), copies);
+  buffer.assign(buffer.size(), '#');
+  fields.fill({});
+  CHECK(copy.method == Method::PUT);
+  CHECK(copy.method_text == "PUT");
+  CHECK(copy.target == "/a");
+  REQUIRE(copy.headers.size() == 2);
+  CHECK(copy.headers.value(HeaderId::host) == "b");
+  CHECK(copy.headers.repeated(HeaderId::host));
+  CHECK(copy.headers.fields()[1].name == "host");
+  CHECK(copy.headers.fields()[1].value == "c");
 }
 
 TEST_CASE("more field lines than memory was given for are refused, not written") {
