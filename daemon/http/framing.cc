@@ -13,6 +13,8 @@ namespace {
 // 19 digits always fit 64 bits; what needs more is no length that anyone means.
 constexpr size_t kMaxLengthDigits = 19;
 
+constexpr int kMaxConnectionElements = 64;
+
 constexpr uint64_t id_set(std::initializer_list<HeaderId> ids) {
   uint64_t bits = 0;
   for (const HeaderId id : ids) bits |= HeaderMap::bit_of(id);
@@ -22,6 +24,7 @@ constexpr bool contains(uint64_t set, HeaderId id) {
   return (set & HeaderMap::bit_of(id)) != 0;
 }
 
+constexpr const char* kExcessive = "Connection lists more than 64 options";
 constexpr CaselessWord kChunked("chunked");
 constexpr CaselessWord kClose("close");
 constexpr CaselessWord kContinue("100-continue");
@@ -131,9 +134,10 @@ ConnectionOptions connection_options(const HeaderMap& headers) {
     read_connection_option(first, options);  // nearly always
     return options;
   }
-  any_element(headers, HeaderId::connection, [&options](std::string_view option) {
+  int count = 0;
+  options.excessive = any_element(headers, HeaderId::connection, [&](std::string_view option) {
     read_connection_option(option, options);
-    return false;
+    return ++count > kMaxConnectionElements;
   });
   return options;
 }
@@ -148,6 +152,7 @@ Result<RequestFraming> request_framing(const RequestHead& head) {
   if (const char* wrong = read_body(head.headers, head.version, framing.body, reason))
     return Error{reason, wrong};
   framing.connection = connection_options(head.headers);
+  if (framing.connection.excessive) return Error{Reason::bad_header, kExcessive};
   framing.keep_alive = goes_on(head.version, framing.connection);
   if (framing.connection.upgrade) {
     if (const char* wrong = read_upgrade(head, framing)) return Error{Reason::bad_upgrade, wrong};
@@ -168,6 +173,7 @@ Result<ResponseFraming> response_framing(const ResponseHead& head, Method reques
     return Error{Reason::upstream_bad_response, wrong};
   }
   framing.connection = connection_options(head.headers);
+  if (framing.connection.excessive) return Error{Reason::upstream_bad_response, kExcessive};
   framing.keep_alive = goes_on(head.version, framing.connection);
 
   if (head.status == 101 && !(framing.connection.upgrade && head.headers.has(HeaderId::upgrade))) {

@@ -30,6 +30,9 @@ struct ConnectionOptions {
   bool keep_alive = false;
   bool upgrade = false;
   bool names_fields = false;  // it lists at least one other field name, to be dropped by is_hop_by_hop
+  /// More elements than anyone means: each would be compared with each field, 30 ms of work for one head of 32 KiB. The framing
+  /// functions refuse it.
+  bool excessive = false;
 };
 ConnectionOptions connection_options(const HeaderMap& headers);
 
@@ -43,7 +46,8 @@ struct RequestFraming {
   bool upgrade = false;            // asks for another protocol: Connection: upgrade and Upgrade are both there. Never HTTP
                                    // itself (h2c): a tunnel of it would go past every route
 };
-/// Errors: bad_host, bad_target (absolute form only), bad_length, bad_transfer_encoding, expectation_failed, bad_upgrade.
+/// Errors: bad_host, bad_target (absolute form only), bad_length, bad_transfer_encoding, expectation_failed, bad_upgrade,
+/// bad_header (an excessive Connection).
 /// Host: exactly one in 1.1, syntactically valid (RFC 9110 §7.2, RFC 3986 §3.2.2; no userinfo); an empty one is refused.
 /// An absolute-form target overrides Host (RFC 9112 §3.2.2). Transfer-Encoding in HTTP/1.0 is refused.
 Result<RequestFraming> request_framing(const RequestHead& head);

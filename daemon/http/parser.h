@@ -22,7 +22,8 @@ Result<ResponseHead> parse_response(std::string_view head, std::span<HeaderField
 
 /// Scanner and parser in one pass, for the way nearly every head goes: it lies in `bytes` as a whole, within the limits, holds
 /// nothing but printable ASCII, and has no more fields than `fields`. Returns its length; or 0 if it is incomplete, unusual or
-/// wrong in any way, and only HeadScanner and the parser above can say which. Never accepts what they refuse.
+/// wrong in any way, and only HeadScanner and the parser above can say which; `head` is
+/// then worth nothing. Never accepts what they refuse.
 size_t read_request(std::string_view bytes, const HeadLimits& limits, std::span<HeaderField> fields, RequestHead& head);
 size_t read_response(std::string_view bytes, const HeadLimits& limits, std::span<HeaderField> fields, ResponseHead& head);
 

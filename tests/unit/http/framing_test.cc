@@ -338,6 +338,19 @@ TEST_CASE("Connection with the usual options names no fields") {
   CHECK_FALSE(options.names_fields);
 }
 
+TEST_CASE("a Connection that lists more than anyone means is refused") {
+  const auto list = [](int count) {
+    std::string line = "Connection: x";
+    for (int i = 1; i < count; ++i) line += i % 2 == 0 ? ", y" : ",";
+    return line + "\r\n";
+  };
+  CHECK(refusal_with(list(64)) == Reason::none);
+  CHECK(refusal_with(list(65)) == Reason::bad_header);
+  CHECK(refusal_with(list(40) + list(40)) == Reason::bad_header);
+  const Response response("HTTP/1.1 200 OK\r\n" + list(65) + "\r\n");
+  CHECK(response_framing(response.head(), Method::GET).error().reason == Reason::upstream_bad_response);
+}
+
 TEST_CASE("TE lists trailers or it does not") {
   const auto accepts = [](const std::string& lines) {
     const Request request(get_with(lines));
