@@ -88,8 +88,8 @@ def in_tunnel(client, origin):
     return upstream, b"bye"
 
 
-PHASES = [in_head, between_requests, in_body, in_chunk, waiting, in_response_head, after_interim, in_response_body, in_response_chunk,
-          both_bodies, in_tunnel]
+PHASES = [in_head, between_requests, in_body, in_chunk, waiting, in_response_head, after_interim, in_response_body,
+          in_response_chunk, both_bodies, in_tunnel]
 
 
 @pytest.fixture(scope="module", params=[1, pytest.param(2, marks=pytest.mark.workers)], ids=["one worker", "two workers"])
@@ -162,7 +162,8 @@ def test_two_thousand_connections_that_never_speak_are_timed_out():
 
 
 def test_two_thousand_requests_at_once_are_all_answered():
-    with proxying(answering(OK), upstream_settings={"pool": {"max_open": 64, "max_pending": 5000, "pending_timeout": "60s"}}) as (gateway, origin):
+    pool = {"max_open": 64, "max_pending": 5000, "pending_timeout": "60s"}
+    with proxying(answering(OK), upstream_settings={"pool": pool}) as (gateway, origin):
         clients = [gateway.client() for _ in range(2000)]
         for client in clients:
             client.send(request())
@@ -172,7 +173,7 @@ def test_two_thousand_requests_at_once_are_all_answered():
 
 
 needs_no_pipe = pytest.mark.skipif(
-    "undefined" in SANITIZER, reason="UBSan's vptr check looks at memory through a pipe and reports an error where it cannot make one")
+    "undefined" in SANITIZER, reason="UBSan looks at objects through a pipe, and takes it for an error if it cannot make one")
 
 
 def answers(gateway):

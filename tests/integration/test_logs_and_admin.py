@@ -8,15 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from harness import (OK, RawClient, RawOrigin, Sluice, answering, proxy_config, proxying, request, response, sluice,
-                     wait_until)
+from harness import (BINARY, DEADLINE, OK, RawClient, RawOrigin, Sluice, answering, free_port, proxy_config, proxying,
+                     request, response, sluice, wait_until)
 
 SOURCE = Path(os.environ.get("SLUICE_SOURCE_DIR", Path(__file__).parents[2]))
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
-LOG_FIELDS = {"time": str, "request_id": str, "client": str, "method": str, "host": str, "path": str, "protocol": str, "status": int,
-              "reason": str, "route": str, "endpoint": str, "attempts": int, "upstream_reused": bool, "connection_reused": bool,
-              "bytes_in": int, "bytes_out": int, "read_head_us": int, "wait_connection_us": int, "upstream_first_byte_us": int,
-              "response_us": int, "total_us": int, "user_agent": str, "referer": str}
+LOG_FIELDS = {
+    "time": str, "request_id": str, "client": str, "method": str, "host": str, "path": str, "protocol": str, "status": int,
+    "reason": str, "route": str, "endpoint": str, "attempts": int, "upstream_reused": bool, "connection_reused": bool,
+    "bytes_in": int, "bytes_out": int, "read_head_us": int, "wait_connection_us": int, "upstream_first_byte_us": int,
+    "response_us": int, "total_us": int, "user_agent": str, "referer": str}
 
 
 # --- the access log ---
@@ -64,8 +65,8 @@ def test_a_refused_head_is_logged_with_its_reason():
         assert (line["status"], line["reason"], line["attempts"]) == (400, "bad_host", 0)
 
 
-HOSTILE = ['"', "\\", "\\\"", "\t", "\x80", "\xff\xfe", "\xc3\x28", "\xed\xa0\x80", "\xf4\x90\x80\x80", "</script>", "\xe2\x80\xa8", "{}", "%s%n",
-           "\x85", "\\u0000", "a" * 8000]
+HOSTILE = ['"', "\\", "\\\"", "\t", "\x80", "\xff\xfe", "\xc3\x28", "\xed\xa0\x80", "\xf4\x90\x80\x80", "</script>",
+           "\xe2\x80\xa8", "{}", "%s%n", "\x85", "\\u0000", "a" * 8000]
 
 
 @pytest.mark.parametrize("text", HOSTILE, ids=lambda text: repr(text)[:20])
@@ -79,7 +80,8 @@ def test_hostile_bytes_of_a_client_leave_the_log_valid_json_and_one_line(text):
 
 def test_hostile_heads_that_are_refused_leave_the_log_valid_json():
     with proxying(answering(OK)) as (gateway, _):
-        for data in (b'GET /"\\\xff HTTP/1.1\r\nHost: a\r\n\r\n', b'G"\xff\x00T / HTTP/1.1\r\n\r\n', b"\x16\x03\x01\x02\r\n\r\n", b"\xff" * 100000):
+        for data in (b'GET /"\\\xff HTTP/1.1\r\nHost: a\r\n\r\n', b'G"\xff\x00T / HTTP/1.1\r\n\r\n', b"\x16\x03\x01\x02\r\n\r\n",
+                     b"\xff" * 100000):
             with gateway.client() as client:
                 client.send_if_open(data)
                 client.read_to_end()
@@ -87,7 +89,8 @@ def test_hostile_heads_that_are_refused_leave_the_log_valid_json():
 
 
 def test_combined_is_what_apache_writes():
-    pattern = r'127\.0\.0\.1 - - \[\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d \+0000\] "GET /a\?b HTTP/1\.1" 200 \d+ "http://r/" "agent \\x22x\\x22"\n'
+    pattern = (r'127\.0\.0\.1 - - \[\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d \+0000\] "GET /a\?b HTTP/1\.1" 200 \d+ '
+               r'"http://r/" "agent \\x22x\\x22"\n')
     with proxying(answering(OK), access_log={"format": "combined"}) as (gateway, _):
         gateway.get("/a?b", [("User-Agent", 'agent "x"'), ("Referer", "http://r/")])
         wait_until(lambda: gateway.log_path.read_text().endswith("\n"), "the line is written")
@@ -154,9 +157,10 @@ def test_lines_of_two_workers_do_not_mix():
 @pytest.fixture(scope="module")
 def busy():
     """A gateway that has answered some of everything."""
-    with proxying(answering(OK), routes=[{"name": "all", "match": {"path": "/{rest...}"}, "upstream": "origin",
-                                          "headers": {"request": {"set": {"Authorization": "Bearer top-secret"}}}},
-                                         {"name": "gone", "match": {"path": "/gone", "methods": ["GET"]}, "respond": {"status": 410}}]) as pair:
+    routes = [{"name": "all", "match": {"path": "/{rest...}"}, "upstream": "origin",
+               "headers": {"request": {"set": {"Authorization": "Bearer top-secret"}}}},
+              {"name": "gone", "match": {"path": "/gone", "methods": ["GET"]}, "respond": {"status": 410}}]
+    with proxying(answering(OK), routes=routes) as pair:
         gateway, _ = pair
         with gateway.client() as client:
             for _ in range(10):
@@ -201,6 +205,20 @@ def test_the_configuration_is_shown_without_its_secrets(busy):
     assert "top-secret" not in text
 
 
+def test_an_admin_listener_off_loopback_needs_a_token(tmp_path):
+    (tmp_path / "open.yaml").write_text(GOOD + 'admin: {listen: "0.0.0.0:9901"}\n')
+    done = sluice("check", "--config", tmp_path / "open.yaml")
+    assert done.returncode == EXIT_CONFIGURATION and "token_file" in done.stderr
+
+
+def test_an_admin_token_is_asked_for_and_never_shown():
+    with Sluice({"admin": {"token_file": "token"}, "routes": []}, files={"token": "s3cret-of-the-test"}) as gateway:
+        assert gateway.admin("/config")[0] == 401
+        assert gateway.admin("/config", headers={"Authorization": "Bearer wrong"})[0] == 401
+        status, text, _ = gateway.admin("/config", headers={"Authorization": "Bearer s3cret-of-the-test"})
+        assert status == 200 and "s3cret" not in text
+
+
 def test_the_routes_are_listed(busy):
     status, text, _ = busy.admin("/routes")
     assert status == 200 and "all" in text and "/gone" in text
@@ -219,7 +237,8 @@ def test_the_admin_listener_can_be_off():
 
 def test_hostile_admin_requests_are_refused(busy):
     port = int(busy.config["admin"]["listen"].split(":")[1])
-    for data in (b"GET /metrics HTTP/1.1\nHost: a\n\n", b"\x16\x03\x01\r\n\r\n", b"GET /../etc/passwd HTTP/1.1\r\nHost: a\r\n\r\n",
+    for data in (b"GET /metrics HTTP/1.1\nHost: a\n\n", b"\x16\x03\x01\r\n\r\n",
+                 b"GET /../etc/passwd HTTP/1.1\r\nHost: a\r\n\r\n",
                  b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n", b"A" * 100000):
         with RawClient(port) as client:
             client.send_if_open(data)
@@ -323,11 +342,33 @@ def test_help_fits_a_screen_and_shows_an_example():
         assert one.returncode == 0 and f"sluice {command}" in one.stdout and len(one.stdout.splitlines()) <= 40
 
 
-@pytest.mark.parametrize("arguments", [[], ["nonsense"], ["run", "--nonsense"], ["explain"], ["check", "--config"], ["run", "surplus"]])
+@pytest.mark.parametrize("arguments",
+                         [[], ["nonsense"], ["run", "--nonsense"], ["explain"], ["check", "--config"], ["run", "surplus"]])
 def test_a_wrong_command_line_has_an_exit_code_of_its_own(arguments):
     done = sluice(*arguments)
     assert done.returncode == EXIT_USAGE
     assert done.stderr and not done.stdout
+
+
+def test_the_origin_serves_what_the_gateway_can_be_tried_with():
+    port = free_port()
+    origin = subprocess.Popen([BINARY, "origin", "--listen", f"127.0.0.1:{port}"], stdout=subprocess.DEVNULL)
+    try:
+        wait_until(lambda: serves(port), "the origin answers")
+        with Sluice(proxy_config(f"127.0.0.1:{port}")) as gateway:
+            assert gateway.get("/hello").status == 200
+            assert gateway.ask("POST", "/echo", body=b"x" * 100000).status == 200
+    finally:
+        origin.terminate()
+        assert origin.wait(DEADLINE) == 0
+
+
+def serves(port):
+    try:
+        with RawClient(port) as client:
+            return client.get("/").status == 200
+    except OSError:
+        return False
 
 
 def test_environment_variables_are_read_and_their_absence_is_an_error(files):
@@ -345,7 +386,8 @@ def test_included_files_add_their_routes(files):
     assert "included" in done.stdout and "rest" in done.stdout
 
 
-EXAMPLES = sorted(os.path.relpath(path, SOURCE) for path in [*SOURCE.glob("config/*.yaml"), *SOURCE.glob("config/examples/*.yaml")])
+CONFIGURATIONS = [*SOURCE.glob("config/*.yaml"), *SOURCE.glob("config/examples/*.yaml")]
+EXAMPLES = sorted(os.path.relpath(path, SOURCE) for path in CONFIGURATIONS)
 
 
 @pytest.mark.parametrize("path", EXAMPLES)

@@ -128,7 +128,8 @@ def test_an_idempotent_request_on_a_stale_connection_is_sent_once_more_on_a_fres
 @pytest.mark.parametrize("how", ["close", "reset"])
 @pytest.mark.parametrize("method", ["POST", "PATCH"])
 def test_a_post_on_a_stale_connection_is_never_sent_twice(method, how):
-    with proxying(ends_on_second_request(how), upstream_settings={"retry": {"attempts": 3, "on": ["connect", "reset", 503]}}) as pair:
+    with proxying(ends_on_second_request(how),
+                  upstream_settings={"retry": {"attempts": 3, "on": ["connect", "reset", 503]}}) as pair:
         gateway, origin = pair
         assert gateway.get("/first").status == 200
         assert_problem(gateway.ask(method, "/second", body=b"once"), 502, "upstream_reset")
@@ -271,7 +272,8 @@ def test_the_budget_bounds_the_share_of_retries():
 
 
 def test_a_retry_takes_another_endpoint():
-    with proxying_several([answering(UNAVAILABLE), greeting("fine")], upstream_settings={"balance": "round_robin", "retry": RETRY}) as pair:
+    with proxying_several([answering(UNAVAILABLE), greeting("fine")],
+                          upstream_settings={"balance": "round_robin", "retry": RETRY}) as pair:
         gateway, _ = pair
         assert [gateway.get("/").body for _ in range(6)] == [b"fine"] * 6
 
@@ -336,7 +338,8 @@ def test_split_divides_by_weight():
 
 @pytest.mark.workers
 def test_two_workers_keep_pools_of_their_own_and_lose_nothing():
-    with proxying_several(map(greeting, NAMES), upstream_settings={"balance": "round_robin"}, process={"workers": 2}) as (gateway, origins):
+    settings = {"upstream_settings": {"balance": "round_robin"}, "process": {"workers": 2}}
+    with proxying_several(map(greeting, NAMES), **settings) as (gateway, _):
         clients = [gateway.client() for _ in range(32)]
         counts = Counter()
         for _ in range(30):

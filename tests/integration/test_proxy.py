@@ -178,6 +178,17 @@ def test_an_empty_response_body_is_a_body_of_length_0(echoing):
     assert gateway.get("/").get("content-length") == "0"
 
 
+def test_an_http_10_origin_is_understood_and_its_connection_ends_with_its_answer():
+    answer = b"HTTP/1.0 200 OK\r\nContent-Length: 3\r\n\r\nold"
+    with proxying() as (gateway, origin):
+        client = gateway.client()
+        for _ in range(2):
+            client.send(request())
+            connection, _ = origin.answer(answer)
+            assert client.read_response().body == b"old"
+            assert connection.wait_closed() is End.eof
+
+
 # --- connections ---
 def test_http_10_closes_after_the_answer_unless_keep_alive_was_asked_for(echoing):
     gateway, origin = echoing

@@ -161,7 +161,8 @@ def test_set_replaces_every_field_of_that_name_and_add_leaves_them():
 
 
 def test_response_fields_are_removed_set_and_added():
-    _, answer = edited(headers={"response": {"remove": ["x-method"], "set": {"X-Target": "{id}"}, "add": {"X-More": "{request_id}"}}})
+    _, answer = edited(headers={"response": {"remove": ["x-method"], "set": {"X-Target": "{id}"},
+                                             "add": {"X-More": "{request_id}"}}})
     assert answer.all("x-method") == []
     assert answer.get("x-target") == "7" and answer.get("x-more")
 
@@ -186,7 +187,8 @@ def test_respond_answers_with_status_body_and_fields():
 
 
 @pytest.mark.parametrize("to, status, location", [
-    ("https://{host}{path}", 308, "https://old.example/a/b"), ("/new/{rest}", 302, "/new/b"), ("https://new.example/", 301, "https://new.example/"),
+    ("https://{host}{path}", 308, "https://old.example/a/b"), ("/new/{rest}", 302, "/new/b"),
+    ("https://new.example/", 301, "https://new.example/"),
     ("https://{host}{path}?{query}", 307, "https://old.example/a/b?q=1&r")])
 def test_redirect_expands_its_template(to, status, location):
     with Sluice({"routes": [route("moved", "/a/{rest...}", redirect={"to": to, "status": status})]}) as gateway:
@@ -202,8 +204,9 @@ def test_a_template_that_yields_no_valid_host_is_a_500_of_the_configuration():
 
 # --- static files ---
 FILES = {
-    "www/index.html": "<h1>home</h1>", "www/app.css": "body {}", "www/data.json": "{}", "www/digits": "0123456789", "www/empty": "",
-    "www/sub/index.html": "sub", "www/with space.txt": "spaced", "www/.hidden": "CONFIDENTIAL", "www/.git/config": "CONFIDENTIAL", "secret": "CONFIDENTIAL",
+    "www/index.html": "<h1>home</h1>", "www/app.css": "body {}", "www/data.json": "{}", "www/digits": "0123456789",
+    "www/empty": "", "www/sub/index.html": "sub", "www/with space.txt": "spaced", "www/.hidden": "CONFIDENTIAL",
+    "www/.git/config": "CONFIDENTIAL", "secret": "CONFIDENTIAL",
 }
 
 
@@ -225,8 +228,9 @@ def serving():
 
 @pytest.mark.parametrize("path, body, content_type", [
     ("/", "<h1>home</h1>", "text/html"), ("/index.html", "<h1>home</h1>", "text/html"), ("/app.css", "body {}", "text/css"),
-    ("/data.json", "{}", "application/json"), ("/sub/", "sub", "text/html"), ("/with%20space.txt", "spaced", "text/plain"), ("/empty", "", ""),
-    ("/link-in", "body {}", ""), ("/files/app.css", "body {}", "text/css"), ("/files/", "<h1>home</h1>", "text/html")])
+    ("/data.json", "{}", "application/json"), ("/sub/", "sub", "text/html"), ("/with%20space.txt", "spaced", "text/plain"),
+    ("/empty", "", ""), ("/link-in", "body {}", ""), ("/files/app.css", "body {}", "text/css"),
+    ("/files/", "<h1>home</h1>", "text/html")])
 def test_a_file_is_served_with_its_type_and_validators(serving, path, body, content_type):
     answer = serving.get(path)
     assert (answer.status, answer.body.decode()) == (200, body)
@@ -235,10 +239,11 @@ def test_a_file_is_served_with_its_type_and_validators(serving, path, body, cont
 
 
 TRAVERSALS = [
-    "/../secret", "/..%2fsecret", "/%2e%2e/secret", "/%2e%2e%2fsecret", "/sub/../../secret", "/sub/%2e%2e/%2e%2e/secret", "/..\\secret", "/..%5csecret",
-    "/%252e%252e/secret", "//secret", "//etc/passwd", "/./../secret", "/....//secret", "/..;/secret", "/link-out", "/link-absolute", "/.hidden",
-    "/.git/config", "/%2egit/config", "/app.css/", "/app.css/x", "/nothing", "/app.css%00.html", "/fifo", "/files/../../secret", "/files/%2e%2e/%2e%2e/secret",
-    "/files..%2f..%2fsecret", "/sub/index.html/../../../secret", "/" + "../" * 30 + "etc/passwd", "/" + "a/" * 1000 + "x", "/" + "a" * 4000]
+    "/../secret", "/..%2fsecret", "/%2e%2e/secret", "/%2e%2e%2fsecret", "/sub/../../secret", "/sub/%2e%2e/%2e%2e/secret",
+    "/..\\secret", "/..%5csecret", "/%252e%252e/secret", "//secret", "//etc/passwd", "/./../secret", "/....//secret",
+    "/..;/secret", "/link-out", "/link-absolute", "/.hidden", "/.git/config", "/%2egit/config", "/app.css/", "/app.css/x",
+    "/nothing", "/app.css%00.html", "/fifo", "/files/../../secret", "/files/%2e%2e/%2e%2e/secret", "/files..%2f..%2fsecret",
+    "/sub/index.html/../../../secret", "/" + "../" * 30 + "etc/passwd", "/" + "a/" * 1000 + "x", "/" + "a" * 4000]
 
 
 @pytest.mark.parametrize("path", TRAVERSALS, ids=lambda path: path[:60])
@@ -262,8 +267,9 @@ def test_a_folder_without_its_slash_is_redirected_to_it(serving):
 
 
 RANGES = [  # Range, status, body, Content-Range
-    ("bytes=0-3", 206, b"0123", "bytes 0-3/10"), ("bytes=7-", 206, b"789", "bytes 7-9/10"), ("bytes=-2", 206, b"89", "bytes 8-9/10"),
-    ("bytes=9-99", 206, b"9", "bytes 9-9/10"), ("bytes=-99", 206, b"0123456789", "bytes 0-9/10"), ("bytes=10-", 416, None, "bytes */10"),
+    ("bytes=0-3", 206, b"0123", "bytes 0-3/10"), ("bytes=7-", 206, b"789", "bytes 7-9/10"),
+    ("bytes=-2", 206, b"89", "bytes 8-9/10"), ("bytes=9-99", 206, b"9", "bytes 9-9/10"),
+    ("bytes=-99", 206, b"0123456789", "bytes 0-9/10"), ("bytes=10-", 416, None, "bytes */10"),
     ("bytes=-0", 416, None, "bytes */10"), ("bytes=5-3", 200, b"0123456789", None), ("bytes=x-y", 200, b"0123456789", None),
     ("lines=1-2", 200, b"0123456789", None), ("bytes=18446744073709551616-", (200, 416), None, ...)]
 
@@ -289,9 +295,10 @@ def test_conditional_requests_are_answered_304_or_412(serving):
         for fields, status in [
                 ([("If-None-Match", etag)], 304), ([("If-None-Match", f'"x", {etag}')], 304), ([("If-None-Match", "*")], 304),
                 ([("If-None-Match", '"x"')], 200), ([("If-Modified-Since", modified)], 304),
-                ([("If-Modified-Since", "Thu, 01 Jan 1970 00:00:00 GMT")], 200), ([("If-None-Match", '"x"'), ("If-Modified-Since", modified)], 200),
-                ([("If-Match", '"x"')], 412), ([("If-Match", etag)], 200),
-                ([("If-Range", etag), ("Range", "bytes=0-1")], 206), ([("If-Range", '"x"'), ("Range", "bytes=0-1")], 200)]:
+                ([("If-Modified-Since", "Thu, 01 Jan 1970 00:00:00 GMT")], 200),
+                ([("If-None-Match", '"x"'), ("If-Modified-Since", modified)], 200), ([("If-Match", '"x"')], 412),
+                ([("If-Match", etag)], 200), ([("If-Range", etag), ("Range", "bytes=0-1")], 206),
+                ([("If-Range", '"x"'), ("Range", "bytes=0-1")], 200)]:
             answer = client.get("/digits", fields)
             assert answer.status == status, fields
             if status == 304:

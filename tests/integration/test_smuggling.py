@@ -84,8 +84,8 @@ REFUSED = {
     "two CL that agree": (post("Content-Length: 5", "Content-Length: 5", body="AAAAA"), LENGTH),
     "two CL in different case": (post("content-length: 5", "CONTENT-LENGTH: 6", body="AAAAA"), LENGTH),
     **{f"CL {value!r}": (post("Content-Length: " + value, body="AAAAA"), LENGTH) for value in [
-        "", "5, 5", "5,6", "5,", ",5", "+5", "-5", "-0", "0x5", "5 5", "5;", "5.0", "1e1", "5_0", "five", "\xef\xbc\x95", "\xb2", "5\xa0",
-        '"5"', "18446744073709551616", "18446744073709551621", "99999999999999999999999999"]},
+        "", "5, 5", "5,6", "5,", ",5", "+5", "-5", "-0", "0x5", "5 5", "5;", "5.0", "1e1", "5_0", "five", "\xef\xbc\x95", "\xb2",
+        "5\xa0", '"5"', "18446744073709551616", "18446744073709551621", "99999999999999999999999999"]},
     "CL of 2^63": (post("Content-Length: 9223372036854775808"), LENGTH | {"body_too_large"}),
     "CL of 2^64 - 1": (post("Content-Length: 18446744073709551615"), LENGTH | {"body_too_large"}),
     "CL with a vertical tab": (post("Content-Length: 5\x0b", body="AAAAA"), HEADER | LENGTH),
@@ -113,8 +113,8 @@ REFUSED = {
     "fold of spaces only": (get("X: a", "  "), HEADER),
     # field names
     **{f"name {name!r}": (get(f"{name}: 1"), HEADER) for name in [
-        "", "X ", "X\t", "X Y", "X(", "X)", "X<", "X@", "X,", "X;", 'X"', "X/", "X[", "X]", "X?", "X=", "X{", "X}", "X\\", "X\x80", "X\xff",
-        "X\x00Y", "\x01"]},
+        "", "X ", "X\t", "X Y", "X(", "X)", "X<", "X@", "X,", "X;", 'X"', "X/", "X[", "X]", "X?", "X=", "X{", "X}", "X\\",
+        "X\x80", "X\xff", "X\x00Y", "\x01"]},
     "a line without a colon": (get("X"), HEADER),
     # Host
     "no Host": (get(host=None), HOST),
@@ -123,28 +123,29 @@ REFUSED = {
     "two Hosts in different case": (get("hOST: b.test"), HOST),
     "two Hosts in HTTP/1.0": (get("Host: b.test", version="HTTP/1.0"), HOST),
     **{f"Host {value!r}": (get(host="Host: " + value), HOST) for value in [
-        "", "a b", "a, b", "u@a.test", "u:p@a.test", "a/b", "a?b", "a#b", "a\\b", "a:x", "a:65536", "a:99999999999", "a:-1", "a:80:80",
-        "a: 80", "[::1", "::1", "[::1]x", "[::g]", "a..b", ".", "a\tb", "<a>", "a\xe9", "http://a.test", "a%00"]},
+        "", "a b", "a, b", "u@a.test", "u:p@a.test", "a/b", "a?b", "a#b", "a\\b", "a:x", "a:65536", "a:99999999999", "a:-1",
+        "a:80:80", "a: 80", "[::1", "::1", "[::1]x", "[::g]", "a..b", ".", "a\tb", "<a>", "a\xe9", "http://a.test", "a%00"]},
     "Host with a space before the colon": (get(host="Host : a.test"), HEADER),
     "no Host beside an absolute target": (get(target="http://a.test/", host=None), HOST),
     # targets
     **{f"target {target!r}": (get(target=target), TARGET) for target in [
-        "x", "?x", "*", "x/y", "a.test:80", "a.test/x", "http:/x", "http:///x", "http://", "http://u@a.test/", "http://u:p@a.test/",
-        "http://a.test:99999/", "http://a.test:x/", "http://a b/", "http://[::1/", "ftp://a.test/", "file:///etc/passwd", "://a/",
-        "/a#b", "/a\xe9", "/a\xff", '/a"b', "/a<b", "/a>b", "/a`b", "/a{b}", "/x?a=<b>", "/x?a\xe9", "/x?a#b",
-        "http://a.test/#b"]},
+        "x", "?x", "*", "x/y", "a.test:80", "a.test/x", "http:/x", "http:///x", "http://", "http://u@a.test/",
+        "http://u:p@a.test/", "http://a.test:99999/", "http://a.test:x/", "http://a b/", "http://[::1/", "ftp://a.test/",
+        "file:///etc/passwd", "://a/", "/a#b", "/a\xe9", "/a\xff", '/a"b', "/a<b", "/a>b", "/a`b", "/a{b}", "/x?a=<b>",
+        "/x?a\xe9", "/x?a#b", "http://a.test/#b"]},
     **{f"path {path!r}": (get(target=path), PATH | {"bad_target"}) for path in [
         "/..", "/../x", "/%2e%2e/x", "/%2E./x", "/.%2e/x", "/a/../../x", "/a/%2e%2e/%2e%2e/x", "/a%2fb", "/a%2Fb", "/a%5cb",
         "/a\\b", "/..\\x", "/..;/x", "/a/.;b/x", "/a%00", "/%00", "/a%", "/a%2", "/a%zz", "/a%u0041", "/%-1"]},
     # request lines
     **{f"request line {line!r}": (head(line), LINE | TARGET | VERSION) for line in [
         "GET  /x HTTP/1.1", "GET /x  HTTP/1.1", "GET /x HTTP/1.1 ", " GET /x HTTP/1.1", "GET\t/x HTTP/1.1", "GET /x\tHTTP/1.1",
-        "GET /x y HTTP/1.1", "GET /x HTTP/1.1 HTTP/1.1", "GET HTTP/1.1", "GET", "/x HTTP/1.1", "GET /x", "GET /x ", "GET\xa0/x HTTP/1.1",
-        "GET /x\xa0HTTP/1.1", ": /x HTTP/1.1", "G:ET /x HTTP/1.1", "G(T /x HTTP/1.1", "\x00GET /x HTTP/1.1", "GET /x\x00 HTTP/1.1"]},
+        "GET /x y HTTP/1.1", "GET /x HTTP/1.1 HTTP/1.1", "GET HTTP/1.1", "GET", "/x HTTP/1.1", "GET /x", "GET /x ",
+        "GET\xa0/x HTTP/1.1", "GET /x\xa0HTTP/1.1", ": /x HTTP/1.1", "G:ET /x HTTP/1.1", "G(T /x HTTP/1.1", "\x00GET /x HTTP/1.1",
+        "GET /x\x00 HTTP/1.1"]},
     **{f"version {version!r}": (get(version=version), VERSION) for version in [
-        "HTTP/1.2", "HTTP/2.0", "HTTP/2", "HTTP/3", "HTTP/0.9", "HTTP/1.1x", "http/1.1", "Http/1.1", "HTTP/01.1", "HTTP/1.01", "HTTP/1",
-        "HTTP/1.", "HTTP/.1", "HTTP/11", "HTTP/1.10", "HTTP/1,1", "HTTP/-1.1", "HTTP/+1.1", "HTTPS/1.1", "RTSP/1.0", "ICE/1.0", "FTP/1.1",
-        "HTTP1.1", "HTTP/ 1.1", "HTTP\\1.1"]},
+        "HTTP/1.2", "HTTP/2.0", "HTTP/2", "HTTP/3", "HTTP/0.9", "HTTP/1.1x", "http/1.1", "Http/1.1", "HTTP/01.1", "HTTP/1.01",
+        "HTTP/1", "HTTP/1.", "HTTP/.1", "HTTP/11", "HTTP/1.10", "HTTP/1,1", "HTTP/-1.1", "HTTP/+1.1", "HTTPS/1.1", "RTSP/1.0",
+        "ICE/1.0", "FTP/1.1", "HTTP1.1", "HTTP/ 1.1", "HTTP\\1.1"]},
     "version with a vertical tab": (get(version="HTTP/1.1\x0b"), LINE),
     "HTTP/2 preface": ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", VERSION | METHOD),
     "HTTP/2 preface in HTTP/1.1": (head("PRI * HTTP/1.1"), TARGET | METHOD),
@@ -167,8 +168,8 @@ REFUSED = {
 # --- refused in the body: the origin may have seen the head, never the end of a message ---
 CUT_OFF = {
     **{f"chunk size {size!r}": (post_chunks(f"{size}\r\nAAAAA\r\n" + ZERO), CHUNK) for size in [
-        "", "0x5", "0X5", "+5", "-5", "5_0", " 5", "5 ", "5\t", "\t5", "g", "5g", "5h", "5.", "5,5", "5 5", "\x005", "5\x00", "5\x0b", "\xef\xbc\x95",
-        "00000000000000005", "10000000000000005", "fffffffffffffffff", "-1", "5\xa0", "5:a", "'5'"]},
+        "", "0x5", "0X5", "+5", "-5", "5_0", " 5", "5 ", "5\t", "\t5", "g", "5g", "5h", "5.", "5,5", "5 5", "\x005", "5\x00",
+        "5\x0b", "\xef\xbc\x95", "00000000000000005", "10000000000000005", "fffffffffffffffff", "-1", "5\xa0", "5:a", "'5'"]},
     "chunk size ends in LF": (post_chunks("5\nAAAAA\r\n" + ZERO), CHUNK),
     "chunk size ends in CR": (post_chunks("5\rAAAAA\r\n" + ZERO), CHUNK),
     "chunk size ends in CR CR LF": (post_chunks("5\r\r\nAAAAA\r\n" + ZERO), CHUNK),
@@ -219,7 +220,8 @@ FORWARDED = {
     "an underscore is not a dash": forwarded(
         post("Transfer_Encoding: chunked", "Content_Length: 9", "Content-Length: 5", body="AAAAA"), "POST", body="AAAAA",
         has={"transfer_encoding": "chunked", "content_length": "9"}),
-    "TE is not Transfer-Encoding": forwarded(post("TE: chunked", "Content-Length: 5", body="AAAAA"), "POST", body="AAAAA", lacks=["te"]),
+    "TE is not Transfer-Encoding": forwarded(post("TE: chunked", "Content-Length: 5", body="AAAAA"), "POST", body="AAAAA",
+                                             lacks=["te"]),
     # chunks that are legal
     "chunk sizes in both cases and with leading zeros": forwarded(
         post_chunks("00a\r\nAAAAAAAAAA\r\n0B\r\nBBBBBBBBBBB\r\n000\r\n\r\n"), "POST", body="A" * 10 + "B" * 11),
@@ -234,7 +236,8 @@ FORWARDED = {
     "Connection names Host": forwarded(get("Connection: Host")),
     "Connection names X-Forwarded-For": forwarded(
         get("X-Forwarded-For: 6.6.6.6", "Connection: close, X-Forwarded-For"), has={"x-forwarded-for": "127.0.0.1"}),
-    "Connection names the request id": forwarded(get("Connection: X-Request-Id, traceparent"), has={"x-request-id": ..., "traceparent": ...}),
+    "Connection names the request id": forwarded(get("Connection: X-Request-Id, traceparent"),
+                                                 has={"x-request-id": ..., "traceparent": ...}),
     "Connection with empty elements": forwarded(get("Connection: ,,, X-Mine,,", "X-Mine: 1"), lacks=["x-mine"]),
     "Connection names a field that another line carries": forwarded(
         get("X-Mine: 1", "Connection: a", "Connection: x-MINE"), lacks=["x-mine"]),
@@ -248,11 +251,11 @@ FORWARDED = {
         post("Expect: 100-continue", "Content-Length: 5", version="HTTP/1.0", body="AAAAA"), "POST", body="AAAAA"),
     # targets
     **{f"target {target!r}": forwarded(get(target=target), target=sent) for target, sent in {
-        "/a/../x": "/x", "/a/./x": "/a/x", "/a/b/../../x": "/x", "/%2e/x": "/x", "/a/%2E%2e/x": "/x", "/a/..": "/", "/.": "/", "/a/.": "/a/",
-        "/%41%7e%2d": "/A~-", "/%c3%a9": "/%C3%A9", "/a%20b": "/a%20b", "/a%0d%0aX:%20y": "/a%0D%0AX:%20y", "/a%252fb": "/a%252fb",
-        "/a%252e%252e/b": "/a%252e%252e/b", "//a//b/": "//a//b/", "/a|b^c[d]": "/a|b^c[d]", "/a;b=c,d": "/a;b=c,d", "/...": "/...",
-        "/x?a=%2f%00../": "/x?a=%2f%00../", "/x?": "/x?", "/x??a": "/x??a", "/x?../../b": "/x?../../b",
-        "/a:b@c!$&'()*+,=": "/a:b@c!$&'()*+,=", "//evil.test/x": "//evil.test/x",
+        "/a/../x": "/x", "/a/./x": "/a/x", "/a/b/../../x": "/x", "/%2e/x": "/x", "/a/%2E%2e/x": "/x", "/a/..": "/", "/.": "/",
+        "/a/.": "/a/", "/%41%7e%2d": "/A~-", "/%c3%a9": "/%C3%A9", "/a%20b": "/a%20b", "/a%0d%0aX:%20y": "/a%0D%0AX:%20y",
+        "/a%252fb": "/a%252fb", "/a%252e%252e/b": "/a%252e%252e/b", "//a//b/": "//a//b/", "/a|b^c[d]": "/a|b^c[d]",
+        "/a;b=c,d": "/a;b=c,d", "/...": "/...", "/x?a=%2f%00../": "/x?a=%2f%00../", "/x?": "/x?", "/x??a": "/x??a",
+        "/x?../../b": "/x?../../b", "/a:b@c!$&'()*+,=": "/a:b@c!$&'()*+,=", "//evil.test/x": "//evil.test/x",
         "http://a.test": "/", "http://a.test?q": "/?q", "HTTP://a.test/x": "/x", "https://a.test/a/../x": "/x"}.items()},
     "an absolute target over another Host": forwarded(get(target="http://a.test/x", host="Host: evil.test")),
     "an absolute target with a port": forwarded(get(target="http://a.test:81/x"), has={"host": "a.test:81"}),
@@ -392,9 +395,10 @@ LYING_HEADS = {
     **{f"TE {value!r}": (answer_head("Transfer-Encoding: " + value) + chunked(b"abc"), BAD_RESPONSE) for value in
        ["", "identity", "xchunked", "chunked, gzip", "chunked, chunked", "gzip, chunked"]},
     **{f"status line {line!r}": (answer_head("Content-Length: 0", status_line=line), BAD_RESPONSE) for line in
-       ["HTTP/1.1 2000 OK", "HTTP/1.1 20 OK", "HTTP/1.1 OK", "HTTP/1.1  200 OK", "HTTP/1.1\t200 OK", "HTTP/2.0 200 OK", "HTTP/2 200 OK",
-        "HTTP/1.2 200 OK", "http/1.1 200 OK", "HTTP/1.1 099 OK", "HTTP/1.1 600 OK", "HTTP/1.1 -20 OK", "HTTP/1.1 2 0 OK", "HTTP/1.1 0x1 OK",
-        "ICY 200 OK", "200 OK", " HTTP/1.1 200 OK", "HTTP/1.1 200 O\x00K", "HTTP/1.1 200 O\rK", "GET / HTTP/1.1", "SSH-2.0-OpenSSH_9.2"]},
+       ["HTTP/1.1 2000 OK", "HTTP/1.1 20 OK", "HTTP/1.1 OK", "HTTP/1.1  200 OK", "HTTP/1.1\t200 OK", "HTTP/2.0 200 OK",
+        "HTTP/2 200 OK", "HTTP/1.2 200 OK", "http/1.1 200 OK", "HTTP/1.1 099 OK", "HTTP/1.1 600 OK", "HTTP/1.1 -20 OK",
+        "HTTP/1.1 2 0 OK", "HTTP/1.1 0x1 OK", "ICY 200 OK", "200 OK", " HTTP/1.1 200 OK", "HTTP/1.1 200 O\x00K", "HTTP/1.1 200 O\rK",
+        "GET / HTTP/1.1", "SSH-2.0-OpenSSH_9.2"]},
     **{f"field {field!r}": (answer_head(field, "Content-Length: 0"), BAD_RESPONSE) for field in
        ["X : 1", "X", ": 1", "X Y: 1", "X: a\x00b", "X: a\nb", "X: a\rb", "X: a\r\n b", " X: 1", "X\x80: 1", "X: \x7f"]},
     "only LF": (b"HTTP/1.1 200 OK\nContent-Length: 0\n\n", BAD_RESPONSE),
@@ -402,7 +406,8 @@ LYING_HEADS = {
     "a TLS alert": (b"\x15\x03\x01\x00\x02\x02\x46", BAD_RESPONSE | {"upstream_reset"}),
     "a page without a head": (b"<html>no head</html>\r\n\r\n", BAD_RESPONSE),
     "an empty line first": (b"\r\n\r\n" + OK, BAD_RESPONSE),
-    "101 that nobody asked for": (answer_head("Upgrade: x", "Connection: Upgrade", status_line="HTTP/1.1 101 Switching"), BAD_RESPONSE),
+    "101 that nobody asked for": (answer_head("Upgrade: x", "Connection: Upgrade", status_line="HTTP/1.1 101 Switching"),
+                                  BAD_RESPONSE),
     "a field of 1 MiB": (answer_head("X: " + "a" * (1 << 20), "Content-Length: 0"), TOO_LARGE),
     "20,000 fields": (answer_head(*["X: 1"] * 20000, "Content-Length: 0"), TOO_LARGE),
     "a status line of 1 MiB": (answer_head(status_line="HTTP/1.1 200 " + "a" * (1 << 20)), TOO_LARGE),
@@ -544,7 +549,8 @@ def test_a_connection_whose_request_was_not_finished_is_not_used_again():
             assert other.read_response().body == b"ok"
 
 
-@pytest.mark.parametrize("interim", [b"HTTP/1.1 103 Early Hints\r\n\r\n", b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 199 X\r\nA: b\r\n\r\n"])
+@pytest.mark.parametrize("interim", [
+    b"HTTP/1.1 103 Early Hints\r\n\r\n", b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 199 X\r\nA: b\r\n\r\n"])
 def test_a_flood_of_1xx_is_cut_off(interim):
     with proxying() as (gateway, origin):
         client = gateway.client().send(request())

@@ -133,7 +133,8 @@ def test_a_tunnel_in_which_one_side_speaks_is_not_idle(speaker):
 def test_other_timeouts_do_not_concern_a_tunnel():
     short = milliseconds(100)
     timeouts = {"request_header": short, "request_body": short, "write": short}
-    with proxying(listener={"timeouts": timeouts}, upstream_settings={"timeouts": {"response_header": short, "idle": short}}) as pair:
+    with proxying(listener={"timeouts": timeouts},
+                  upstream_settings={"timeouts": {"response_header": short, "idle": short}}) as pair:
         client, upstream = open_tunnel(*pair)
         assert not pair[1].stopping.wait(0.5)
         both_ways(client, upstream)

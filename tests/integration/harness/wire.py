@@ -36,9 +36,10 @@ class PeerEnded(Exception):
 
 
 TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-REQUEST_LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([\x21-\xff]+) HTTP/1\.1")
+REQUEST_LINE = re.compile(rb"(%b) ([\x21-\xff]+) HTTP/1\.1" % TOKEN.pattern)
 STATUS_LINE = re.compile(rb"HTTP/1\.1 ([1-5][0-9][0-9]) ([\t\x20-\x7e\x80-\xff]*)")
-FIELD_LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+): ?((?:[\x21-\x7e\x80-\xff](?:[\t\x20-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?)?)")
+VISIBLE = rb"[\x21-\x7e\x80-\xff]"
+FIELD_LINE = re.compile(rb"(%b): ?((?:%b(?:[\t\x20-\x7e\x80-\xff]*%b)?)?)" % (TOKEN.pattern, VISIBLE, VISIBLE))
 CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,16})")
 
 
