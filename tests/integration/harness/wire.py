@@ -129,9 +129,13 @@ class Peer:
             return False
 
     def send_in_background(self, data):
-        thread = threading.Thread(target=self.send_if_open, args=(data,), daemon=True)
-        thread.start()
-        return thread
+        """For more than both sides' socket buffers hold; it ends with the connection, whoever ends that."""
+
+        def send():
+            with contextlib.suppress(OSError):
+                self.send(data)
+
+        threading.Thread(target=send, daemon=True).start()
 
     def half_close(self):
         """Sends FIN; nothing if the connection is over already."""
