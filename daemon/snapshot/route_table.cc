@@ -167,7 +167,7 @@ class Search {
     const uint32_t count = here.node->branch.parameter_count;
     while (here.parameter < count && match_.outcome != RouteMatch::Outcome::regex_limit) {
       const Node& child = tree_.nodes[here.node->first_parameter() + here.parameter++];
-      if (enter(child)) {
+      if (enter_at_parameter(child)) {
         if (here.parameter < count) turns_[turn_count_++] = here;
         return &child;
       }
@@ -175,31 +175,33 @@ class Search {
     return nullptr;
   }
 
-  // Moves past the label of `node` if the path goes on with it.
+  // Moves past the label of `node` if the path goes on with it. The label begins with a literal.
   bool enter(const Node& node) {
-    if (node.has_parameters) return enter_with_parameters(node);
-    if (!begins_with(rest_, node.label, node.label_length)) return false;
-    rest_.remove_prefix(node.label_length);
+    if (!begins_with(rest_, node.label, node.literal_length)) return false;
+    if (node.literal_length != node.label_length) return enter_at_parameter(node);
+    rest_.remove_prefix(node.literal_length);
     return true;
   }
 
-  bool enter_with_parameters(const Node& node) {
-    std::string_view rest = rest_;
+  // The same from the label's first parameter on; what stands before it fits.
+  bool enter_at_parameter(const Node& node) {
+    std::string_view rest = rest_.substr(node.literal_length);
     uint32_t captures = captures_;
-    for (const char *token = node.label, *end = token + node.label_length; token != end;) {
-      if (!is_mark(*token)) {
-        const size_t length = literal_length(token, end);
-        if (!begins_with(rest, token, length)) return false;
-        rest.remove_prefix(length);
-        token += length;
-        continue;
-      }
+    const char* const end = node.label + node.label_length;
+    for (const char* token = node.label + node.literal_length;;) {
       const auto mark = static_cast<Mark>(*token);
       const std::string_view text = mark == Mark::rest ? rest : segment_of(rest);
       if (mark == Mark::plain ? text.empty() : !takes(token, text)) return false;
       match_.captures[captures++] = text;
       rest.remove_prefix(text.size());
       token += mark == Mark::expression ? kExpressionTokenBytes : 1;
+      if (token == end) break;
+      // One parameter follows another only after a slash.
+      const size_t length = literal_length(token, end);
+      if (!begins_with(rest, token, length)) return false;
+      rest.remove_prefix(length);
+      token += length;
+      if (token == end) break;
     }
     rest_ = rest;
     captures_ = captures;

@@ -47,10 +47,10 @@ struct RouteTable::Tree {
       Branch branch = {};
       Leaf leaf;
     };
-    uint16_t literal_count = 0;  // of a branch
     bool is_leaf : 1 = false;
-    bool has_parameters : 1 = false;   // in its label
     bool own_first_bytes : 1 = false;  // the literal children's first bytes stand behind the label, not in first_bytes
+    uint8_t literal_count = 0;         // of a branch; fewer than 100 bytes can stand in a literal
+    uint8_t literal_length = 0;        // of the label up to its first parameter, or all of it
     uint8_t label_length = 0;
     char label[kLabelBytes] = {};  // a label that does not fit goes on in an only child
 

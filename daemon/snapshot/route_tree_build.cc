@@ -165,12 +165,13 @@ size_t TreeBuilder::set_label(Tree::Node& node, Items items, size_t at) const {
   while (end < first.size() && end < last.size()) {
     const std::string_view next = token_at(first, end);
     if (next != token_at(last, end) || end + next.size() - at > Tree::kLabelBytes) break;
-    node.has_parameters = node.has_parameters || is_mark(next[0]);
     end += next.size();
   }
-  node.label_length = static_cast<uint8_t>(end - at);
-  std::copy_n(first.begin() + static_cast<ptrdiff_t>(at), end - at, node.label);
-  return end - at;
+  const std::string_view label = first.substr(at, end - at);
+  std::copy(label.begin(), label.end(), node.label);
+  node.label_length = static_cast<uint8_t>(label.size());
+  node.literal_length = static_cast<uint8_t>(std::find_if(label.begin(), label.end(), is_mark) - label.begin());
+  return label.size();
 }
 
 void TreeBuilder::set_leaf(Tree::Node& node, uint32_t route) const {
@@ -189,7 +190,7 @@ void TreeBuilder::add_children(uint32_t node, Items items, size_t at) {
 
   const uint32_t first = add_nodes(routes.size() + literals.size() + parameters.size());
   tree_.nodes[node].branch = {first, static_cast<uint32_t>(routes.size()), static_cast<uint32_t>(parameters.size())};
-  tree_.nodes[node].literal_count = static_cast<uint16_t>(literals.size());
+  tree_.nodes[node].literal_count = static_cast<uint8_t>(literals.size());
   uint32_t child = first;
   for (const Item& item : routes) set_leaf(tree_.nodes[child++], item.route);
   for (const Items& group : literals) grow(child++, group, at);
