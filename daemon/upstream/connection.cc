@@ -33,7 +33,10 @@ void Connection::lease(User& user, http::Method method) {
   method_ = method;
   state_ = State::head;
   scanner_.reset();
+  // The user before may have ended, and this one begun, inside of consume(): what is kept there is not this one's.
+  head_bytes_.clear();
   informationals_ = 0;
+  reusable_ = true;
   got_bytes_ = false;
   ++served_;
 }
@@ -129,9 +132,9 @@ bool Connection::splice_some() {
     pool_.arm_body_timeout(*this);
     if (body_.length == 0) {
       end_response(false);
-    } else {
-      user_->on_upstream_pause_point();
+      return true;  // the pipe is gone, and the user may be another one
     }
+    user_->on_upstream_pause_point();
   }
   return true;
 }
@@ -203,7 +206,7 @@ bool Connection::deliver_head(const http::ResponseHead& head) {
     return false;
   }
   body_ = framing->body;
-  reusable_ = framing->keep_alive;
+  reusable_ = reusable_ && framing->keep_alive;
   chunks_ = {};
   state_ = head.status == 101 ? State::tunnel : State::body;
   if (state_ == State::tunnel) body_ = {http::BodyFraming::Kind::until_close, 0};
