@@ -92,7 +92,7 @@ Result<void> Pool::open_connection() {
 void Pool::on_connected(Connection& connection) {
   --connecting_;
   shared_.shard.add(series_.opened);
-  make_idle(connection);
+  keep_or_discard(connection);
   serve_waiters();
 }
 
@@ -117,12 +117,16 @@ void Pool::release(Connection& connection, Reason reason) {
     discard(connection, reason);
   } else if (worn_out(connection)) {
     discard(connection, Reason::pool_lifetime);
-  } else if (retired_ || (waiters_.empty() && idle_count_ >= spec_.max_idle)) {
-    discard(connection, Reason::pool_surplus);
   } else {
-    make_idle(connection);
+    keep_or_discard(connection);
   }
   serve_waiters();
+}
+
+// Who waits gets it; else it stays if it has a place among the idle ones.
+void Pool::keep_or_discard(Connection& connection) {
+  if (waiters_.empty() && (retired_ || idle_count_ >= spec_.max_idle)) return discard(connection, Reason::pool_surplus);
+  make_idle(connection);
 }
 
 void Pool::make_idle(Connection& connection) {

@@ -90,6 +90,7 @@ class Pool {
   void serve_waiters();
   Connection& lend(Waiter& waiter);
   void take_from_idle(Connection& connection);
+  void keep_or_discard(Connection& connection);
   void make_idle(Connection& connection);
   [[nodiscard]] bool worn_out(const Connection& connection) const;
   [[nodiscard]] Millis idle_for(const Connection& connection) const;
