@@ -43,7 +43,7 @@ Endpoint& Cluster::choose(const Endpoint* avoid) {
     switch (spec_.balance) {
       case snapshot::Balance::round_robin: chosen = &choose_round_robin(); break;
       case snapshot::Balance::random: chosen = &choose_random(); break;
-      case snapshot::Balance::least_request: chosen = &choose_least_request(); break;
+      case snapshot::Balance::least_request: chosen = &choose_least_request(avoid); break;
       case snapshot::Balance::p2c: chosen = &choose_two_choices(); break;
     }
     if (chosen != avoid) return *chosen;
@@ -72,11 +72,13 @@ Endpoint& Cluster::choose_random() {
 }
 
 // Ties (the rule when traffic is light) are broken by starting at a random place.
-Endpoint& Cluster::choose_least_request() {
+// The one to avoid is left out here: it has failed, so it is likely to have the least load, and further draws would not help.
+Endpoint& Cluster::choose_least_request(const Endpoint* avoid) {
   const size_t start = random_.below(static_cast<uint32_t>(endpoints_.size()));
   Endpoint* best = nullptr;
   for (size_t i = 0; i < endpoints_.size(); ++i) {
     Endpoint& each = *endpoints_[(start + i) % endpoints_.size()];
+    if (&each == avoid) continue;
     const auto scaled = [](const Endpoint& e, uint32_t other_weight) { return uint64_t{e.load()} * other_weight; };
     if (best == nullptr || scaled(each, best->weight()) < scaled(*best, each.weight())) best = &each;
   }

@@ -52,7 +52,7 @@ class Cluster {
  private:
   Endpoint& choose_round_robin();
   Endpoint& choose_random();
-  Endpoint& choose_least_request();
+  Endpoint& choose_least_request(const Endpoint* avoid);
   Endpoint& choose_two_choices();
 
   snapshot::ClusterSpec spec_;
