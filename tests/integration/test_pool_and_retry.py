@@ -99,6 +99,31 @@ def test_a_pooled_connection_that_the_endpoint_ends_is_noticed_while_it_is_idle(
         assert client.read_response().status == 200
 
 
+def ends_as_another_waits(gateway, origin, sent, body):
+    """Two requests share one connection; the first is sent and the second waits. Returns (first, second, connection)."""
+    first, second = gateway.client(), gateway.client()
+    first.send(request(sent, "/first", body=body))
+    connection, _ = origin.answer()
+    second.send(request(sent, "/second", body=body))
+    gateway.wait_for_metric("sluice_upstream_pending_requests", 1)
+    return first, second, connection
+
+
+ONE_CONNECTION = {"pool": {"max_open": 1, "pending_timeout": "60s"}}
+
+
+def test_who_waits_for_a_connection_never_gets_the_response_before_its_own():
+    with proxying(upstream_settings=ONE_CONNECTION) as (gateway, origin):
+        first, second, connection = ends_as_another_waits(gateway, origin, "GET", None)
+        hint = b"HTTP/1.1 103 Early Hints\r\n\r\n"
+        connection.send(hint + b"HTTP/1.1 200 OK\r\nContent-")  # a head in two pieces
+        first.read_through(hint[-4:])
+        connection.send(b"Length: 5\r\n\r\nfirst")
+        assert connection.answer(response(b"second")).target == "/second"
+        assert first.read_response().body == b"first"
+        assert second.read_response().body == b"second"
+
+
 # --- a stale pooled connection ---
 def ends_on_second_request(how):
     """A script whose first connection dies as its second request arrives; all others answer."""
