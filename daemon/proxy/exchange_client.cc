@@ -30,7 +30,9 @@ void Exchange::flush_client() {
 void Exchange::wait_for_client(bool progress) {
   const bool waited = downstream_->stream().wants_write();
   downstream_->stream().want_write(true);
-  if (to_client_.held() > kHighWatermark && lease_) lease_->pause_reading();
+  // A pipe behind bytes that are held would fill up, and a full one takes nothing, as if the endpoint had closed.
+  const bool behind = to_client_.held() > kHighWatermark || (pipe_ && pipe_->held() > 0);
+  if (behind && lease_) lease_->pause_reading();
   if (phase_ == Phase::tunnel) return;
   downstream_->set_state(ConnectionState::writing);
   if (progress || !waited) downstream_->arm(downstream_->listener().timeouts.write, Reason::client_write_timeout);
@@ -85,7 +87,6 @@ bool Exchange::write_pipe() {
     const event::IoResult result =
         downstream_->stream().splice_from_pipe(pipe_->read_end(), pipe_->held(), !response_complete_);
     if (result.status == event::IoStatus::again) {
-      if (lease_) lease_->pause_reading();
       wait_for_client(true);
       return false;
     }

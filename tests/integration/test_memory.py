@@ -1,13 +1,16 @@
 """Bodies stream: a reader that is slower than its writer costs a bounded amount of memory."""
 
+import select
+
 import pytest
 
-from harness import SANITIZER, proxying, response, request
+from harness import SANITIZER, proxying, request, response, wait_until
 
 pytestmark = pytest.mark.skipif(bool(SANITIZER), reason="a sanitizer's own memory grows with what is allocated")
 
 SIZE = 64 << 20
 PIECE = bytes(256 * 1024)
+SMALL = response(bytes(30_000))
 ALLOWED = 8 << 20
 OPEN = {"listener": {"limits": {"body": "1GiB"}}}
 
@@ -41,6 +44,43 @@ def test_a_download_of_64_mib_to_a_slow_reader_takes_less_than_8_mib():
         client.read_through(b"\r\n\r\n")
         assert read_slowly(client, SIZE, gateway, baseline) < ALLOWED
         gateway.wait_gauges_zero()
+
+
+def is_writable(peer):
+    return bool(select.select([], [peer.socket], [], 0)[1])
+
+
+def fill(gateway, origin, count):
+    """Answers up to `count` small requests of a client that does not read; returns (client, upstream, answered before it was full)."""
+    client, upstream = gateway.client(receive_buffer=4096), None
+    for number in range(count):
+        client.send(request())
+        upstream = upstream or origin.accept()
+        upstream.answer(SMALL)
+        wait_until(lambda: (now := gateway.metrics()).total("sluice_requests_in_flight") == 0
+                   or now.total("sluice_downstream_connections", state="writing") == 1, "the answer is out, or held")
+        if gateway.metrics().total("sluice_requests_in_flight") != 0:
+            return client, upstream, number
+    return client, upstream, count
+
+
+def test_a_large_body_behind_a_head_that_the_client_does_not_take_yet_arrives_whole():
+    large = response(bytes(4 << 20))
+    with proxying(**OPEN) as (gateway, origin):
+        client, upstream, room = fill(gateway, origin, 1000)
+        client.close()
+        upstream.close()
+        gateway.wait_gauges_zero()
+        gateway.wait_for_metric("sluice_upstream_connections_idle", 0)
+        client, upstream, answered = fill(gateway, origin, room)
+        client.send(request())
+        upstream.answer(large[:len(SMALL)])  # held, if there is as little room as before
+        gateway.wait_for_metric("sluice_downstream_connections", 1, state="writing")
+        sending = upstream.send_in_background(large[len(SMALL):])
+        wait_until(lambda: not is_writable(upstream) or not sending.is_alive(), "the gateway takes no more")
+        for _ in range(answered):
+            client.read_response()
+        assert len(client.read_response().body) == 4 << 20
 
 
 def test_an_upload_of_64_mib_to_a_slow_origin_takes_less_than_8_mib():

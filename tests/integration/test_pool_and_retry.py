@@ -124,6 +124,19 @@ def test_who_waits_for_a_connection_never_gets_the_response_before_its_own():
         assert second.read_response().body == b"second"
 
 
+def test_who_waits_for_a_connection_is_served_behind_a_large_response():
+    body = bytes(300_000)
+    with proxying(upstream_settings=ONE_CONNECTION) as (gateway, origin):
+        first, second, connection = ends_as_another_waits(gateway, origin, "POST", b"once")
+        connection.send(response(body)[:150_000])
+        first.read_through(b"\r\n\r\n")
+        first.read_exactly(140_000)  # the rest comes in one piece
+        connection.send(response(body)[150_000:])
+        assert connection.answer(OK).target == "/second"
+        assert second.read_response().status == 200
+        assert len(origin.requests) == 2
+
+
 # --- a stale pooled connection ---
 def ends_on_second_request(how):
     """A script whose first connection dies as its second request arrives; all others answer."""
