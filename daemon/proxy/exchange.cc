@@ -137,7 +137,6 @@ void Exchange::forward_body(std::string_view data) {
   body_received_ += data.size();
   if (phase_ == Phase::finishing || phase_ == Phase::over) return;  // answered already: the rest is dropped
   if (phase_ != Phase::tunnel && body_received_ > body_limit()) return refuse_body({Reason::body_too_large, ""});
-  if (upstream_dead_) return;
   if (request_.framing.body.kind == http::BodyFraming::Kind::chunked) {
     to_upstream_.add_chunk(data);
   } else {
@@ -163,7 +162,7 @@ void Exchange::end_request(std::string_view trailers) {
   request_complete_ = true;
   if (downstream_ != nullptr) downstream_->disarm();
   if (phase_ == Phase::finishing || phase_ == Phase::over) return maybe_finish();
-  if (request_.framing.body.kind == http::BodyFraming::Kind::chunked && !upstream_dead_) {
+  if (request_.framing.body.kind == http::BodyFraming::Kind::chunked) {
     if (trailers.empty()) {
       to_upstream_.add("0\r\n\r\n");
     } else {
@@ -195,32 +194,27 @@ void Exchange::on_client_pause_point() {
 }
 
 void Exchange::flush_upstream() {
-  if (!lease_ || upstream_dead_) {
-    to_upstream_.hold();
-    if (to_upstream_.held() > kHighWatermark && downstream_ != nullptr) pause_client();
-    return;
-  }
+  if (!lease_ || upstream_dead_) return hold_request();
   event::Stream& stream = lease_->stream();
-  switch (to_upstream_.flush(stream)) {
-    case event::IoStatus::error:
-    case event::IoStatus::eof:
-      // The endpoint may have answered before it closed: its bytes, or its end, come as an event of their own.
-      upstream_dead_ = true;
-      stream.want_write(false);
-      return;
-    case event::IoStatus::again:
-      stream.want_write(true);
-      if (to_upstream_.held() > kHighWatermark && downstream_ != nullptr) pause_client();
-      return;
-    case event::IoStatus::ok: break;
+  const event::IoStatus status = to_upstream_.flush(stream);
+  stream.want_write(status == event::IoStatus::again);
+  if (status != event::IoStatus::ok) {
+    // A dead endpoint may have answered before it closed: its bytes, or its end, come as an event of their own.
+    upstream_dead_ = status != event::IoStatus::again;
+    return hold_request();
   }
-  stream.want_write(false);
   if (client_paused_) resume_client();
   if (phase_ == Phase::tunnel && request_complete_ && !upstream_shut_) {
     upstream_shut_ = true;
     stream.shutdown_write();
     maybe_end_tunnel();
   }
+}
+
+// What cannot be sent now is kept whole: a dead endpoint's request may go to another one.
+void Exchange::hold_request() {
+  to_upstream_.hold();
+  if (to_upstream_.held() > kHighWatermark && downstream_ != nullptr) pause_client();
 }
 
 // The upstream is slow, so the client is not read and cannot be blamed for silence.

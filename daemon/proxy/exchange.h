@@ -80,6 +80,7 @@ class Exchange final : private upstream::Connection::User, private upstream::Poo
   void add_request_trailers(std::string_view block);
   [[nodiscard]] uint64_t body_limit() const;
   void flush_upstream();
+  void hold_request();
   void pause_client();
   void resume_client();
   void watch_request_body();

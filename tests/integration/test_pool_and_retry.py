@@ -163,6 +163,22 @@ def test_an_idempotent_request_on_a_stale_connection_is_sent_once_more_on_a_fres
         assert gateway.logged(path="/second")["status"] == 200
 
 
+def test_a_body_that_meets_a_dead_connection_arrives_whole_on_the_next():
+    body = bytes(range(250)) * 800
+    with proxying() as (gateway, origin):
+        client = gateway.client()
+        client.send_in_background(request("POST", "/first", body=bytes(8 << 20)))  # now the kernel takes more than one read for us
+        stale, _ = origin.answer(OK)
+        assert client.read_response().status == 200
+        gateway.wait_for_metric("sluice_upstream_connections_idle", 1)
+        with gateway.stopped():
+            client.send(request("POST", "/second", body=body))
+            stale.reset()
+        _, sent = origin.answer(OK)  # nothing of it had been sent before
+        assert sent.body == body
+        assert client.read_response().status == 200
+
+
 @pytest.mark.parametrize("how", ["close", "reset"])
 @pytest.mark.parametrize("method", ["POST", "PATCH"])
 def test_a_post_on_a_stale_connection_is_never_sent_twice(method, how):

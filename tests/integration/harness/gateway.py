@@ -173,6 +173,15 @@ class Sluice:
         code = self.process.wait(DEADLINE)
         assert code == 0, f"exit code {code}:\n{self.output()}"
 
+    @contextmanager
+    def stopped(self):
+        """What peers do inside, the gateway sees all at once behind it."""
+        self.process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.process.send_signal(signal.SIGCONT)
+
     def _kill(self):
         if self.process and self.process.poll() is None:
             self.process.kill()
