@@ -83,7 +83,7 @@ void Exchange::start_proxying() {
   upstream_head_ = *head;
   to_upstream_.add(upstream_head_);
   replayable_ = http::is_idempotent(request_.head.method);
-  if (!request_complete_) watch_request_body();
+  watch_client();
   begin_try(cluster_->choose(nullptr), false);
 }
 
@@ -105,7 +105,7 @@ std::string_view Exchange::take_request_bytes(std::string_view bytes) {
     if (body_received_ == request_.framing.body.length) end_request({});
   }
   request_bytes_ += before - bytes.size();
-  if (!request_complete_ && phase_ != Phase::tunnel && phase_ != Phase::over) watch_request_body();
+  if (!request_complete_ && phase_ != Phase::tunnel && phase_ != Phase::over) watch_client();
   return bytes;
 }
 
@@ -160,7 +160,7 @@ void Exchange::refuse_body(Error error) {
 
 void Exchange::end_request(std::string_view trailers) {
   request_complete_ = true;
-  if (downstream_ != nullptr) downstream_->disarm();
+  watch_client();
   if (phase_ == Phase::finishing || phase_ == Phase::over) return maybe_finish();
   if (request_.framing.body.kind == http::BodyFraming::Kind::chunked) {
     if (trailers.empty()) {
@@ -181,8 +181,12 @@ void Exchange::add_request_trailers(std::string_view block) {
   to_upstream_.add(compose_trailers(*parsed, arena_));
 }
 
-void Exchange::watch_request_body() {
-  if (downstream_ != nullptr) downstream_->arm(downstream_->listener().timeouts.request_body, Reason::request_body_timeout);
+// The client's one timer: while it does not take what it gets, the write timeout runs (see wait_for_client); else it may be
+// the rest of the request that is missing, unless it is us who do not read.
+void Exchange::watch_client() {
+  if (downstream_ == nullptr || downstream_->stream().wants_write()) return;
+  if (request_complete_ || client_paused_) return downstream_->disarm();
+  downstream_->arm(downstream_->listener().timeouts.request_body, Reason::request_body_timeout);
 }
 
 void Exchange::watch_tunnel() {
@@ -221,7 +225,7 @@ void Exchange::hold_request() {
 void Exchange::pause_client() {
   client_paused_ = true;
   downstream_->pause_reading();
-  if (phase_ != Phase::tunnel) downstream_->disarm();
+  if (phase_ != Phase::tunnel) watch_client();
   if (phase_ == Phase::awaiting) arm_response_timeout();
 }
 
@@ -229,7 +233,7 @@ void Exchange::resume_client() {
   client_paused_ = false;
   if (downstream_ == nullptr) return;
   downstream_->resume_reading();
-  if (!request_complete_ && phase_ != Phase::tunnel) watch_request_body();
+  if (phase_ != Phase::tunnel) watch_client();
 }
 
 // --- what the client does ---
@@ -261,7 +265,7 @@ void Exchange::on_route_timeout() {
 void Exchange::maybe_finish() {
   if (phase_ == Phase::over || !response_complete_ || !to_client_.empty() || file_left_ > 0 || (pipe_ && pipe_->held() > 0)) return;
   phase_ = Phase::finishing;
-  if (!request_complete_ && keep_alive_) return watch_request_body();  // a short rest of a body: the connection is worth it
+  if (!request_complete_ && keep_alive_) return resume_client();  // a short rest of a body: the connection is worth it
   finish();
 }
 

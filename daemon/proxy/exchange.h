@@ -83,7 +83,7 @@ class Exchange final : private upstream::Connection::User, private upstream::Poo
   void hold_request();
   void pause_client();
   void resume_client();
-  void watch_request_body();
+  void watch_client();
   void watch_tunnel();
   void maybe_finish();
   void maybe_end_tunnel();

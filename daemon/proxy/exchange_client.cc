@@ -43,8 +43,7 @@ void Exchange::on_client_drained() {
     downstream_->stream().want_write(false);
     if (phase_ != Phase::tunnel) {
       downstream_->set_state(ConnectionState::waiting);
-      downstream_->disarm();
-      if (!request_complete_) watch_request_body();
+      watch_client();
     }
   }
   if (lease_ && !response_complete_) lease_->resume_reading();

@@ -215,6 +215,19 @@ def test_a_client_that_does_not_read_its_answer_is_dropped():
         gateway.wait_gauges_zero()
 
 
+def test_a_client_that_ends_its_body_but_never_reads_its_answer_is_dropped():
+    with proxying(listener={"timeouts": {"write": SHORT}}) as (gateway, origin):
+        client = gateway.client(receive_buffer=4096).send(request("POST", "/", [("Content-Length", "4")]))
+        connection = origin.accept()
+        connection.read_request_head()
+        connection.send(response(headers=[("Content-Length", str(64 << 20))], framed=False))
+        connection.send_in_background(bytes(64 << 20))
+        gateway.wait_for_metric("sluice_downstream_connections", 1, state="writing")
+        client.send(b"body")
+        assert gateway.logged(bytes_in=len(request("POST", "/", [("Content-Length", "4")])) + 4)["reason"] == "client_write_timeout"
+        gateway.wait_gauges_zero()
+
+
 # --- a slow or absent upstream ---
 def silent_listener():
     """A listening port whose queue is full: connecting to it neither succeeds nor fails."""
@@ -329,6 +342,20 @@ def test_a_request_that_waits_too_long_for_a_connection_is_a_503():
         connection.send(OK)
         assert first.read_response().status == 200
         gateway.wait_gauges_zero()
+
+
+def test_a_body_that_was_held_back_when_its_answer_came_is_read_to_its_end():
+    with proxying(upstream_settings={"pool": {"max_open": 1, "pending_timeout": SHORT}}) as (gateway, origin):
+        first, second = gateway.client().send(request()), gateway.client()
+        connection = origin.accept()
+        connection.read_request()
+        second.send(request("POST", "/", [("Content-Length", "120000")]), bytes(100_000))  # more than is held without a connection
+        assert_problem(second.read_response(), 503, "pool_wait_timeout")
+        connection.send(OK)
+        assert first.read_response().status == 200
+        second.send(bytes(20_000) + request("GET", "/next"))
+        assert connection.answer(OK).target == "/next"
+        assert second.read_response().status == 200
 
 
 def test_a_client_that_leaves_the_queue_is_forgotten():
