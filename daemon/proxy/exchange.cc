@@ -170,7 +170,6 @@ void Exchange::end_request(std::string_view trailers) {
       add_request_trailers(trailers);
     }
   }
-  if (phase_ == Phase::awaiting) arm_response_timeout();
 }
 
 void Exchange::add_request_trailers(std::string_view block) {
@@ -184,6 +183,7 @@ void Exchange::add_request_trailers(std::string_view block) {
 // The client's one timer: while it does not take what it gets, the write timeout runs (see wait_for_client); else it may be
 // the rest of the request that is missing, unless it is us who do not read.
 void Exchange::watch_client() {
+  if (phase_ == Phase::awaiting) arm_response_timeout();
   if (downstream_ == nullptr || downstream_->stream().wants_write()) return;
   if (request_complete_ || client_paused_) return downstream_->disarm();
   downstream_->arm(downstream_->listener().timeouts.request_body, Reason::request_body_timeout);
@@ -226,7 +226,6 @@ void Exchange::pause_client() {
   client_paused_ = true;
   downstream_->pause_reading();
   if (phase_ != Phase::tunnel) watch_client();
-  if (phase_ == Phase::awaiting) arm_response_timeout();
 }
 
 void Exchange::resume_client() {

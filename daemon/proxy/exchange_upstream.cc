@@ -38,9 +38,11 @@ void Exchange::on_lease_failed(Error error) {
   if (!retry_after(error)) fail(error);
 }
 
-// Runs from the last byte sent; a request whose body still comes from the client moves it on.
+// Runs while it is the endpoint that is waited for: to answer, to go on reading, or to say 100. Not while the client sends.
 void Exchange::arm_response_timeout() {
   if (!lease_) return;
+  const bool expects = request_.framing.expects_continue && body_received_ == 0;
+  if (!request_complete_ && !client_paused_ && !expects) return lease_->disarm();
   const Millis whole = cluster_->spec().timeouts.response_header;
   const Millis per_try = cluster_->spec().retry.per_try;
   const bool try_first = per_try.count() > 0 && per_try < whole;

@@ -56,13 +56,13 @@ void Connection::become_idle(Millis idle_for) {
 
 void Connection::pause_reading() {
   stream_.want_read(false);
-  timer_.cancel();  // it is the client that is slow; its write timeout watches
+  if (state_ == State::body) timer_.cancel();  // it is the client that is slow; its write timeout watches
 }
 
 void Connection::resume_reading() {
   if (stream_.wants_read()) return;
   stream_.want_read(true);
-  pool_.arm_body_timeout(*this);
+  if (state_ == State::body) pool_.arm_body_timeout(*this);
 }
 
 void Connection::on_timer() {

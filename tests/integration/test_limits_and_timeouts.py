@@ -195,6 +195,26 @@ def test_a_slow_body_that_keeps_moving_is_not_cut_off():
         assert client.read_response().status == 200
 
 
+def test_a_body_that_takes_longer_than_the_response_may_is_not_cut_off():
+    with proxying(upstream_settings={"timeouts": {"response_header": milliseconds(400)}}) as (gateway, origin):
+        client = gateway.client().send(request("POST", "/", [("Content-Length", "8")]))
+        connection = origin.accept()
+        connection.read_request_head()
+        for _ in range(8):
+            assert not origin.stopping.wait(0.125)
+            client.send(b"a")
+            assert connection.read_exactly(1) == b"a"
+        connection.send(OK)
+        assert client.read_response().status == 200
+
+
+def test_an_origin_that_never_says_100_is_a_504():
+    with proxying(upstream_settings={"timeouts": {"response_header": SHORT}}) as (gateway, origin):
+        client = gateway.client().send(request("POST", "/", [("Content-Length", "8"), ("Expect", "100-continue")]))
+        origin.accept().read_request_head()
+        assert_problem(client.read_response(), 504, "upstream_timeout")
+
+
 def test_an_idle_connection_is_closed_quietly_and_counted():
     with proxying(answering(OK), listener={"timeouts": {"idle": SHORT}}) as (gateway, _):
         client = gateway.client()

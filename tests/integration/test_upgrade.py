@@ -140,6 +140,17 @@ def test_other_timeouts_do_not_concern_a_tunnel():
         both_ways(client, upstream)
 
 
+def test_a_tunnel_whose_reader_was_slow_once_has_no_other_timeouts_either():
+    with proxying(upstream_settings={"timeouts": {"idle": milliseconds(100)}}) as (gateway, origin):
+        client, upstream = open_tunnel(gateway, origin)
+        sending = upstream.send_in_background(bytes(16 << 20))
+        assert not origin.stopping.wait(0.2)  # more than the kernel keeps: the upstream is paused
+        client.read_exactly(16 << 20)
+        sending.join()
+        assert not origin.stopping.wait(0.5)
+        both_ways(client, upstream)
+
+
 @pytest.mark.parametrize("status", [200, 403, 426])
 def test_a_refused_upgrade_is_an_ordinary_answer(status):
     with proxying() as (gateway, origin):
