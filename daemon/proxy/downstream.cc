@@ -1,5 +1,6 @@
 #include "proxy/downstream.h"
 
+#include "http/parser.h"
 #include "proxy/engine.h"
 #include "proxy/exchange.h"
 
@@ -146,7 +147,8 @@ bool Downstream::begin_request(std::string_view& bytes) {
   if (state_ == ConnectionState::idle) request_began_ = engine_.loop().now();
   const size_t empty_line = state_ == ConnectionState::reading ? 0 : http::skip_leading_crlf(bytes);
   bytes.remove_prefix(empty_line);
-  const Result<size_t> length = scanner_.scan(bytes, listener().head);
+  http::RequestHead head;
+  const Result<size_t> length = read_head(bytes, head);
   if (!length) {
     refuse_head(length.error());
     return false;
@@ -159,10 +161,24 @@ bool Downstream::begin_request(std::string_view& bytes) {
   ++requests_;
   set_state(ConnectionState::waiting);
   exchange_ = &engine_.start_exchange(*this);
-  exchange_->start(bytes.substr(0, *length), scanner_);
-  scanner_.reset();
+  exchange_->start(head, bytes.substr(0, *length));
   bytes.remove_prefix(*length);
   return true;
+}
+
+// The length of the head that begins `bytes`, parsed into `head`; 0 if it is not complete yet.
+Result<size_t> Downstream::read_head(std::string_view bytes, http::RequestHead& head) {
+  const std::span<http::HeaderField> fields = engine_.field_scratch();
+  if (state_ != ConnectionState::reading) {
+    if (const size_t length = http::read_request(bytes, listener().head, fields, head); length > 0) return length;
+  }
+  const Result<size_t> length = scanner_.scan(bytes, listener().head);
+  if (!length || *length == 0) return length;
+  const Result<http::RequestHead> parsed = http::parse_request(bytes.substr(0, *length), fields.first(scanner_.fields()));
+  scanner_.reset();
+  if (!parsed) return parsed.error();
+  head = *parsed;
+  return length;
 }
 
 void Downstream::expect_rest_of_head() {

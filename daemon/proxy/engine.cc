@@ -2,6 +2,8 @@
 
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "http/serializer.h"
 #include "proxy/problem.h"
 
@@ -9,7 +11,13 @@ namespace sluice::proxy {
 
 namespace {
 constexpr size_t kMaxResponseFields = 256;
+
+size_t most_fields(const snapshot::Snapshot& snapshot) {
+  size_t most = kMaxResponseFields;
+  for (const auto& listener : snapshot.listeners) most = std::max<size_t>(most, listener.head.fields);
+  return most;
 }
+}  // namespace
 
 Engine::Engine(event::Loop& loop, stats::Shard& shard, std::shared_ptr<const snapshot::Snapshot> snapshot,
                std::shared_ptr<const Series> series, AccessLog* access_log, uint32_t max_connections)
@@ -19,7 +27,7 @@ Engine::Engine(event::Loop& loop, stats::Shard& shard, std::shared_ptr<const sna
       series_(std::move(series)),
       access_log_(access_log),
       max_connections_(max_connections),
-      field_scratch_(kMaxResponseFields) {
+      field_scratch_(most_fields(*snapshot_)) {
   const upstream::PoolShared shared{loop_, shard_, random_, field_scratch_};
   for (size_t i = 0; i < snapshot_->clusters.size(); ++i) {
     clusters_.push_back(

@@ -45,6 +45,8 @@ class Engine {
   [[nodiscard]] const Series& series() const { return *series_; }
   [[nodiscard]] AccessLog* access_log() { return access_log_; }
   [[nodiscard]] event::PipePool& pipes() { return pipes_; }
+  /// For one head at a time, during a callback.
+  [[nodiscard]] std::span<http::HeaderField> field_scratch() { return field_scratch_; }
   [[nodiscard]] upstream::Cluster& cluster(uint32_t index) { return *clusters_[index]; }
   /// The current Date header's value; made once a second.
   [[nodiscard]] std::string_view date();

@@ -30,11 +30,11 @@ Exchange::~Exchange() {
   engine_.shard().step(engine_.series().in_flight, -1);
 }
 
-void Exchange::start(std::string_view head, const http::HeadScanner& scanner) {
-  request_bytes_ = head.size();
+void Exchange::start(const http::RequestHead& head, std::string_view bytes) {
+  request_bytes_ = bytes.size();
   slices_.head_read = engine_.loop().now();
   const snapshot::Snapshot& snapshot = engine_.snapshot();
-  const Result<void> read = read_request(arena_.copy(head), scanner, downstream_->listener(), snapshot.trusted_proxies,
+  const Result<void> read = read_request(head, bytes, downstream_->listener(), snapshot.trusted_proxies,
                                          arena_, engine_.random(), request_);
   if (!read) return refuse(read.error());
   keep_alive_ = request_.framing.keep_alive && !downstream_->last_request();

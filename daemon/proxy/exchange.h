@@ -35,8 +35,8 @@ class Exchange final : private upstream::Connection::User, private upstream::Poo
 
   [[nodiscard]] Engine& engine() { return engine_; }
 
-  /// Begins with a complete head, valid during the call, as `scanner` delimited it.
-  void start(std::string_view head, const http::HeadScanner& scanner);
+  /// Begins with a complete head, whose views lie in `bytes`; both are valid during the call only.
+  void start(const http::RequestHead& head, std::string_view bytes);
   /// Begins and ends with an answer to a head that could not be read.
   void refuse(Error error);
 

@@ -78,19 +78,19 @@ snapshot::Template::Values Request::values() const {
   return {{match.captures.data(), match.capture_count}, variable, this};
 }
 
-Result<void> read_request(std::string_view bytes, const http::HeadScanner& scanner, const snapshot::ListenerSpec& listener,
+Result<void> read_request(const http::RequestHead& received, std::string_view bytes, const snapshot::ListenerSpec& listener,
                           const std::vector<Network>& trusted, Arena& arena, Random& random, Request& request) {
   request.client = request.peer;
-  const Result<http::RequestHead> head = http::parse_request(bytes, arena.allocate_array<http::HeaderField>(scanner.fields()), scanner);
-  if (!head) return head.error();
-  request.head = *head;
+  request.head = http::copy_head(received, bytes, arena.allocate(bytes.size()),
+                                 arena.allocate_array<http::HeaderField>(received.headers.size()));
+  const http::RequestHead& head = request.head;
   choose_id(request, arena, random);
   request.client = client_of(request, trusted);
-  if (head->method == http::Method::CONNECT || head->method == http::Method::TRACE) return Reason::bad_method;
-  const Result<http::Target> target = http::parse_target(head->target, head->method);
+  if (head.method == http::Method::CONNECT || head.method == http::Method::TRACE) return Reason::bad_method;
+  const Result<http::Target> target = http::parse_target(head.target, head.method);
   if (!target) return target.error();
   request.target = *target;
-  const Result<http::RequestFraming> framing = http::request_framing(*head);
+  const Result<http::RequestFraming> framing = http::request_framing(head);
   if (!framing) return framing.error();
   request.framing = *framing;
   request.host = http::host_of(framing->host);

@@ -7,7 +7,6 @@
 #include "base/random.h"
 #include "base/strings.h"
 #include "http/framing.h"
-#include "http/head_scanner.h"
 #include "http/message.h"
 #include "http/uri.h"
 #include "snapshot/snapshot.h"
@@ -32,9 +31,9 @@ struct Request {
   [[nodiscard]] snapshot::Template::Values values() const;
 };
 
-/// Reads the head in `bytes` (complete, in the arena, delimited by `scanner`) into `request`; `request.peer` and `peer_trusted` are set already.
+/// Copies the head `received`, whose views lie in `bytes`, into the arena and reads it into `request`; `request.peer` and `peer_trusted` are set already.
 /// On an error as much is filled in as could be read, for the log. Does not match a route.
-Result<void> read_request(std::string_view bytes, const http::HeadScanner& scanner, const snapshot::ListenerSpec& listener,
+Result<void> read_request(const http::RequestHead& received, std::string_view bytes, const snapshot::ListenerSpec& listener,
                           const std::vector<Network>& trusted, Arena& arena, Random& random, Request& request);
 
 /// Finds the route: sets request.route and .match. Errors: no_route, method_not_allowed (match.allowed is set), regex_limit.
