@@ -1,8 +1,13 @@
 #include <catch2/catch.hpp>
 
 #include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <string>
+#include <vector>
 
 #include "control/compile.h"
+#include "control/schema.h"
 #include "text_of.h"
 
 using namespace sluice::control;
@@ -23,5 +28,21 @@ TEST_CASE("the default configuration and every example compile without a warning
     CHECK(text_of(result.errors, Severity::error).empty());
     CHECK(text_of(result.warnings, Severity::warning).empty());
     CHECK(result.snapshot != nullptr);
+  }
+}
+
+TEST_CASE("every key stands in the default configuration, and with its default where it has a line of its own") {
+  std::ifstream in(kRoot + "/config/sluice.yaml");
+  const std::string text{std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
+  for (size_t i = 0; i < static_cast<size_t>(Section::kCount); ++i) {
+    const auto section = static_cast<Section>(i);
+    const bool is_of_route = row_of(section).path.starts_with("routes") || section == Section::endpoint;
+    for (const Row& row : rows_of(section)) {
+      if (row.presence == Presence::later) continue;
+      CAPTURE(row_of(section).path, row.key);
+      std::string line = std::string(row.key) + ":";
+      if (!is_of_route && row.binding.show != nullptr) line += " " + std::string(row.fallback);
+      CHECK(text.find(line) != std::string::npos);
+    }
   }
 }
