@@ -37,11 +37,13 @@ bool names(const std::vector<std::pair<std::string, snapshot::Template>>& edits,
   return false;
 }
 
-bool is_edited_away(const HeaderField& field, const snapshot::HeaderEdits& edits) {
-  for (const std::string& name : edits.remove) {
-    if (iequals(name, field.name)) return true;
+// True for fields that the route removes or replaces: those that came, and those that the gateway makes itself.
+bool is_edited_away(std::string_view name, const snapshot::HeaderEdits& edits) {
+  if (edits.empty()) return false;
+  for (const std::string& removed : edits.remove) {
+    if (iequals(removed, name)) return true;
   }
-  return names(edits.set, field.name);
+  return names(edits.set, name);
 }
 
 struct Filter {
@@ -53,7 +55,7 @@ struct Filter {
   [[nodiscard]] bool keeps(const HeaderField& field) const {
     if (field.id != HeaderId::other && (remade & bit(field.id)) != 0) return false;
     if (connection.names_fields && http::is_hop_by_hop(field, headers, connection)) return false;
-    return edits == nullptr || edits->empty() || !is_edited_away(field, *edits);
+    return edits == nullptr || !is_edited_away(field.name, *edits);
   }
 };
 
@@ -144,29 +146,36 @@ Result<std::string_view> upstream_host(const Request& request, Arena& arena) {
   return std::string_view(memory, *length);
 }
 
-// A client's own X-Forwarded-* are believed, and added to, only if the peer is trusted; else they are replaced.
-void write_forwarded(HeadWriter& out, const Request& request) {
-  const HeaderMap& headers = request.head.headers;
+void write_forwarded_for(HeadWriter& out, const Request& request) {
   out.text("X-Forwarded-For: ");
   if (request.peer_trusted) {
-    for (const HeaderField& field : headers) {
+    for (const HeaderField& field : request.head.headers) {
       if (field.id != HeaderId::x_forwarded_for || field.value.empty()) continue;
       out.text(field.value);
       out.text(", ");
     }
   }
   out.text(request.peer);
-  out.text("\r\nX-Forwarded-Proto: ");
-  const std::string_view proto = request.peer_trusted ? headers.value(HeaderId::x_forwarded_proto) : std::string_view();
-  out.text(proto.empty() ? "http" : proto);
   out.text("\r\n");
-  const std::string_view host = request.peer_trusted ? headers.value(HeaderId::x_forwarded_host) : std::string_view();
-  const std::string_view shown = host.empty() ? request.framing.host : host;
-  if (!shown.empty()) out.field("X-Forwarded-Host", shown);
 }
 
-void write_ids(HeadWriter& out, const Request& request, Random& random) {
-  out.field("X-Request-Id", request.id);
+// A client's own X-Forwarded-* are believed, and added to, only if the peer is trusted; else they are replaced.
+void write_forwarded(HeadWriter& out, const Request& request, const snapshot::HeaderEdits& edits) {
+  const auto believed = [&](HeaderId id, std::string_view otherwise) {
+    const std::string_view value = request.peer_trusted ? request.head.headers.value(id) : std::string_view();
+    return value.empty() ? otherwise : value;
+  };
+  if (!is_edited_away("X-Forwarded-For", edits)) write_forwarded_for(out, request);
+  if (!is_edited_away("X-Forwarded-Proto", edits)) {
+    out.field("X-Forwarded-Proto", believed(HeaderId::x_forwarded_proto, "http"));
+  }
+  const std::string_view host = believed(HeaderId::x_forwarded_host, request.framing.host);
+  if (!host.empty() && !is_edited_away("X-Forwarded-Host", edits)) out.field("X-Forwarded-Host", host);
+}
+
+void write_ids(HeadWriter& out, const Request& request, const snapshot::HeaderEdits& edits, Random& random) {
+  if (!is_edited_away("X-Request-Id", edits)) out.field("X-Request-Id", request.id);
+  if (is_edited_away("traceparent", edits)) return;
   const std::string_view given = request.head.headers.value(HeaderId::traceparent);
   if (is_valid_traceparent(given)) return out.field("traceparent", given);
   char trace_id[kRequestIdBytes];
@@ -234,8 +243,8 @@ Result<std::string_view> compose_upstream_head(const Request& request, Arena& ar
     out.request_line(request.head.method_text, *path, request.target.query, request.target.has_query);
     out.field("Host", *host);
     copy_fields(out, request.head.headers, filter);
-    write_forwarded(out, request);
-    write_ids(out, request, random);
+    write_forwarded(out, request, edits);
+    write_ids(out, request, edits, random);
     write_request_framing(out, request);
     const bool ok = edits.empty() || write_edits(out, edits, request, arena);
     out.end();
@@ -251,7 +260,8 @@ Result<std::string_view> compose_client_head(const Request& request, const http:
   return compose(arena, bytes_of(head.headers) + head.phrase.size() + 256, [&](HeadWriter& out) {
     out.status_line(head.status, head.phrase);
     copy_fields(out, head.headers, filter);
-    if (!head.headers.has(HeaderId::date) && head.status != 101) out.field("Date", date);
+    const bool dated = head.headers.has(HeaderId::date) || head.status == 101;
+    if (!dated && !is_edited_away("Date", edits)) out.field("Date", date);
     if (head.status == 101) {
       out.text("Connection: upgrade\r\n");
       for (const HeaderField& field : head.headers) {
@@ -293,7 +303,7 @@ Result<std::string_view> compose_local_head(const Request& request, uint16_t sta
   const snapshot::HeaderEdits& edits = request.route == nullptr ? kNone : request.route->response_headers;
   return compose(arena, field_lines.size() + 512, [&](HeadWriter& out) {
     out.status_line(status, http::phrase_of(status));
-    out.field("Date", date);
+    if (!is_edited_away("Date", edits)) out.field("Date", date);
     if (edits.empty()) {
       out.text(field_lines);
     } else {
