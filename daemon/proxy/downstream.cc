@@ -10,6 +10,7 @@ using stats::ConnectionState;
 
 namespace {
 constexpr int kReadsPerWake = 4;
+constexpr int kRequestsPerSweep = 32;  // an exchange's memory is freed when the sweep is over
 constexpr Millis kLingerFor{2'000};
 }  // namespace
 
@@ -79,7 +80,7 @@ void Downstream::on_timer() {
 
 void Downstream::on_readable() {
   const std::span<char> buffer = engine_.loop().read_buffer();
-  for (int i = 0; i < kReadsPerWake && !closed_ && stream_.wants_read(); ++i) {
+  for (int i = 0; i < kReadsPerWake && !closed_ && !pump_scheduled_ && stream_.wants_read(); ++i) {
     // While bytes wait unprocessed only as much is read as the queue can hold beside them.
     const size_t room = pending_.empty() ? buffer.size() : std::min(buffer.size(), pending_.room());
     const event::IoResult result = stream_.read(buffer.first(room));
@@ -126,9 +127,10 @@ void Downstream::take(std::string_view bytes) {
 
 // Looks at what can be looked at now and returns the rest: an unfinished head, or requests behind the current one.
 std::string_view Downstream::process(std::string_view bytes) {
-  while (!closed_ && !lingering_) {
+  for (int begun = 0; !closed_ && !lingering_;) {
     if (exchange_ == nullptr) {
-      if (bytes.empty() || !begin_request(bytes)) break;
+      if (begun++ == kRequestsPerSweep) pump_later();
+      if (begun > kRequestsPerSweep || bytes.empty() || !begin_request(bytes)) break;
     }
     if (exchange_ == nullptr) continue;
     if (!exchange_->request_complete()) {
@@ -245,7 +247,7 @@ void Downstream::pump() {
   if (!closed_ && !lingering_) pending_.consume(pending_.size() - rest.size());
   processing_ = false;
   if (closed_ || lingering_) return;
-  if (exchange_ == nullptr && half_closed_) return close(pending_.empty() ? Reason::keepalive_done : Reason::client_closed);
+  if (exchange_ == nullptr && half_closed_ && !pump_scheduled_) return close(pending_.empty() ? Reason::keepalive_done : Reason::client_closed);
   if (!half_closed_ && pending_.size() <= kLowWatermark) stream_.want_read(true);
 }
 

@@ -83,6 +83,21 @@ def test_a_large_body_behind_a_head_that_the_client_does_not_take_yet_arrives_wh
         assert len(client.read_response().body) == 4 << 20
 
 
+def test_ten_thousand_pipelined_requests_that_arrive_at_once_take_less_than_8_mib():
+    asked = request("OPTIONS", "*", host="a") * 1000
+    with proxying(**OPEN) as (gateway, origin):
+        warm_up(gateway, origin)
+        clients = [gateway.client() for _ in range(10)]
+        gateway.wait_for_metric("sluice_downstream_connections_accepted_total", 11)
+        with gateway.stopped():
+            before = gateway.peak_rss_bytes()
+            for client in clients:
+                client.send(asked)
+        for client in clients:
+            assert [client.read_response().status for _ in range(1000)] == [204] * 1000
+        assert gateway.peak_rss_bytes() - before < ALLOWED
+
+
 def test_an_upload_of_64_mib_to_a_slow_origin_takes_less_than_8_mib():
     with proxying(**OPEN) as (gateway, origin):
         origin.recording = False

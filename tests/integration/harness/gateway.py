@@ -258,8 +258,14 @@ class Sluice:
                 if name in IN_FLIGHT_GAUGES and value != 0}
 
     def rss_bytes(self):
+        return self._memory("VmRSS")
+
+    def peak_rss_bytes(self):
+        return self._memory("VmHWM")
+
+    def _memory(self, which):
         status = Path(f"/proc/{self.process.pid}/status").read_text()
-        return int(re.search(r"VmRSS:\s+(\d+) kB", status)[1]) * 1024
+        return int(re.search(rf"{which}:\s+(\d+) kB", status)[1]) * 1024
 
     def cpu_seconds(self):
         fields = Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(") ", 1)[1].split()
