@@ -74,8 +74,9 @@ void Downstream::arm(Millis after, Reason reason) {
 
 void Downstream::on_timer() {
   if (exchange_ != nullptr) return exchange_->on_client_timeout(timer_reason_);
+  if (lingering_) return close(close_reason_);
   if (timer_reason_ == Reason::request_header_timeout) return refuse_head({Reason::request_header_timeout, ""});
-  close(lingering_ ? close_reason_ : timer_reason_);
+  close(timer_reason_);
 }
 
 void Downstream::on_readable() {
