@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <thread>
 
 #include "base/assert.h"
 #include "base/format.h"
@@ -125,7 +126,7 @@ void read_include(SectionReader& reader, const Row& row, Node& node, Draft&) {
 uint32_t usable_cpus() {
   cpu_set_t set;
   CPU_ZERO(&set);
-  if (::sched_getaffinity(0, sizeof(set), &set) != 0) return 1;
+  if (::sched_getaffinity(0, sizeof(set), &set) != 0) return std::max(1u, std::thread::hardware_concurrency());
   return static_cast<uint32_t>(std::max(1, CPU_COUNT(&set)));
 }
 
