@@ -220,13 +220,15 @@ size_t bytes_of(const HeaderMap& headers) {
 // Runs `write` with memory of growing size until its output fits.
 template <typename Write>
 Result<std::string_view> compose(Arena& arena, size_t guess, Write&& write) {
-  for (size_t bytes = guess; bytes <= BlockPool::kSizes.back() / 2; bytes *= 4) {
+  // A head and the bytes read behind it have to fit into a Buffer.
+  constexpr size_t kMostBytes = 96 * 1024;
+  for (size_t bytes = std::min(guess, kMostBytes);; bytes = std::min(bytes * 4, kMostBytes)) {
     char* memory = arena.allocate(bytes);
     HeadWriter out({memory, bytes});
     if (!write(out)) return Reason::bad_template;
     if (!out.overflowed()) return out.view();
+    if (bytes == kMostBytes) return Reason::bad_template;
   }
-  return Reason::bad_template;
 }
 
 }  // namespace

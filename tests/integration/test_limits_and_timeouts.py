@@ -60,6 +60,15 @@ def test_exactly_the_limit_is_served(limited, name):
         assert client.send(JUST_RIGHT[name]).read_response().status == 200
 
 
+def test_white_space_in_a_large_head_costs_it_nothing():
+    with proxying(listener={"limits": {"header_bytes": "64KiB"}}) as (gateway, origin):
+        client = gateway.client().send(request("GET", "/", [("X-Long", "a" * 36000), ("X-Wide", " " * 20000 + "a")]))
+        connection = origin.accept()
+        connection.read_through(b"\r\n\r\n")
+        connection.send(OK)
+        assert client.read_response().status == 200
+
+
 def test_a_short_body_that_is_refused_is_read_to_its_end_and_the_connection_goes_on(limited):
     gateway, _ = limited
     with gateway.client() as client:
