@@ -39,7 +39,7 @@ const ListenerSeries& Downstream::series() const {
 
 bool Downstream::last_request() const {
   const uint64_t limit = listener().requests_per_connection;
-  return half_closed_ || (limit != 0 && requests_ >= limit);
+  return (half_closed_ && pending_.empty()) || (limit != 0 && requests_ >= limit);
 }
 
 void Downstream::open(int fd) {
@@ -200,9 +200,9 @@ void Downstream::refuse_head(Error error) {
 }
 
 void Downstream::resume_reading() {
-  if (half_closed_ || closed_) return;
-  if (pending_.size() <= kHighWatermark) stream_.want_read(true);
-  if (!pending_.empty()) pump_later();
+  if (closed_) return;
+  if (!half_closed_ && pending_.size() <= kHighWatermark) stream_.want_read(true);
+  if (half_closed_ || !pending_.empty()) pump_later();
 }
 
 void Downstream::on_exchange_end(After after, Reason reason) {
@@ -217,7 +217,7 @@ void Downstream::on_exchange_end(After after, Reason reason) {
 void Downstream::become_idle() {
   set_state(ConnectionState::idle);
   arm(listener().timeouts.idle, Reason::idle_timeout);
-  if (!half_closed_) stream_.want_read(true);
+  if (!half_closed_) stream_.want_read(pending_.size() <= kHighWatermark);
 }
 
 // Closing at once while the client still sends would answer with RST and could destroy the answer on its way
@@ -242,14 +242,19 @@ void Downstream::pump_later() {
 
 void Downstream::pump() {
   pump_scheduled_ = false;
-  if (closed_ || pending_.empty()) return;
+  if (closed_) return;
   processing_ = true;
   const std::string_view rest = process(pending_.view());
   if (!closed_ && !lingering_) pending_.consume(pending_.size() - rest.size());
   processing_ = false;
   if (closed_ || lingering_) return;
-  if (exchange_ == nullptr && half_closed_ && !pump_scheduled_) return close(pending_.empty() ? Reason::keepalive_done : Reason::client_closed);
-  if (!half_closed_ && pending_.size() <= kLowWatermark) stream_.want_read(true);
+  if (half_closed_) {
+    if (pump_scheduled_) return;
+    if (exchange_ == nullptr) return close(pending_.empty() ? Reason::keepalive_done : Reason::client_closed);
+    if (pending_.empty()) exchange_->on_client_eof();
+  } else if (pending_.size() <= kLowWatermark && !(exchange_ != nullptr && exchange_->holds_client_back())) {
+    stream_.want_read(true);
+  }
 }
 
 }  // namespace sluice::proxy

@@ -50,7 +50,7 @@ class Downstream final : public ListNode<DownstreamTag>, private event::Stream::
   [[nodiscard]] MonoTime request_began() const { return request_began_; }
   /// The client sent its FIN; it may still read.
   [[nodiscard]] bool half_closed() const { return half_closed_; }
-  /// No request after this one: the limit of requests per connection is reached, or the client said so.
+  /// No request after this one: the limit of requests per connection is reached, or the client's FIN stands behind it.
   [[nodiscard]] bool last_request() const;
 
   /// After `after` without progress the exchange hears of `reason`. Replaces the timeout before.

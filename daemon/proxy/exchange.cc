@@ -242,7 +242,7 @@ void Exchange::on_client_eof() {
     request_complete_ = true;
     return flush_upstream();
   }
-  keep_alive_ = false;
+  if (downstream_->last_request()) keep_alive_ = false;
   if (!request_complete_) downstream_->close(Reason::client_closed);
 }
 

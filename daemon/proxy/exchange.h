@@ -42,6 +42,8 @@ class Exchange final : private upstream::Connection::User, private upstream::Poo
 
   // From the downstream:
   [[nodiscard]] bool request_complete() const { return request_complete_; }
+  /// It paused the client, and will resume it.
+  [[nodiscard]] bool holds_client_back() const { return client_paused_; }
   /// Takes what belongs to this request's body off the front of `bytes` and returns the rest.
   std::string_view take_request_bytes(std::string_view bytes);
   /// All bytes of this wake-up were handed over: time to write them out.

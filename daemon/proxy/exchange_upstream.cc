@@ -203,7 +203,7 @@ void Exchange::on_response_end(const http::HeaderMap& trailers) {
 void Exchange::begin_tunnel() {
   phase_ = Phase::tunnel;
   keep_alive_ = false;
-  request_complete_ = downstream_->half_closed();
+  request_complete_ = false;  // a client that sent its FIN already is heard of by pumping
   request_.framing.body = {BodyFraming::Kind::until_close, 0};
   replayable_ = false;
   route_timer_.cancel();

@@ -249,6 +249,29 @@ def test_pipelined_posts_with_either_framing_keep_their_bodies_apart(echoing):
         assert [client.read_response().body for _ in bodies] == bodies
 
 
+def test_pipelined_requests_before_the_client_s_fin_are_all_answered(echoing):
+    gateway, _ = echoing
+    with gateway.client() as client:
+        client.send(b"".join(request("GET", f"/{number}") for number in range(5))).half_close()
+        assert [client.read_response().get("x-target") for _ in range(5)] == [f"/{number}" for number in range(5)]
+        assert client.wait_closed() is End.eof
+
+
+def test_a_long_body_may_come_behind_requests_that_wait():
+    body = EIGHT_MIB[:1 << 20]
+    with proxying() as (gateway, origin):
+        client = gateway.client()
+        client.send_in_background(request("GET", "/1") + request("GET", "/2") + request("POST", "/3", body=body))
+        connection, _ = origin.answer()
+        gateway.wait_until_full()
+        connection.send(OK)
+        connection.read_request()
+        gateway.wait_until_full()
+        connection.send(response(b"ok", headers=[("Connection", "close")]))  # /3 has to wait for a connection
+        assert origin.answer(OK)[1].body == body
+        assert [client.read_response().status for _ in range(3)] == [200] * 3
+
+
 def test_pipelined_requests_after_connection_close_are_not_answered(echoing):
     gateway, origin = echoing
     with gateway.client() as client:

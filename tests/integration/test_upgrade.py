@@ -51,6 +51,20 @@ def test_bytes_that_a_client_sends_before_the_101_are_not_lost():
         assert upstream.read_exactly(5) == b"eager"
 
 
+@pytest.mark.parametrize("eager", [b"", b"eager"])
+def test_a_client_that_ended_before_the_101_ends_its_half_of_the_tunnel(eager):
+    with proxying() as (gateway, origin):
+        client = gateway.client().send(request("GET", "/ws", ASK) + eager)
+        client.half_close()
+        upstream, _ = origin.answer(SWITCH)
+        assert client.read_response().status == 101
+        assert upstream.read_to_end() == (eager, End.eof)
+        upstream.send(b"late")
+        upstream.half_close()
+        assert client.read_to_end() == (b"late", End.eof)
+        gateway.wait_gauges_zero()
+
+
 def test_eight_mebibytes_pass_both_ways_at_once():
     there, back = random.Random(1).randbytes(8 << 20), random.Random(2).randbytes(8 << 20)
     with proxying() as (gateway, origin):

@@ -246,6 +246,16 @@ class Sluice:
     def wait_for_metric(self, name, value, **labels):
         wait_until(lambda: self.metrics().total(name, **labels) == value, f"{name}{labels} is {value}")
 
+    def wait_until_full(self):
+        """Waits until the gateway reads no more of what its clients send."""
+        seen = [-1]
+
+        def same():
+            seen.append(self.metrics().total("sluice_downstream_received_bytes_total"))
+            return seen[-1] == seen[-2]
+
+        wait_until(same, "the gateway has read what it wants")
+
     def wait_gauges_zero(self):
         """Nothing is in flight any more: every connection, request and tunnel that was counted in was counted out."""
         for client in self.clients:
