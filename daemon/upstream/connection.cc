@@ -104,7 +104,10 @@ void Connection::read_some() {
   const std::span<char> buffer = loop_.read_buffer();
   for (int i = 0; i < kReadsPerWake && user_ != nullptr && stream_.wants_read(); ++i) {
     if (state_ == State::body && body_.kind == http::BodyFraming::Kind::length && splice_some()) return;
-    const event::IoResult result = stream_.read(buffer);
+    // 1xx responses go to the client whole, and it may take none of them: what is read at once has to fit beside what it
+    // left and the begun head.
+    const size_t most = state_ == State::head ? kHeadLimits.head_bytes : buffer.size();
+    const event::IoResult result = stream_.read(buffer.first(most));
     if (result.status == event::IoStatus::again) return;
     if (result.status == event::IoStatus::eof) return on_eof();
     if (result.status == event::IoStatus::error) return fail(Reason::upstream_reset, "read failed");
@@ -112,7 +115,7 @@ void Connection::read_some() {
     consume({buffer.data(), result.bytes});
     if (user_ != nullptr) user_->on_upstream_pause_point();
     if (state_ != State::head) head_bytes_.clear();
-    if (result.bytes < buffer.size()) return;
+    if (result.bytes < most) return;
   }
 }
 
