@@ -1,6 +1,6 @@
-// The router's specification as the plainest code that can be: every route is looked at, nothing is indexed. Property test and
-// fuzzer compare RouteTable with it. Shares with RouteTable only what a pattern is (parse_pattern) and what an expression
-// matches; the order of preference is written out here a second time.
+// The router's specification as the plainest code that can be: every route is looked at, nothing is indexed. Property
+// test and fuzzer compare RouteTable with it. Shares with RouteTable only what a pattern is (parse_pattern) and what an
+// expression matches; the order of preference is written out here a second time.
 #pragma once
 
 #include <algorithm>
@@ -192,7 +192,8 @@ class Router {
     for (uint32_t r = 0; r < routes_.size(); ++r) {
       const Pattern& other = patterns_[r];
       if (!serves(routes_[r], host) || other.size() <= i) continue;
-      if (std::equal(pattern.begin(), pattern.begin() + static_cast<ptrdiff_t>(i) + 1, other.begin(), same_segment)) return r;
+      if (std::equal(pattern.begin(), pattern.begin() + static_cast<ptrdiff_t>(i) + 1, other.begin(), same_segment))
+        return r;
     }
     return UINT32_MAX;
   }

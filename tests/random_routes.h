@@ -1,5 +1,5 @@
-// Small route sets and requests, made from numbers, in which everything collides with everything: few words, few hosts, every
-// kind of parameter. The property test feeds it a random generator, the fuzzer the bytes that it is given.
+// Small route sets and requests, made from numbers, in which everything collides with everything: few words, few hosts,
+// every kind of parameter. The property test feeds it a random generator, the fuzzer the bytes that it is given.
 #pragma once
 
 #include <array>
@@ -38,12 +38,14 @@ struct Request {
 
 inline constexpr std::string_view kUuid = "123e4567-e89b-12d3-a456-426614174000";
 inline constexpr std::array<std::string_view, 12> kWords{
-    "a", "b", "ab", "abc", "", "users", "user", "a-rather-long-literal-word", "a-rather-long-literal-wort", "7", "-12", kUuid};
-inline constexpr std::array<std::string_view, 10> kParameters{":int",      ":uuid",  ":[a-z]+", ":[0-9]+", ":a|b",
-                                                              ":[^/]{2,}", ":.+",    "",        "",        ""};
-inline constexpr std::array<std::string_view, 6> kHosts{"a.test", "b.a.test", "*.a.test", "*.b.a.test", "c.b.a.test", "*.test"};
-inline constexpr std::array<std::string_view, 8> kAskedHosts{"a.test",   "B.A.test", "c.b.a.test.", "x.a.test",
-                                                             "y.x.test", "other",    "",            "x.b.a.test"};
+    "a", "b",   "ab", "abc", "", "users", "user", "a-rather-long-literal-word", "a-rather-long-literal-wort",
+    "7", "-12", kUuid};
+inline constexpr std::array<std::string_view, 10> kParameters{":int",      ":uuid", ":[a-z]+", ":[0-9]+", ":a|b",
+                                                              ":[^/]{2,}", ":.+",   "",        "",        ""};
+inline constexpr std::array<std::string_view, 6> kHosts{"a.test",     "b.a.test",   "*.a.test",
+                                                        "*.b.a.test", "c.b.a.test", "*.test"};
+inline constexpr std::array<std::string_view, 8> kAskedHosts{
+    "a.test", "B.A.test", "c.b.a.test.", "x.a.test", "y.x.test", "other", "", "x.b.a.test"};
 
 /// `next(n)` gives a number below n.
 template <typename Next>

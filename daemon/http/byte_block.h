@@ -1,6 +1,6 @@
 // Sixteen bytes looked at together: each question gives a mask with bit i for byte i. Sse2Block is what
 // x86-64 runs; PortableBlock gives the same answers anywhere else (a test compares them). Values, no state.
-// Private to http/.
+// For http/ and snapshot/.
 #pragma once
 
 #include <bit>

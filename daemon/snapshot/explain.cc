@@ -132,7 +132,8 @@ std::vector<std::string> reasons(const Explanation& e) {
   const RouteSpec& route = e.routes[e.match.route];
   std::vector<std::string> out{host_reason(route, e.query.host)};
   out.push_back("path " + std::string(e.query.path) + " fits " + route.match.path);
-  out.push_back("method " + std::string(http::name(e.query.method)) + " is in [" + method_names(route.match.methods) + "]");
+  out.push_back("method " + std::string(http::name(e.query.method)) + " is in [" + method_names(route.match.methods) +
+                "]");
   for (const FieldCondition& c : route.match.headers) {
     out.push_back("header " + c.name + (c.any ? " is there" : " is \"" + c.value + "\""));
   }
@@ -157,7 +158,8 @@ std::vector<std::pair<std::string, std::string>> captures_of(const Explanation& 
 std::string winner_text(const Explanation& e) {
   if (e.match.outcome == Outcome::no_route) return "winner: none; the answer is 404 no_route\n";
   if (e.match.outcome == Outcome::method_not_allowed) {
-    return "winner: none; the answer is 405 method_not_allowed, Allow: " + joined(names_of(e.match.allowed), ", ") + "\n";
+    return "winner: none; the answer is 405 method_not_allowed, Allow: " + joined(names_of(e.match.allowed), ", ") +
+           "\n";
   }
   if (e.match.outcome == Outcome::regex_limit) {
     return "winner: none; the answer is 500 regex_limit: an expression took too many steps\n";
@@ -244,7 +246,8 @@ std::string explain_json(const Explanation& e) {
                                {"query", json_quoted(e.query.query)}})},
       {"outcome", json_quoted(name(e.match.outcome))}};
   if (e.match.outcome == Outcome::matched) fields.emplace_back("winner", winner_json(e));
-  if (e.match.outcome == Outcome::method_not_allowed) fields.emplace_back("allow", json_strings(names_of(e.match.allowed)));
+  if (e.match.outcome == Outcome::method_not_allowed)
+    fields.emplace_back("allow", json_strings(names_of(e.match.allowed)));
   fields.emplace_back("losers", json_array(losers));
   return json_object(fields);
 }

@@ -1,5 +1,6 @@
-// Routing for people: what RouteTable::explain() found, and the list of routes, as text for a terminal (`sluice explain`,
-// `sluice routes`) and as JSON (the admin listener). Pure functions; the text ends in a newline, the JSON does not.
+// Routing for people: what RouteTable::explain() found, and the list of routes, as text for a terminal (`sluice
+// explain`, `sluice routes`) and as JSON (the admin listener). Pure functions; the text ends in a newline, the JSON
+// does not.
 #pragma once
 
 #include <span>
@@ -13,7 +14,8 @@ namespace sluice::snapshot {
 /// "GET, HEAD"; "any" for all of them.
 std::string method_names(http::MethodSet methods);
 
-/// One explained request. `match` and `steps` are what RouteTable::explain() gave for `query` on a table built of `routes`.
+/// One explained request. `match` and `steps` are what RouteTable::explain() gave for `query` on a table built of
+/// `routes`.
 struct Explanation {
   std::span<const RouteSpec> routes;
   const RouteQuery& query;
@@ -23,7 +25,8 @@ struct Explanation {
 
 /// The winner and why, then a table of the others on the way, each with the reason why not.
 std::string explain_text(const Explanation& explanation);
-/// {"request": {...}, "outcome": "matched", "winner": {...}, "losers": [...]}; `allow` stands there for method_not_allowed.
+/// {"request": {...}, "outcome": "matched", "winner": {...}, "losers": [...]}; `allow` stands there for
+/// method_not_allowed.
 std::string explain_json(const Explanation& explanation);
 
 /// One line per route in the order of the configuration: name, hosts, path, methods, conditions, target, source.

@@ -1,6 +1,6 @@
-// Expression: the regular expression of one path parameter, compiled by PCRE2 to machine code where its JIT is available.
-// Immutable and shared by all workers. A match is anchored at both ends, costs a bounded number of steps and allocates
-// nothing: each thread keeps one small block of match memory, made at its first match.
+// Expression: the regular expression of one path parameter, compiled by PCRE2 to machine code where its JIT is
+// available. Immutable and shared by all workers. A match is anchored at both ends, costs a bounded number of steps and
+// allocates nothing: each thread keeps one small block of match memory, made at its first match.
 #pragma once
 
 #include <memory>

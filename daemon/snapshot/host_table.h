@@ -1,7 +1,8 @@
-// HostTable: from a request's host to the path trees that serve it, most specific first: the exact name, then the wildcards
+// HostTable: from a request's host to the path trees that serve it, most specific first: the exact name, then the
+// wildcards
 // "*.example.com" from the longest to the shortest (one label or more before the suffix, never none), then any host.
-// Which trees follow which is known when the table is built, so a look-up is one hash probe for an exact name and one per
-// label for a wildcard; what follows are links. Built once, immutable, allocates nothing in find().
+// Which trees follow which is known when the table is built, so a look-up is one hash probe for an exact name and one
+// per label for a wildcard; what follows are links. Built once, immutable, allocates nothing in find().
 #pragma once
 
 #include <cstdint>
@@ -29,7 +30,8 @@ class HostTable {
   /// `hosts` as MatchSpec writes them, each once; `next` is computed here.
   void build(std::vector<Host> hosts);
 
-  /// The most specific host that takes `host` (any case, trailing dot ignored), or kNone. Go on with operator[] and next.
+  /// The most specific host that takes `host` (any case, trailing dot ignored), or kNone. Go on with operator[] and
+  /// next.
   [[nodiscard]] uint32_t find(std::string_view host) const;
   [[nodiscard]] const Host& operator[](uint32_t index) const { return hosts_[index]; }
   [[nodiscard]] uint32_t size() const { return static_cast<uint32_t>(hosts_.size()); }

@@ -46,7 +46,8 @@ std::optional<PatternError> check_escape(std::string_view rest, size_t at) {
   }
   const char plain = static_cast<char>(hex_value(rest[1]) * 16 + hex_value(rest[2]));
   if (is_unreserved(plain)) {
-    return PatternError{std::string("paths are normalised before routing, so this never matches: write '") + plain + "'", at};
+    return PatternError{
+        std::string("paths are normalised before routing, so this never matches: write '") + plain + "'", at};
   }
   if (rest.substr(0, 3) != escape_of(plain)) {
     return PatternError{"paths are normalised before routing, so this never matches: write " + escape_of(plain), at};
@@ -107,11 +108,13 @@ bool is_name(std::string_view text) {
 
 std::optional<PatternError> check_expression(std::string_view expression, size_t at) {
   if (expression.empty()) return PatternError{"an expression must follow the ':'", at};
-  const bool is_word = std::all_of(expression.begin(), expression.end(), [](char c) { return is_letter(c) || c == '_'; });
+  const bool is_word =
+      std::all_of(expression.begin(), expression.end(), [](char c) { return is_letter(c) || c == '_'; });
   if (!is_word) return std::nullopt;
-  return PatternError{"'" + std::string(expression) +
-                          "' is no type (those are int and uuid), and as an expression it would match only that very word",
-                      at};
+  return PatternError{
+      "'" + std::string(expression) +
+          "' is no type (those are int and uuid), and as an expression it would match only that very word",
+      at};
 }
 
 // `body` is what stands between the braces, at offset `at`.
@@ -161,7 +164,8 @@ std::optional<PatternError> check_segment(const Pattern& pattern, const Segment&
     return PatternError{"a path pattern has at most " + std::to_string(kMaxPatternSegments) + " segments", segment.at};
   }
   if (!pattern.empty() && pattern.back().kind == Segment::Kind::rest) {
-    return PatternError{to_string(pattern.back()) + " takes the rest of the path and must come last", pattern.back().at};
+    return PatternError{to_string(pattern.back()) + " takes the rest of the path and must come last",
+                        pattern.back().at};
   }
   if (!segment.is_parameter()) return std::nullopt;
   size_t parameters = 1;

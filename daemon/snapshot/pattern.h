@@ -1,5 +1,5 @@
-// Pattern: a route's path pattern taken apart, "/api/v1/users/{id:int}" into segments. Used when a configuration is compiled
-// and by explain, never on the request path (path_tree.h is). Views into the pattern's text.
+// Pattern: a route's path pattern taken apart, "/api/v1/users/{id:int}" into segments. Used when a configuration is
+// compiled and by explain, never on the request path (path_tree.h is). Views into the pattern's text.
 //
 //   literal     a segment of that very text; may be empty, so "/a/" and "/a" are two patterns and "/a//b" is a third
 //   {name}      any one segment that is not empty
@@ -51,9 +51,9 @@ bool is_uuid(std::string_view text);
 /// The segment as a pattern writes it: "users", "{id:int}", "{path...}".
 std::string to_string(const Segment& segment);
 
-/// Gives equal keys to patterns that differ only in their parameters' names; the tree is built of keys. A key is a sequence
-/// of tokens: a byte of literal text (slashes too) is a token, and so is a parameter: its Mark, which no literal can hold,
-/// and after Mark::expression the expression's number as four big-endian bytes.
+/// Gives equal keys to patterns that differ only in their parameters' names; the tree is built of keys. A key is a
+/// sequence of tokens: a byte of literal text (slashes too) is a token, and so is a parameter: its Mark, which no
+/// literal can hold, and after Mark::expression the expression's number as four big-endian bytes.
 enum class Mark : uint8_t { integer = 1, uuid = 2, plain = 3, rest = 4, expression = 5 };
 constexpr size_t kExpressionTokenBytes = 5;
 

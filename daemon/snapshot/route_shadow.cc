@@ -1,10 +1,13 @@
-// find_shadowed(): routes that can never win. Right before complete: a route is only named if routes that are always tried
-// before it accept everything that it accepts. What is found:
-//   - at the same host and path (parameters' names aside): earlier ones with the same or weaker conditions that together
+// find_shadowed(): routes that can never win. Right before complete: a route is only named if routes that are always
+// tried before it accept everything that it accepts. What is found:
+//   - at the same host and path (parameters' names aside): earlier ones with the same or weaker conditions that
+//   together
 //     accept all its methods;
-//   - the same where the earlier ones have an expression that takes every segment, such as {x:.+}, for a plain parameter;
+//   - the same where the earlier ones have an expression that takes every segment, such as {x:.+}, for a plain
+//   parameter;
 //   - a query parameter that would have to have two values at once.
-// A route with several hosts is shadowed if it is at each. Hash look-ups only, so 100,000 routes take well under a second.
+// A route with several hosts is shadowed if it is at each. Hash look-ups only, so 100,000 routes take well under a
+// second.
 #include <algorithm>
 #include <array>
 #include <functional>
@@ -172,7 +175,8 @@ const Cover& ShadowFinder::whole_cover(const GroupKey& key, const std::vector<ui
   return at->second;
 }
 
-// Each condition of the route in the forms in which a weaker set may hold it: as it is, merely "present", or not at all.
+// Each condition of the route in the forms in which a weaker set may hold it: as it is, merely "present", or not at
+// all.
 std::vector<std::vector<std::string>> ShadowFinder::condition_variants(uint32_t route) const {
   std::map<std::string, std::vector<std::string>> variants;  // sorted and each once, as a ConditionKey is
   const auto add = [&](char kind, const FieldCondition& c) {
@@ -246,7 +250,8 @@ std::string ShadowFinder::contradiction(uint32_t route) const {
   for (size_t i = 0; i < query.size(); ++i) {
     for (size_t j = 0; j < i; ++j) {
       if (query[i].name != query[j].name || query[i].any || query[j].any || query[i].value == query[j].value) continue;
-      return "query parameter " + query[i].name + " cannot be both \"" + query[j].value + "\" and \"" + query[i].value + "\"";
+      return "query parameter " + query[i].name + " cannot be both \"" + query[j].value + "\" and \"" + query[i].value +
+             "\"";
     }
   }
   return {};
@@ -256,7 +261,8 @@ RouteWarning ShadowFinder::warning(uint32_t route) const {
   const Finding& finding = findings_[route].named;
   std::string message = "route " + named(route) + " can never match: ";
   if (finding.by_expression) {
-    message += named(finding.by) + " has an expression that takes every segment where this one has a plain parameter, and is";
+    message +=
+        named(finding.by) + " has an expression that takes every segment where this one has a plain parameter, and is";
   } else {
     message += named(finding.by) + " has the same hosts and path and is";
   }

@@ -24,7 +24,8 @@ uint64_t load8(const char* at) {
   return word;
 }
 
-// Does `rest` begin with `length` bytes of a label, 1 to 16? Labels are short, and a call of memcmp costs three times as much.
+// Does `rest` begin with `length` bytes of a label, 1 to 16? Labels are short, and a call of memcmp costs three times
+// as much.
 inline bool begins_with(std::string_view rest, const char* label, size_t length) {
   if (length > rest.size()) return false;
   const char* path = rest.data();
@@ -103,8 +104,8 @@ bool Tree::conditions_hold(const Leaf& leaf, const RouteQuery& query) const {
 }
 
 size_t Tree::memory_bytes() const {
-  size_t bytes = nodes.capacity() * sizeof(Node) + first_bytes.capacity() +
-                 conditions.capacity() * sizeof(Condition) + expressions.capacity() * sizeof(Expression);
+  size_t bytes = nodes.capacity() * sizeof(Node) + first_bytes.capacity() + conditions.capacity() * sizeof(Condition) +
+                 expressions.capacity() * sizeof(Expression);
   for (const Condition& condition : conditions) bytes += condition.name.capacity() + condition.value.capacity();
   return sizeof(*this) + bytes + hosts.memory_bytes();
 }

@@ -1,9 +1,13 @@
-// RouteTable: finds the route for a request in a compressed radix tree over host and path (DESIGN §4). Built once from the
-// snapshot's routes, then immutable and shared by all workers; matching allocates nothing and takes no lock.
+// RouteTable: finds the route for a request in a compressed radix tree over host and path (DESIGN §4). Built once from
+// the snapshot's routes, then immutable and shared by all workers; matching allocates nothing and takes no lock.
 //
-// Host: exact, then the longest "*." wildcard, then any. Path, at each segment: literal, typed or regex parameter, plain
-// parameter, rest; with backtracking, so a dead end never hides a match. Among routes of the same pattern: more header and
-// query conditions first, then file order. Flat: nodes, edges and texts in arrays, children picked by first byte.
+// Path, at each segment: a literal, then typed and regex parameters in the order in which the configuration names them
+// there, then a plain parameter, then the rest (pattern.h says what each takes). A trailing slash makes another path.
+// Host: exact, then the longest "*." wildcard, shorter ones, any; where a host's routes have no match, those of the
+// next less specific one are asked, so a route without hosts serves all hosts. Among routes of the same path: more
+// header and query conditions first, then file order. With backtracking through all of this: a dead end, a failed
+// condition and a method that is not served never hide a match. A header condition looks at every field of its name, a
+// query condition at the first parameter of its name. How the tree is laid out stands in route_tree.h.
 #pragma once
 
 #include <array>
@@ -36,8 +40,8 @@ struct RouteMatch {
   enum class Outcome : uint8_t {
     matched,
     no_route,            // 404
-    method_not_allowed,  // 405: `allowed` lists what the path's routes accept
-    regex_limit,         // a parameter's expression hit PCRE2's match limit
+    method_not_allowed,  // 405: `allowed` is what all routes accept that match but for the method
+    regex_limit,         // a parameter's expression took too many steps; no less specific route is tried
   };
   Outcome outcome = Outcome::no_route;
   uint32_t route = 0;  // index into the routes given to build()
@@ -70,12 +74,13 @@ class RouteTable {
 
   /// One step of the way that find() went, for `sluice explain` (snapshot/explain.h formats it).
   struct Step {
-    uint32_t route;            // candidate
+    uint32_t route;  // candidate
     enum class Verdict : uint8_t { won, host, path, method, header, query, later } verdict;
-    std::string detail;        // "method POST is not in [GET, HEAD]", "header x-canary is \"0\", not \"1\"", …
+    std::string detail;  // "method POST is not in [GET, HEAD]", "header x-canary is \"0\", not \"1\"", …
   };
-  /// As find(), and tells of every route that was considered on the way (those of other hosts or paths that the tree never
-  /// visits are not listed). Allocates; not for the request path.
+  /// As find(), and tells of every route that was considered on the way: those whose literals fit the path, at the
+  /// hosts that serve the request; if nothing matched, at other hosts as well (Verdict::host). In the order in which
+  /// they are tried, each once. Near misses past the fiftieth are left out. Allocates; not for the request path.
   std::vector<Step> explain(const RouteQuery& query, RouteMatch& match) const;
 
   [[nodiscard]] size_t memory_bytes() const;
@@ -86,7 +91,8 @@ class RouteTable {
   std::unique_ptr<const Tree> tree_;
 };
 
-/// Routes that can never win: same pattern and hosts as an earlier one whose conditions are a subset (shadowed), and so on.
+/// Routes that can never win: same pattern and hosts as an earlier one whose conditions are a subset (shadowed), and so
+/// on.
 struct RouteWarning {
   uint32_t route;
   uint32_t shadowed_by;

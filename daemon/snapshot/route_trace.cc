@@ -1,5 +1,5 @@
-// RouteTable::explain(): walks the same trees as find() in the same order, but does not stop at the winner nor at a parameter
-// that refuses its segment, and says of every route on the way what came of it. Slow and chatty on purpose.
+// RouteTable::explain(): walks the same trees as find() in the same order, but does not stop at the winner nor at a
+// parameter that refuses its segment, and says of every route on the way what came of it. Slow and chatty on purpose.
 #include <algorithm>
 #include <set>
 
@@ -81,7 +81,8 @@ class Tracer {
     // Somebody who gets a 404 or 405 may have asked the wrong host.
     for (uint32_t i = 0; !won_ && i < tree_.hosts.size(); ++i) {
       if (visited[i]) continue;
-      host_miss_ = "it serves " + tree_.hosts[i].text + ", not " + (query_.host.empty() ? "an empty host" : std::string(query_.host));
+      host_miss_ = "it serves " + tree_.hosts[i].text + ", not " +
+                   (query_.host.empty() ? "an empty host" : std::string(query_.host));
       visit_host(i);
     }
     return std::move(steps_);
@@ -128,7 +129,8 @@ class Tracer {
       const Expression::Outcome outcome = tree_.takes(token, text);
       if (outcome != Expression::Outcome::match && place.refusal.empty()) {
         place.refusal = mark_text(mark) +
-                        (outcome == Expression::Outcome::limit ? " took too many steps on " : " does not take ") + quoted(text);
+                        (outcome == Expression::Outcome::limit ? " took too many steps on " : " does not take ") +
+                        quoted(text);
       }
       const size_t length = mark == Mark::expression ? kExpressionTokenBytes : 1;
       place.key.append(token, length);
@@ -185,7 +187,8 @@ class Tracer {
   bool method_fails(const Tree::Leaf& leaf, Step& step) const {
     if ((leaf.methods & http::method_bit(query_.method)) != 0) return false;
     step.verdict = Verdict::method;
-    step.detail = "method " + std::string(http::name(query_.method)) + " is not in [" + method_names(leaf.methods) + "]";
+    step.detail =
+        "method " + std::string(http::name(query_.method)) + " is not in [" + method_names(leaf.methods) + "]";
     return true;
   }
 
@@ -200,8 +203,8 @@ class Tracer {
       winner_conditions_ = condition_count(leaf);
     } else if (host_ != winner_host_) {
       const std::string& host = tree_.hosts[host_].text;
-      step.detail = host.empty() ? "it is for any host, and one for this host matches"
-                                 : "its host " + host + " is less specific";
+      step.detail =
+          host.empty() ? "it is for any host, and one for this host matches" : "its host " + host + " is less specific";
     } else if (place.key != winner_key_) {
       step.detail = path_preference(winner_key_, place.key);
     } else if (condition_count(leaf) < winner_conditions_) {

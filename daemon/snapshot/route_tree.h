@@ -1,17 +1,18 @@
-// RouteTable::Tree: what a route table is made of. Private to snapshot/: build (route_tree_build.cc), find (route_table.cc) and
-// explain (route_trace.cc) share it, nothing else includes it.
+// RouteTable::Tree: what a route table is made of. Private to snapshot/: build (route_tree_build.cc), find
+// (route_table.cc) and explain (route_trace.cc) share it, nothing else includes it.
 //
 // A tree over pattern keys (pattern.h), compressed: a node's label is as much of the key as all routes below it share,
-// parameters included, so there are nodes only where routes part, and one per route. Nodes lie flat in one array, 32 bytes
-// each, two to a cache line. The children of a node are one run: the routes whose pattern ends here in the order in which
-// they are tried, then those whose label begins with a literal, sorted by first byte, then those that begin with a
-// parameter, in the order in which they are tried. Behind a run stand the subtrees of its nodes, depth first. The first
-// bytes that literal children are picked by stand in the parent behind its label, if there is room. All this is to touch
-// few cache lines: at 100,000 routes they cost more than everything that is computed (DECISIONS.md).
+// parameters included, so there are nodes only where routes part, and one per route. Nodes lie flat in one array, 32
+// bytes each, two to a cache line. The children of a node are one run: the routes whose pattern ends here in the order
+// in which they are tried, then those whose label begins with a literal, sorted by first byte, then those that begin
+// with a parameter, in the order in which they are tried. Behind a run stand the subtrees of its nodes, depth first.
+// The first bytes that literal children are picked by stand in the parent behind its label, if there is room. All this
+// is to touch few cache lines: at 100,000 routes they cost more than everything that is computed (daemon/DECISIONS.md).
 //
-// Every node has one parent, and the way to it says how many segments of the path are taken and how many bytes of the next
-// one: at a given path, a node can be reached at one position only. So no search visits a node twice, and backtracking costs
-// at most as many steps as the tree has nodes, whatever the path; there is nothing exponential to memoise.
+// Every node has one parent, and the way to it says how many segments of the path are taken and how many bytes of the
+// next one: at a given path, a node can be reached at one position only. So no search visits a node twice, and
+// backtracking costs at most as many steps as the tree has nodes, whatever the path; there is nothing exponential to
+// memoise.
 #pragma once
 
 #include <cstdint>
@@ -68,8 +69,9 @@ struct RouteTable::Tree {
     bool last = false;  // of its route's
   };
 
-  std::vector<Node> nodes;        // and one more, so that 16 bytes can be read from any byte of a node
-  std::vector<char> first_bytes;  // of each node's label, for runs whose parent has no room; 16 more for the same reason
+  std::vector<Node> nodes;  // and one more, so that 16 bytes can be read from any byte of a node
+  std::vector<char>
+      first_bytes;  // of each node's label, for runs whose parent has no room; 16 more for the same reason
   std::vector<Condition> conditions;
   std::vector<Expression> expressions;
   HostTable hosts;

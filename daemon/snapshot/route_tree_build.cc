@@ -124,21 +124,24 @@ uint32_t TreeBuilder::add_nodes(size_t count) {
 std::vector<Items> groups_at(Items items, size_t at) {
   std::vector<Items> groups;
   for (auto begin = items.begin(); begin != items.end();) {
-    const auto end = std::find_if(begin, items.end(), [&](const Item& i) { return token_at(i.key, at) != token_at(begin->key, at); });
+    const auto end = std::find_if(begin, items.end(),
+                                  [&](const Item& i) { return token_at(i.key, at) != token_at(begin->key, at); });
     groups.emplace_back(begin, end);
     begin = end;
   }
   return groups;
 }
 
-// The order in which the parameters of one place are tried: typed ones as the file first names them here, plain, the rest.
+// The order in which the parameters of one place are tried: typed ones as the file first names them here, plain, the
+// rest.
 void sort_parameters(std::vector<Items>& groups, size_t at) {
   const auto rank = [&](Items items) {
     const auto mark = static_cast<Mark>(items.front().key[at]);
     return mark == Mark::rest ? 2 : mark == Mark::plain ? 1 : 0;
   };
   const auto first_route = [](Items items) {
-    return std::min_element(items.begin(), items.end(), [](const Item& a, const Item& b) { return a.route < b.route; })->route;
+    return std::min_element(items.begin(), items.end(), [](const Item& a, const Item& b) { return a.route < b.route; })
+        ->route;
   };
   if (groups.size() < 2) return;
   std::vector<std::tuple<int, uint32_t, Items>> keyed;
@@ -181,7 +184,8 @@ void TreeBuilder::set_leaf(Tree::Node& node, uint32_t route) const {
 
 // `items` share their keys up to `at`, where the label of `node` ends.
 void TreeBuilder::add_children(uint32_t node, Items items, size_t at) {
-  const auto ended = std::partition_point(items.begin(), items.end(), [&](const Item& i) { return i.key.size() == at; });
+  const auto ended =
+      std::partition_point(items.begin(), items.end(), [&](const Item& i) { return i.key.size() == at; });
   const auto marked = std::partition_point(ended, items.end(), [&](const Item& i) { return is_mark(i.key[at]); });
   const Items routes(items.begin(), ended);
   const std::vector<Items> literals = groups_at(Items(marked, items.end()), at);

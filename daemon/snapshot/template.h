@@ -1,6 +1,6 @@
-// Template: text with {placeholders}, compiled once and expanded per request without allocation of its own. Used by rewrite,
-// headers, redirect. Placeholders: the route's path parameters by name, and the built-in ones listed in variables(); a
-// parameter hides a built-in one of its name. "{{" and "}}" are literal braces.
+// Template: text with {placeholders}, compiled once and expanded per request without allocation of its own. Used by
+// rewrite, headers, redirect. Placeholders: the route's path parameters by name, and the built-in ones listed in
+// variables(); a parameter hides a built-in one of its name. "{{" and "}}" are literal braces.
 #pragma once
 
 #include <cstdint>
@@ -25,14 +25,14 @@ class Template {
  public:
   Template() = default;
 
-  /// `captures` are the names that the route's pattern binds. On failure returns nothing and sets `error` to a sentence and
-  /// `error_at` to the offset of the offending placeholder.
-  static std::optional<Template> compile(std::string_view source, std::span<const std::string> captures, std::string& error,
-                                         size_t& error_at);
+  /// `captures` are the names that the route's pattern binds. On failure returns nothing and sets `error` to a sentence
+  /// and `error_at` to the offset of the offending placeholder.
+  static std::optional<Template> compile(std::string_view source, std::span<const std::string> captures,
+                                         std::string& error, size_t& error_at);
 
   /// Where the values come from when a template is expanded.
   struct Values {
-    std::span<const std::string_view> captures;                       // by index
+    std::span<const std::string_view> captures;  // by index
     std::string_view (*variable)(const void* owner, Variable) = nullptr;
     const void* owner = nullptr;
   };

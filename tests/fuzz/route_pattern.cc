@@ -1,5 +1,5 @@
-// The first line is a pattern, the second a path. A pattern is refused at an offset inside it, or it can be written back,
-// built into a table, and asked for the path; whatever matches has as many captures as the pattern has names.
+// The first line is a pattern, the second a path. A pattern is refused at an offset inside it, or it can be written
+// back, built into a table, and asked for the path; whatever matches has as many captures as the pattern has names.
 #include <cstdint>
 #include <cstdlib>
 #include <string>
@@ -32,7 +32,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   route.match.path = pattern;
   const RouteTable table = RouteTable::build({&route, 1});
   RouteMatch match;
-  const std::string_view path = pattern.size() < input.size() ? input.substr(pattern.size() + 1) : std::string_view("/");
+  const std::string_view path =
+      pattern.size() < input.size() ? input.substr(pattern.size() + 1) : std::string_view("/");
   table.find({.host = "a.test", .path = path, .query = {}}, match);
   if (match.outcome == RouteMatch::Outcome::matched) require(match.capture_count == std::get<0>(checked).size());
   return 0;

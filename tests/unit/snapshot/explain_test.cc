@@ -13,13 +13,25 @@ namespace {
 
 std::vector<RouteSpec> example() {
   return {
-      Route("/api/v1/users/{id:int}").named("user-by-id").source("sluice.yaml:42").hosts({"api.test"}).methods({Method::GET, Method::HEAD}),
-      Route("/api/v1/users/{id:int}").named("user-canary").source("sluice.yaml:50").hosts({"api.test"}).header("x-canary", "1"),
+      Route("/api/v1/users/{id:int}")
+          .named("user-by-id")
+          .source("sluice.yaml:42")
+          .hosts({"api.test"})
+          .methods({Method::GET, Method::HEAD}),
+      Route("/api/v1/users/{id:int}")
+          .named("user-canary")
+          .source("sluice.yaml:50")
+          .hosts({"api.test"})
+          .header("x-canary", "1"),
       Route("/api/v1/users/{name}").named("user-by-name").source("sluice.yaml:58").hosts({"api.test"}),
       Route("/api/v1/users/{key:uuid}").named("user-by-key").source("sluice.yaml:60").hosts({"api.test"}),
       Route("/api/v1/users/{id:int}").named("user-wild").source("sluice.yaml:66").hosts({"*.test"}),
       Route("/{all...}").named("site").source("sluice.yaml:70"),
-      Route("/api/v1/users/{id:int}").named("user-put").source("sluice.yaml:74").hosts({"api.test"}).methods({Method::PUT}),
+      Route("/api/v1/users/{id:int}")
+          .named("user-put")
+          .source("sluice.yaml:74")
+          .hosts({"api.test"})
+          .methods({Method::PUT}),
       Route("/elsewhere").named("elsewhere").source("sluice.yaml:80").hosts({"b.example"}),
       Route("/search").named("search").source("sluice.yaml:84").any_query("q").methods({Method::GET}),
   };
@@ -66,7 +78,8 @@ TEST_CASE("explain says what a condition found instead") {
   const Explained e(example(), {.host = "api.test", .path = "/api/v1/users/7", .query = {}, .headers = &headers});
   REQUIRE(!e.steps.empty());
   CHECK(e.steps[0].detail == "header x-canary is \"0\", not \"1\"");
-  const Explained search({Route("/s").query("q", "1"), Route("/s").any_query("q")}, {.host = "", .path = "/s", .query = "q=2"});
+  const Explained search({Route("/s").query("q", "1"), Route("/s").any_query("q")},
+                         {.host = "", .path = "/s", .query = "q=2"});
   CHECK(search.steps[0].detail == "query parameter q is \"2\", not \"1\"");
   CHECK(search.steps[1].verdict == RouteTable::Step::Verdict::won);
 }
@@ -82,8 +95,9 @@ TEST_CASE("explain tells 405 from 404, with the methods that would do") {
 }
 
 TEST_CASE("explain names routes of other hosts when the asked host has no match") {
-  const Explained e({Route("/elsewhere").named("elsewhere").hosts({"b.example"}), Route("/elsewhere/x").hosts({"c.example"})},
-                    {.host = "a.example", .path = "/elsewhere", .query = {}});
+  const Explained e(
+      {Route("/elsewhere").named("elsewhere").hosts({"b.example"}), Route("/elsewhere/x").hosts({"c.example"})},
+      {.host = "a.example", .path = "/elsewhere", .query = {}});
   REQUIRE(e.steps.size() == 1);
   CHECK(e.steps[0].verdict == RouteTable::Step::Verdict::host);
   CHECK(e.steps[0].detail == "it serves b.example, not a.example");
@@ -91,7 +105,8 @@ TEST_CASE("explain names routes of other hosts when the asked host has no match"
 
 TEST_CASE("explain names the expression that took too many steps") {
   const std::string path = "/" + std::string(60, 'a') + "b";
-  const Explained e({Route("/{x:(a|aa)+[bc][bc]}").named("evil"), Route("/{x}").named("plain")}, {.host = "", .path = path, .query = {}});
+  const Explained e({Route("/{x:(a|aa)+[bc][bc]}").named("evil"), Route("/{x}").named("plain")},
+                    {.host = "", .path = path, .query = {}});
   REQUIRE(e.steps.size() == 2);
   CHECK_THAT(e.steps[0].detail, Catch::Matchers::StartsWith("a parameter with an expression took too many steps"));
   CHECK(e.steps[1].verdict == RouteTable::Step::Verdict::later);
@@ -99,10 +114,12 @@ TEST_CASE("explain names the expression that took too many steps") {
 }
 
 TEST_CASE("explain tells ties of one path apart") {
-  const Explained e({Route("/{a}").named("first"), Route("/{b}").named("second")}, {.host = "", .path = "/x", .query = {}});
+  const Explained e({Route("/{a}").named("first"), Route("/{b}").named("second")},
+                    {.host = "", .path = "/x", .query = {}});
   REQUIRE(e.steps.size() == 2);
   CHECK(e.steps[1].detail == "the same path and as many conditions, but later in the configuration");
-  const Explained more({Route("/{a}").named("none"), Route("/{b}").named("one").any_query("q")}, {.host = "", .path = "/x", .query = "q"});
+  const Explained more({Route("/{a}").named("none"), Route("/{b}").named("one").any_query("q")},
+                       {.host = "", .path = "/x", .query = "q"});
   REQUIRE(more.steps.size() == 2);
   CHECK(more.match.route == 1);
   CHECK(more.steps[1].detail == "the same path, but fewer conditions on headers and query");
@@ -117,21 +134,30 @@ TEST_CASE("explain does not list a thousand near misses") {
 }
 
 TEST_CASE("explain as JSON has the same content") {
-  const Explained e({Route("/u/{id:int}").named("user \"x\"").source("a.yaml:1"), Route("/u/{n}").named("any").source("a.yaml:2").methods({Method::PUT})},
+  const Explained e({Route("/u/{id:int}").named("user \"x\"").source("a.yaml:1"),
+                     Route("/u/{n}").named("any").source("a.yaml:2").methods({Method::PUT})},
                     {.host = "a.test", .path = "/u/7", .query = "q=1"});
-  CHECK(e.json() ==
-        R"({"request":{"method":"GET","host":"a.test","path":"/u/7","query":"q=1"},"outcome":"matched",)"
-        R"("winner":{"route":"user \"x\"","source":"a.yaml:1","pattern":"/u/{id:int}","captures":{"id":"7"},)"
-        R"("why":["it is for any host","path /u/7 fits /u/{id:int}","method GET is in [any]","no other route matches"]},)"
-        R"("losers":[{"route":"any","source":"a.yaml:2","pattern":"/u/{n}","verdict":"method","why":"method GET is not in [PUT]"}]})");
+  CHECK(
+      e.json() ==
+      R"({"request":{"method":"GET","host":"a.test","path":"/u/7","query":"q=1"},"outcome":"matched",)"
+      R"("winner":{"route":"user \"x\"","source":"a.yaml:1","pattern":"/u/{id:int}","captures":{"id":"7"},)"
+      R"("why":["it is for any host","path /u/7 fits /u/{id:int}","method GET is in [any]","no other route matches"]},)"
+      R"("losers":[{"route":"any","source":"a.yaml:2","pattern":"/u/{n}","verdict":"method","why":"method GET is not in [PUT]"}]})");
   const Explained none({Route("/u").methods({Method::PUT})}, {.host = "", .path = "/u", .query = {}});
   CHECK_THAT(none.json(), Catch::Matchers::Contains(R"("outcome":"method_not_allowed","allow":["PUT"],"losers":[)"));
 }
 
 TEST_CASE("the list of routes shows what each matches and where it goes") {
-  std::vector<RouteSpec> routes{Route("/u/{id}").named("user").source("a.yaml:3").hosts({"a.test", "*.b.test"}).methods({Method::GET}).header("x-a", "1").any_query("v"),
-                                Route("/").named("home").source("a.yaml:9"), Route("/old").named("old").source("a.yaml:12"),
-                                Route("/f/{path...}").named("files").source("a.yaml:15"), Route("/ok").named("ok").source("a.yaml:18")};
+  std::vector<RouteSpec> routes{
+      Route("/u/{id}")
+          .named("user")
+          .source("a.yaml:3")
+          .hosts({"a.test", "*.b.test"})
+          .methods({Method::GET})
+          .header("x-a", "1")
+          .any_query("v"),
+      Route("/").named("home").source("a.yaml:9"), Route("/old").named("old").source("a.yaml:12"),
+      Route("/f/{path...}").named("files").source("a.yaml:15"), Route("/ok").named("ok").source("a.yaml:18")};
   routes[0].split = {{.cluster = 0, .weight = 95}, {.cluster = 1, .weight = 5}};
   routes[1].split = {{.cluster = 1, .weight = 1}};
   std::string error;
@@ -151,6 +177,7 @@ files  -                 /f/{path...}  any      -           static /srv/www     
 ok     -                 /ok           any      -           respond 200                   a.yaml:18
 )");
   CHECK_THAT(route_list_json(routes, clusters),
-             Catch::Matchers::StartsWith(R"([{"name":"user","hosts":["a.test","*.b.test"],"path":"/u/{id}","methods":["GET"],)"
-                                         R"("conditions":["x-a: 1","?v"],"target":"proxy users 95, web 5","source":"a.yaml:3"},)"));
+             Catch::Matchers::StartsWith(
+                 R"([{"name":"user","hosts":["a.test","*.b.test"],"path":"/u/{id}","methods":["GET"],)"
+                 R"("conditions":["x-a: 1","?v"],"target":"proxy users 95, web 5","source":"a.yaml:3"},)"));
 }

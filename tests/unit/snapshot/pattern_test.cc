@@ -59,7 +59,8 @@ TEST_CASE("a wrong pattern is refused with the offset of the fault and a way out
   CHECK_THAT(checked("/a/{id:\\C+}"), StartsWith("9: the expression is wrong"));
   CHECK_THAT(checked("/" + many(kMaxCaptures + 1, "{p", "}/")), Catch::Matchers::EndsWith("at most 16 parameters"));
   CHECK_THAT(checked(many(kMaxPatternSegments + 1, "/", "")), Catch::Matchers::EndsWith("at most 128 segments"));
-  CHECK_THAT(checked("/" + std::string(kMaxPatternBytes, 'a')), StartsWith("4096: a path pattern is at most 4096 bytes"));
+  CHECK_THAT(checked("/" + std::string(kMaxPatternBytes, 'a')),
+             StartsWith("4096: a path pattern is at most 4096 bytes"));
 }
 
 TEST_CASE("a literal that no normalised path can equal is refused") {

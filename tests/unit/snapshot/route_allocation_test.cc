@@ -1,5 +1,5 @@
-// Matching allocates nothing. Under AddressSanitizer every malloc of the process is counted, PCRE2's too; in other builds
-// only operator new, which is all that our own code uses.
+// Matching allocates nothing. Under AddressSanitizer every malloc of the process is counted, PCRE2's too; in other
+// builds only operator new, which is all that our own code uses.
 #include <atomic>
 #include <catch2/catch.hpp>
 #include <cstdlib>
@@ -47,15 +47,15 @@ using test::Route;
 TEST_CASE("matching allocates nothing, whatever it finds") {
   const RouteTable table = RouteTable::build(std::vector<RouteSpec>{
       Route("/users/{id:int}"), Route("/users/{key:uuid}"), Route("/users/{word:([a-z]+)+}/keys/{key}"),
-      Route("/users/{name}").header("x-a", "1").query("v", "1"), Route("/users/{path...}").methods({http::Method::POST}),
-      Route("/").hosts({"a.test", "*.a.test"})});
+      Route("/users/{name}").header("x-a", "1").query("v", "1"),
+      Route("/users/{path...}").methods({http::Method::POST}), Route("/").hosts({"a.test", "*.a.test"})});
   std::vector<http::HeaderField> fields{{"X-A", "1"}};
   const http::HeaderMap headers(fields);
   RouteMatch match;
   const auto find_all = [&] {
-    for (const std::string_view path :
-         {"/", "/users/7", "/users/abc", "/users/abc/keys/1", "/users/abc/keys/", "/users/x/y/z", "/none",
-          "/users/123e4567-e89b-12d3-a456-426614174000", "/users/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa1/keys/1"}) {
+    for (const std::string_view path : {"/", "/users/7", "/users/abc", "/users/abc/keys/1", "/users/abc/keys/",
+                                        "/users/x/y/z", "/none", "/users/123e4567-e89b-12d3-a456-426614174000",
+                                        "/users/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa1/keys/1"}) {
       for (const std::string_view host : {"A.Test.", "b.a.test", "other", ""}) {
         table.find({.host = host, .path = path, .query = "u=2&v=%31", .headers = &headers}, match);
       }

@@ -32,7 +32,8 @@ std::string shrunk(std::vector<RouteSpec> routes, Request& request) {
       ++i;
     }
   }
-  return disagreement_on(routes, request) + "\nrequest: " + request.text() + "\nroutes:\n" + random_routes::text(routes);
+  return disagreement_on(routes, request) + "\nrequest: " + request.text() + "\nroutes:\n" +
+         random_routes::text(routes);
 }
 
 }  // namespace

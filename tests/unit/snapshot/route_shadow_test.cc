@@ -23,11 +23,13 @@ std::string shadowed(std::vector<RouteSpec> routes) {
 TEST_CASE("a route behind an equal one can never match") {
   CHECK(shadowed({Route("/a/{x}").named("1"), Route("/a/{y}").named("2")}) == "2<1");
   CHECK(shadowed({Route("/a").named("1"), Route("/a/").named("2"), Route("/{a}").named("3")}) == "");
-  CHECK(shadowed({Route("/{a:[a-z]}").named("1"), Route("/{b:[a-z]}").named("2"), Route("/{b:[a-y]}").named("3")}) == "2<1");
+  CHECK(shadowed({Route("/{a:[a-z]}").named("1"), Route("/{b:[a-z]}").named("2"), Route("/{b:[a-y]}").named("3")}) ==
+        "2<1");
 }
 
 TEST_CASE("methods must be covered, by one route or by several together") {
-  CHECK(shadowed({Route("/a").named("1").methods({Method::GET}), Route("/a").named("2").methods({Method::GET, Method::PUT})}) == "");
+  CHECK(shadowed({Route("/a").named("1").methods({Method::GET}),
+                  Route("/a").named("2").methods({Method::GET, Method::PUT})}) == "");
   CHECK(shadowed({Route("/a").named("1").methods({Method::GET}), Route("/a").named("2").methods({Method::PUT}),
                   Route("/a").named("3").methods({Method::GET, Method::PUT})}) == "3<1");
 }
@@ -37,7 +39,8 @@ TEST_CASE("a route with fewer conditions shadows nothing that is tried before it
   CHECK(shadowed({Route("/a").named("1").header("x", "1"), Route("/a").named("2").header("x", "1")}) == "2<1");
   CHECK(shadowed({Route("/a").named("1").header("x", "1"), Route("/a").named("2").header("x", "2")}) == "");
   CHECK(shadowed({Route("/a").named("1").header("x", "1"), Route("/a").named("2").query("x", "1")}) == "");
-  CHECK(shadowed({Route("/a").named("1").header("x", "1").query("y", "2"), Route("/a").named("2").query("y", "2").header("x", "1")}) == "2<1");
+  CHECK(shadowed({Route("/a").named("1").header("x", "1").query("y", "2"),
+                  Route("/a").named("2").query("y", "2").header("x", "1")}) == "2<1");
 }
 
 TEST_CASE("a condition on mere presence covers one on a value") {
@@ -59,7 +62,8 @@ TEST_CASE("an expression that takes every segment shadows a plain parameter, wha
   CHECK(shadowed({Route("/a/{x}").named("1"), Route("/a/{x:.+}").named("2")}) == "1<2");
   CHECK(shadowed({Route("/{a}/{x}/c").named("1"), Route("/{b}/{x:[^/]+}/c").named("2")}) == "1<2");
   CHECK(shadowed({Route("/a/{x}").named("1"), Route("/a/{x:.+}").named("2").header("x", "1")}) == "");
-  CHECK(shadowed({Route("/a/{x}").named("1").header("x", "1").header("y", "1"), Route("/a/{x:.+}").named("2").any_header("x")}) == "1<2");
+  CHECK(shadowed({Route("/a/{x}").named("1").header("x", "1").header("y", "1"),
+                  Route("/a/{x:.+}").named("2").any_header("x")}) == "1<2");
   CHECK(shadowed({Route("/a/{x}").named("1"), Route("/a/{x:.+}/b").named("2"), Route("/a/{x...}").named("3")}) == "");
 }
 
@@ -69,8 +73,10 @@ TEST_CASE("a query parameter cannot have two values") {
 }
 
 TEST_CASE("the warning names both routes and says why") {
-  const std::vector<RouteSpec> routes{Route("/a").named("old").source("s.yaml:1"), Route("/a").named("new").source("s.yaml:7")};
+  const std::vector<RouteSpec> routes{Route("/a").named("old").source("s.yaml:1"),
+                                      Route("/a").named("new").source("s.yaml:7")};
   REQUIRE(find_shadowed(routes).size() == 1);
-  CHECK(find_shadowed(routes)[0].message ==
-        "route 'new' (s.yaml:7) can never match: 'old' (s.yaml:1) has the same hosts and path and is always tried first");
+  CHECK(
+      find_shadowed(routes)[0].message ==
+      "route 'new' (s.yaml:7) can never match: 'old' (s.yaml:1) has the same hosts and path and is always tried first");
 }

@@ -42,10 +42,12 @@ struct Asked {
 
 }  // namespace
 
-TEST_CASE("at each segment a literal goes before a typed parameter, that before a plain one, and that before the rest") {
-  check({Route("/users/{path...}").named("rest"), Route("/users/{name}").named("plain"), Route("/users/{id:int}").named("int"),
-         Route("/users/{key:uuid}").named("uuid"), Route("/users/{word:[a-f]+}").named("word"),
-         Route("/users/me").named("me"), Route("/users/me/keys").named("keys")},
+TEST_CASE(
+    "at each segment a literal goes before a typed parameter, that before a plain one, and that before the rest") {
+  check({Route("/users/{path...}").named("rest"), Route("/users/{name}").named("plain"),
+         Route("/users/{id:int}").named("int"), Route("/users/{key:uuid}").named("uuid"),
+         Route("/users/{word:[a-f]+}").named("word"), Route("/users/me").named("me"),
+         Route("/users/me/keys").named("keys")},
         {
             {"/users/me", "me"},
             {"/users/7", "int 7"},
@@ -80,8 +82,8 @@ TEST_CASE("a dead end never hides a match") {
          Route("/{x:[a-z]+}/{y}/e").named("re"), Route("/{all...}").named("all")},
         {
             {"/a/b/c", "abc"},
-            {"/a/b/d", "axd b"},      // the literal b leads nowhere
-            {"/a/b/e", "re a b"},     // nor do a/b and a/{x}, and an expression goes before a plain parameter
+            {"/a/b/d", "axd b"},   // the literal b leads nowhere
+            {"/a/b/e", "re a b"},  // nor do a/b and a/{x}, and an expression goes before a plain parameter
             {"/A/b/e", "xby A e"},
             {"/a/b/x", "xby a x"},
             {"/a/b", "all a/b"},
@@ -136,7 +138,7 @@ TEST_CASE("a host is served by its exact name, then the longest wildcard, then r
   CHECK(found_at_host(routes, "") == "any");
   CHECK(found_at_host(routes, "[::1]") == "any");
   CHECK(found_at_host(routes, std::string(300, 'a') + ".test") == "any");
-  CHECK(found_at_host(routes, "API.Test") == "exact");  // any case
+  CHECK(found_at_host(routes, "API.Test") == "exact");   // any case
   CHECK(found_at_host(routes, "API.Test.") == "exact");  // trailing dot
   CHECK(found_at_host(routes, "US.API.TEST.") == "wild");
 }
@@ -170,7 +172,8 @@ TEST_CASE("405 is for a path that routes would serve by other methods, all of wh
   CHECK(answer("/u/me", Method::unknown) == "405 GET,HEAD,PUT,DELETE");
 }
 
-TEST_CASE("of the routes of one path, those with more conditions are tried first, then in the order of the configuration") {
+TEST_CASE(
+    "of the routes of one path, those with more conditions are tried first, then in the order of the configuration") {
   const std::vector<RouteSpec> routes{Route("/").named("none"), Route("/").named("one").header("x-a", "1"),
                                       Route("/").named("also-one").any_query("v"),
                                       Route("/").named("two").header("x-a", "1").query("v", "2 3")};
@@ -229,7 +232,8 @@ TEST_CASE("an expression that runs away ends the search instead of letting a les
 }
 
 TEST_CASE("a path that fits every prefix and no pattern costs a walk of the tree, not an exponential search") {
-  // Each of the 2^12 ways to write twelve segments as 'a' or as a parameter, all of which end in a word that never comes.
+  // Each of the 2^12 ways to write twelve segments as 'a' or as a parameter, all of which end in a word that never
+  // comes.
   std::vector<RouteSpec> routes;
   for (unsigned bits = 0; bits < 1u << 12; ++bits) {
     std::string pattern;
@@ -249,7 +253,9 @@ TEST_CASE("a path that fits every prefix and no pattern costs a walk of the tree
     deep_path += "/a";
   }
   std::vector<RouteSpec> few{Route(deep + "/x")};
-  for (int i = 0; i < 100; ++i) few.push_back(Route(deep.substr(0, static_cast<size_t>(2 * i)) + "/{p}" + deep.substr(static_cast<size_t>(2 * i + 2)) + "/x"));
+  for (int i = 0; i < 100; ++i)
+    few.push_back(Route(deep.substr(0, static_cast<size_t>(2 * i)) + "/{p}" +
+                        deep.substr(static_cast<size_t>(2 * i + 2)) + "/x"));
   CHECK(found(few, {.host = "", .path = deep_path + "/y", .query = {}}) == "404");
   CHECK(found(few, {.host = "", .path = deep_path + "/x", .query = {}}) == deep + "/x");
 }

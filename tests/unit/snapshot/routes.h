@@ -42,7 +42,8 @@ class Route {
   RouteSpec spec_;
 };
 
-/// What find() says, as a table wants it: the winner's name and its captures ("user 7"), "404", "405 GET,HEAD" or "limit".
+/// What find() says, as a table wants it: the winner's name and its captures ("user 7"), "404", "405 GET,HEAD" or
+/// "limit".
 inline std::string found(const std::vector<RouteSpec>& routes, const RouteTable& table, const RouteQuery& query) {
   RouteMatch match;
   table.find(query, match);
@@ -56,7 +57,8 @@ inline std::string found(const std::vector<RouteSpec>& routes, const RouteTable&
   }
   for (unsigned i = 0; i < static_cast<unsigned>(http::Method::unknown); ++i) {
     const auto method = static_cast<http::Method>(i);
-    if ((match.allowed & http::method_bit(method)) != 0) out.append(out.empty() ? "405 " : ",").append(http::name(method));
+    if ((match.allowed & http::method_bit(method)) != 0)
+      out.append(out.empty() ? "405 " : ",").append(http::name(method));
   }
   return out;
 }

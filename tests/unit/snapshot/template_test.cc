@@ -41,7 +41,8 @@ TEST_CASE("a template that is wrong is refused with the offset of the fault") {
   using Catch::Matchers::StartsWith;
   CHECK_THAT(expanded("/a/{id"), StartsWith("3: this '{' is never closed"));
   CHECK_THAT(expanded("/a}"), StartsWith("2: this '}' closes nothing"));
-  CHECK_THAT(expanded("/a/{uid}"), StartsWith("3: {uid} is neither a parameter of the route's path (id, path) nor one of host,"));
+  CHECK_THAT(expanded("/a/{uid}"),
+             StartsWith("3: {uid} is neither a parameter of the route's path (id, path) nor one of host,"));
   CHECK_THAT(expanded("{}"), StartsWith("0: {} is neither"));
 }
 
