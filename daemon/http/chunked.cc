@@ -9,9 +9,8 @@ namespace sluice::http {
 
 namespace {
 constexpr uint8_t kMaxDigits = 16;
-constexpr HeadLimits kTrailerLimits = {.first_line_bytes = 0,
-                                       .head_bytes = ChunkedDecoder::kMaxTrailerBytes,
-                                       .fields = ChunkedDecoder::kMaxTrailerFields};
+constexpr HeadLimits kTrailerLimits = {
+    .first_line_bytes = 0, .head_bytes = ChunkedDecoder::kMaxTrailerBytes, .fields = ChunkedDecoder::kMaxTrailerFields};
 }  // namespace
 
 Result<ChunkedDecoder::Step> ChunkedDecoder::next(std::string_view input) {
@@ -31,8 +30,7 @@ Result<ChunkedDecoder::Step> ChunkedDecoder::next(std::string_view input) {
       step.consumed += *taken;
       continue;
     }
-    if (const char* wrong = read_framing(rest.front()); wrong != nullptr)
-      return Error{Reason::bad_chunk, wrong};
+    if (const char* wrong = read_framing(rest.front()); wrong != nullptr) return Error{Reason::bad_chunk, wrong};
     ++step.consumed;
   }
   step.done = state_ == State::done;

@@ -76,8 +76,7 @@ const char* read_body(const HeaderMap& headers, Version version, BodyFraming& bo
     if (headers.repeated(HeaderId::content_length)) return "more than one Content-Length";
     const std::string_view digits = headers.value(HeaderId::content_length);
     const auto length = parse_u64(digits);
-    if (!length || digits.size() > kMaxLengthDigits)
-      return "Content-Length is not a number of at most 19 digits";
+    if (!length || digits.size() > kMaxLengthDigits) return "Content-Length is not a number of at most 19 digits";
     body = {BodyFraming::Kind::length, *length};
     return nullptr;
   }
@@ -109,8 +108,7 @@ Result<std::string_view> read_host(const RequestHead& head) {
 // h2c would let a client speak HTTP/2 past us to an upstream that agrees; RFC 9113 §3.1 has withdrawn it.
 // Such an Upgrade is ignored, as RFC 9110 §7.8 allows.
 bool is_http(std::string_view protocol) {
-  return iequals(protocol, "h2c") || iequals(protocol.substr(0, 2), "h2") ||
-         iequals(protocol.substr(0, 4), "http");
+  return iequals(protocol, "h2c") || iequals(protocol.substr(0, 2), "h2") || iequals(protocol.substr(0, 4), "http");
 }
 
 // Null, or what is wrong.
@@ -149,8 +147,7 @@ Result<RequestFraming> request_framing(const RequestHead& head) {
   framing.host = *host;
 
   Reason reason{};
-  if (const char* wrong = read_body(head.headers, head.version, framing.body, reason))
-    return Error{reason, wrong};
+  if (const char* wrong = read_body(head.headers, head.version, framing.body, reason)) return Error{reason, wrong};
   framing.connection = connection_options(head.headers);
   if (framing.connection.excessive) return Error{Reason::bad_header, kExcessive};
   framing.keep_alive = goes_on(head.version, framing.connection);
@@ -158,8 +155,7 @@ Result<RequestFraming> request_framing(const RequestHead& head) {
     if (const char* wrong = read_upgrade(head, framing)) return Error{Reason::bad_upgrade, wrong};
   }
   if (head.headers.has(HeaderId::expect) && head.version == Version::http11) {
-    const bool known =
-        !head.headers.repeated(HeaderId::expect) && kContinue == head.headers.value(HeaderId::expect);
+    const bool known = !head.headers.repeated(HeaderId::expect) && kContinue == head.headers.value(HeaderId::expect);
     if (!known) return Error{Reason::expectation_failed, "Expect is not '100-continue'"};
     framing.expects_continue = true;
   }
@@ -194,20 +190,18 @@ Result<ResponseFraming> response_framing(const ResponseHead& head, Method reques
 
 bool is_hop_by_hop(const HeaderField& field, const HeaderMap& headers, const ConnectionOptions& options) {
   using enum HeaderId;
-  constexpr uint64_t kAlways = id_set({connection, keep_alive, proxy_connection, te, transfer_encoding,
-                                       upgrade, http2_settings, proxy_authorization, proxy_authenticate});
+  constexpr uint64_t kAlways = id_set({connection, keep_alive, proxy_connection, te, transfer_encoding, upgrade,
+                                       http2_settings, proxy_authorization, proxy_authenticate});
   // Without these the message would mean something else to whoever reads it next, so Connection cannot take
   // them away.
   constexpr uint64_t kNever = id_set({host, content_length});
   if (contains(kAlways, field.id)) return true;
   if (!options.names_fields || contains(kNever, field.id)) return false;
-  return any_element(headers, connection,
-                     [&](std::string_view element) { return iequals(element, field.name); });
+  return any_element(headers, connection, [&](std::string_view element) { return iequals(element, field.name); });
 }
 
 bool accepts_trailers(const HeaderMap& headers) {
-  return any_element(headers, HeaderId::te,
-                     [](std::string_view element) { return iequals(element, "trailers"); });
+  return any_element(headers, HeaderId::te, [](std::string_view element) { return iequals(element, "trailers"); });
 }
 
 bool allowed_in_trailers(const HeaderField& field) {

@@ -35,8 +35,7 @@ Result<size_t> HeadScanner::scan(std::string_view bytes, const HeadLimits& limit
 }
 
 // Only the last byte, or none, is left to be judged.
-Result<size_t> HeadScanner::wait(std::string_view rest, size_t at, size_t received,
-                                 const HeadLimits& limits) {
+Result<size_t> HeadScanner::wait(std::string_view rest, size_t at, size_t received, const HeadLimits& limits) {
   if (!rest.empty() && rest[0] != '\r') {
     if (!is_byte(rest[0], byte_class::kField)) return refuse(rest[0], at, limits);
     ++at;

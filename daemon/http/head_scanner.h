@@ -2,7 +2,7 @@
 // head may contain (RFC 9112 §2.2, §5.2; DESIGN §5): bare CR, bare LF, NUL and other control characters (HTAB inside a
 // field line is allowed), lines that begin with white space (obs-fold), and heads over the limits. Vectorised; looks at
 // each byte once however slowly the bytes trickle in. One per connection; holds no bytes.
-// A head that arrives as a whole need not come here: see read_request() in parser.h.
+// Connections do not ask it themselves: read_request() and read_response() in parser.h do.
 #pragma once
 
 #include <cstdint>
@@ -27,6 +27,8 @@ class HeadScanner {
 
   /// After scan() returned a length: the number of field lines.
   [[nodiscard]] uint32_t fields() const { return lines_ > 0 ? lines_ - 1 : 0; }
+  /// True while scan() has kept nothing of a head in mind.
+  [[nodiscard]] bool is_fresh() const { return scanned_ == 0 && lines_ == 0; }
   /// Ready for the next head.
   void reset() { *this = HeadScanner(); }
   /// A scanner for field lines that no first line precedes: a trailer section. An empty one ends at once.

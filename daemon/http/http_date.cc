@@ -11,8 +11,7 @@ namespace sluice::http {
 namespace {
 
 constexpr std::string_view kDays = "SunMonTueWedThuFriSat";
-constexpr std::string_view kLongDays[] = {"Sunday",   "Monday", "Tuesday", "Wednesday",
-                                          "Thursday", "Friday", "Saturday"};
+constexpr std::string_view kLongDays[] = {"Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"};
 constexpr std::string_view kMonths = "JanFebMarAprMayJunJulAugSepOctNovDec";
 
 char* put_number(char* at, unsigned value, int digits) {
@@ -69,8 +68,8 @@ class DateReader {
   }
   /// Unix seconds, or -1.
   [[nodiscard]] int64_t finish(unsigned year, unsigned month, unsigned day) const {
-    const std::chrono::year_month_day date{std::chrono::year(static_cast<int>(year)),
-                                           std::chrono::month(month + 1), std::chrono::day(day)};
+    const std::chrono::year_month_day date{std::chrono::year(static_cast<int>(year)), std::chrono::month(month + 1),
+                                           std::chrono::day(day)};
     if (failed_ || !rest_.empty() || !date.ok()) return -1;
     return int64_t{std::chrono::sys_days(date).time_since_epoch().count()} * 86400 + seconds_;
   }

@@ -30,15 +30,13 @@ std::string_view name(Method method) {
 
 namespace {
 constexpr MethodSet kSafe = method_bit(Method::GET) | method_bit(Method::HEAD) | method_bit(Method::OPTIONS) |
-                            method_bit(Method::TRACE) | method_bit(Method::PROPFIND) |
-                            method_bit(Method::REPORT) | method_bit(Method::SEARCH) |
-                            method_bit(Method::QUERY);
+                            method_bit(Method::TRACE) | method_bit(Method::PROPFIND) | method_bit(Method::REPORT) |
+                            method_bit(Method::SEARCH) | method_bit(Method::QUERY);
 // WebDAV's writing methods as the IANA method registry has them; LOCK and PATCH are not idempotent, nor is
 // PURGE registered.
 constexpr MethodSet kIdempotent = kSafe | method_bit(Method::PUT) | method_bit(Method::DELETE) |
-                                  method_bit(Method::PROPPATCH) | method_bit(Method::MKCOL) |
-                                  method_bit(Method::COPY) | method_bit(Method::MOVE) |
-                                  method_bit(Method::UNLOCK);
+                                  method_bit(Method::PROPPATCH) | method_bit(Method::MKCOL) | method_bit(Method::COPY) |
+                                  method_bit(Method::MOVE) | method_bit(Method::UNLOCK);
 }  // namespace
 
 bool is_safe(Method method) {
@@ -50,8 +48,7 @@ bool is_idempotent(Method method) {
 
 HeaderId header_id(std::string_view name) {
   if (name.empty() || name.size() >= header_names::kLongest) return HeaderId::other;
-  if (name.size() >= kBlockBytes)
-    return header_names::find(name.data(), name.size(), ByteBlock::load(name.data()));
+  if (name.size() >= kBlockBytes) return header_names::find(name.data(), name.size(), ByteBlock::load(name.data()));
   char padded[kBlockBytes] = {};
   *std::copy(name.begin(), name.end(), padded) = ':';
   return header_names::find(padded, name.size(), ByteBlock::load(padded));
@@ -67,8 +64,7 @@ HeaderMap::HeaderMap(std::span<HeaderField> fields) : fields_(fields) {
 
 const HeaderField* HeaderMap::find(HeaderId id) const {
   if (!has(id)) return nullptr;
-  return &*std::find_if(fields_.begin(), fields_.end(),
-                        [id](const HeaderField& field) { return field.id == id; });
+  return &*std::find_if(fields_.begin(), fields_.end(), [id](const HeaderField& field) { return field.id == id; });
 }
 
 const HeaderField* HeaderMap::find(std::string_view name) const {
@@ -87,8 +83,8 @@ std::string_view HeaderMap::value(HeaderId id) const {
 
 size_t HeaderMap::count(HeaderId id) const {
   if (!repeated(id)) return has(id) ? 1 : 0;
-  return static_cast<size_t>(std::count_if(fields_.begin(), fields_.end(),
-                                           [id](const HeaderField& field) { return field.id == id; }));
+  return static_cast<size_t>(
+      std::count_if(fields_.begin(), fields_.end(), [id](const HeaderField& field) { return field.id == id; }));
 }
 
 namespace {
@@ -163,9 +159,8 @@ constexpr Phrase kPhrases[] = {
 }  // namespace
 
 std::string_view phrase_of(uint16_t status) {
-  const auto* at =
-      std::lower_bound(std::begin(kPhrases), std::end(kPhrases), status,
-                       [](const Phrase& phrase, uint16_t wanted) { return phrase.status < wanted; });
+  const auto* at = std::lower_bound(std::begin(kPhrases), std::end(kPhrases), status,
+                                    [](const Phrase& phrase, uint16_t wanted) { return phrase.status < wanted; });
   return at != std::end(kPhrases) && at->status == status ? at->text : std::string_view("Unknown");
 }
 

@@ -68,11 +68,10 @@ size_t trim_space(std::string_view text, size_t begin, size_t end) {
 // Reads the lines from `at` on, up to the empty line, and returns where that ends; 0 if one of them is no
 // field line, there are more than `fields` can hold, or the text ends first.
 template <typename LineEnd>
-inline size_t read_fields(std::string_view text, size_t at, LineEnd is_line_end,
-                          std::span<HeaderField> fields, HeaderMap& map) {
+inline size_t read_fields(std::string_view text, size_t at, LineEnd is_line_end, std::span<HeaderField> fields,
+                          HeaderMap& map) {
   if (text.size() < at + 2) return 0;
-  const auto last_block =
-      static_cast<ptrdiff_t>(text.size()) - static_cast<ptrdiff_t>(kBlockBytes + kLeastBehindColon);
+  const auto last_block = static_cast<ptrdiff_t>(text.size()) - static_cast<ptrdiff_t>(kBlockBytes + kLeastBehindColon);
   HeaderField* field = fields.data();
   HeaderField* const fields_end = field + fields.size();
   uint64_t present = 0;
@@ -149,8 +148,7 @@ const char* read_status_line(std::string_view line, ResponseHead& head) {
     return "status line does not begin with HTTP/1.x";
   }
   const char* digits = line.data() + kVersionBytes + 1;
-  if (!is_digit(digits[0]) || !is_digit(digits[1]) || !is_digit(digits[2]))
-    return "status is not three digits";
+  if (!is_digit(digits[0]) || !is_digit(digits[1]) || !is_digit(digits[2])) return "status is not three digits";
   head.status = static_cast<uint16_t>((digits[0] - '0') * 100 + (digits[1] - '0') * 10 + (digits[2] - '0'));
   if (head.status < 100 || head.status > 599) return "status outside 100..599";
   if (line.size() == kLeast) return nullptr;
@@ -165,8 +163,34 @@ constexpr const char* kBadField = "a field line is not NAME: VALUE";
 template <typename LineEnd>
 inline std::string_view first_line(std::string_view text, LineEnd is_line_end) {
   const size_t line_end = find_in_blocks(text, 0, is_line_end);
-  return line_end + 2 <= text.size() && is_crlf(text, line_end) ? text.substr(0, line_end)
-                                                                : std::string_view();
+  return line_end + 2 <= text.size() && is_crlf(text, line_end) ? text.substr(0, line_end) : std::string_view();
+}
+
+// Scanner and parser in one pass. Returns the head's length; or 0 if it is incomplete, past a limit, wrong, or holds
+// anything but printable ASCII, and only the scanner and the parser can say which. Never accepts what those would
+// refuse.
+size_t read_plain_request(std::string_view bytes, const HeadLimits& limits, std::span<HeaderField> fields,
+                          RequestHead& head) {
+  const std::string_view text = bytes.substr(0, limits.head_bytes);
+  const std::string_view line = first_line(text, kUnseen);
+  if (line.size() > limits.first_line_bytes || read_request_line(line, head).reason != Reason::none) return 0;
+  const size_t end = read_fields(text, line.size() + 2, kUnseen, fields, head.headers);
+  return head.headers.size() <= limits.fields ? end : 0;
+}
+
+size_t read_plain_response(std::string_view bytes, const HeadLimits& limits, std::span<HeaderField> fields,
+                           ResponseHead& head) {
+  const std::string_view text = bytes.substr(0, limits.head_bytes);
+  const std::string_view line = first_line(text, kUnseen);
+  if (line.size() > limits.first_line_bytes || read_status_line(line, head) != nullptr) return 0;
+  const size_t end = read_fields(text, line.size() + 2, kUnseen, fields, head.headers);
+  return head.headers.size() <= limits.fields ? end : 0;
+}
+
+Error as_upstream_error(Error error) {
+  const bool large = error.reason == Reason::header_too_large || error.reason == Reason::request_line_too_long ||
+                     error.reason == Reason::too_many_headers;
+  return {large ? Reason::upstream_head_too_large : Reason::upstream_bad_response, error.detail};
 }
 
 }  // namespace
@@ -183,8 +207,7 @@ Result<RequestHead> parse_request(std::string_view head, std::span<HeaderField> 
 Result<ResponseHead> parse_response(std::string_view head, std::span<HeaderField> fields) {
   ResponseHead response;
   const std::string_view line = first_line(head, kScanned);
-  if (const char* wrong = read_status_line(line, response))
-    return Error{Reason::upstream_bad_response, wrong};
+  if (const char* wrong = read_status_line(line, response)) return Error{Reason::upstream_bad_response, wrong};
   const size_t end = read_fields(head, line.size() + 2, kScanned, fields, response.headers);
   if (end != head.size()) return Error{Reason::upstream_bad_response, kBadField};
   return response;
@@ -197,26 +220,36 @@ Result<HeaderMap> parse_fields(std::string_view block, std::span<HeaderField> fi
   return map;
 }
 
-size_t read_request(std::string_view bytes, const HeadLimits& limits, std::span<HeaderField> fields,
-                    RequestHead& head) {
-  const std::string_view text = bytes.substr(0, limits.head_bytes);
-  const std::string_view line = first_line(text, kUnseen);
-  if (line.size() > limits.first_line_bytes || read_request_line(line, head).reason != Reason::none) return 0;
-  const size_t end = read_fields(text, line.size() + 2, kUnseen, fields, head.headers);
-  return head.headers.size() <= limits.fields ? end : 0;
+Result<size_t> read_request(std::string_view bytes, const HeadLimits& limits, HeadScanner& scanner,
+                            std::span<HeaderField> fields, RequestHead& head) {
+  if (scanner.is_fresh()) {
+    if (const size_t length = read_plain_request(bytes, limits, fields, head); length > 0) return length;
+  }
+  const Result<size_t> length = scanner.scan(bytes, limits);
+  if (!length || *length == 0) return length;
+  const Result<RequestHead> parsed = parse_request(bytes.substr(0, *length), fields);
+  scanner.reset();
+  if (!parsed) return parsed.error();
+  head = *parsed;
+  return length;
 }
 
-size_t read_response(std::string_view bytes, const HeadLimits& limits, std::span<HeaderField> fields,
-                     ResponseHead& head) {
-  const std::string_view text = bytes.substr(0, limits.head_bytes);
-  const std::string_view line = first_line(text, kUnseen);
-  if (line.size() > limits.first_line_bytes || read_status_line(line, head) != nullptr) return 0;
-  const size_t end = read_fields(text, line.size() + 2, kUnseen, fields, head.headers);
-  return head.headers.size() <= limits.fields ? end : 0;
+Result<size_t> read_response(std::string_view bytes, const HeadLimits& limits, HeadScanner& scanner,
+                             std::span<HeaderField> fields, ResponseHead& head) {
+  if (scanner.is_fresh()) {
+    if (const size_t length = read_plain_response(bytes, limits, fields, head); length > 0) return length;
+  }
+  const Result<size_t> length = scanner.scan(bytes, limits);
+  if (!length) return as_upstream_error(length.error());
+  if (*length == 0) return length;
+  const Result<ResponseHead> parsed = parse_response(bytes.substr(0, *length), fields);
+  scanner.reset();
+  if (!parsed) return parsed.error();
+  head = *parsed;
+  return length;
 }
 
-RequestHead copy_head(const RequestHead& head, std::string_view from, char* to,
-                      std::span<HeaderField> fields) {
+RequestHead copy_head(const RequestHead& head, std::string_view from, char* to, std::span<HeaderField> fields) {
   std::memcpy(to, from.data(), from.size());
   const auto moved = [&](std::string_view view) {
     return std::string_view(to + (view.data() - from.data()), view.size());
@@ -235,8 +268,7 @@ bool is_token(std::string_view text) {
 }
 
 bool is_field_value(std::string_view text) {
-  return all_bytes(text, byte_class::kField) &&
-         (text.empty() || (!is_space(text.front()) && !is_space(text.back())));
+  return all_bytes(text, byte_class::kField) && (text.empty() || (!is_space(text.front()) && !is_space(text.back())));
 }
 
 }  // namespace sluice::http

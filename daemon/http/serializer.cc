@@ -20,8 +20,7 @@ void HeadWriter::status_line(uint16_t status, std::string_view phrase) {
   text("\r\n");
 }
 
-void HeadWriter::request_line(std::string_view method, std::string_view path, std::string_view query,
-                              bool has_query) {
+void HeadWriter::request_line(std::string_view method, std::string_view path, std::string_view query, bool has_query) {
   text(method);
   text(" ");
   text(path);

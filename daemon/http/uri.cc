@@ -45,8 +45,7 @@ Result<Target> parse_absolute(std::string_view text, Method method) {
   text.remove_prefix(scheme + 3);
   target.authority = text.substr(0, text.find_first_of("/?"));
   if (!is_valid_authority(target.authority)) return bad_target("the URL's authority is no host[:port]");
-  if (const Result<void> split = split_path(text.substr(target.authority.size()), target); !split)
-    return split.error();
+  if (const Result<void> split = split_path(text.substr(target.authority.size()), target); !split) return split.error();
   if (target.path.empty()) {
     // RFC 9112 §3.2.4: OPTIONS on a bare authority means the server as a whole.
     target.asterisk = method == Method::OPTIONS && !target.has_query;
@@ -213,8 +212,7 @@ Result<Target> parse_target(std::string_view text, Method method) {
   return target;
 }
 
-Result<std::string_view> normalise_path(std::string_view path, std::span<char> scratch,
-                                        bool allow_encoded_slash) {
+Result<std::string_view> normalise_path(std::string_view path, std::span<char> scratch, bool allow_encoded_slash) {
   if (path == "*") return path;
   if (!path.starts_with('/')) return bad_path("a path begins with '/'");
   if (is_surely_normal(path)) return path;

@@ -151,7 +151,8 @@ bool Downstream::begin_request(std::string_view& bytes) {
   const size_t empty_line = state_ == ConnectionState::reading ? 0 : http::skip_leading_crlf(bytes);
   bytes.remove_prefix(empty_line);
   http::RequestHead head;
-  const Result<size_t> length = read_head(bytes, head);
+  const Result<size_t> length =
+      http::read_request(bytes, listener().head, scanner_, engine_.field_scratch(), head);
   if (!length) {
     refuse_head(length.error());
     return false;
@@ -167,21 +168,6 @@ bool Downstream::begin_request(std::string_view& bytes) {
   exchange_->start(head, bytes.substr(0, *length));
   bytes.remove_prefix(*length);
   return true;
-}
-
-// The length of the head that begins `bytes`, parsed into `head`; 0 if it is not complete yet.
-Result<size_t> Downstream::read_head(std::string_view bytes, http::RequestHead& head) {
-  const std::span<http::HeaderField> fields = engine_.field_scratch();
-  if (state_ != ConnectionState::reading) {
-    if (const size_t length = http::read_request(bytes, listener().head, fields, head); length > 0) return length;
-  }
-  const Result<size_t> length = scanner_.scan(bytes, listener().head);
-  if (!length || *length == 0) return length;
-  const Result<http::RequestHead> parsed = http::parse_request(bytes.substr(0, *length), fields.first(scanner_.fields()));
-  scanner_.reset();
-  if (!parsed) return parsed.error();
-  head = *parsed;
-  return length;
 }
 
 void Downstream::expect_rest_of_head() {

@@ -79,7 +79,6 @@ class Downstream final : public ListNode<DownstreamTag>, private event::Stream::
   void take(std::string_view bytes);
   std::string_view process(std::string_view bytes);
   bool begin_request(std::string_view& bytes);
-  Result<size_t> read_head(std::string_view bytes, http::RequestHead& head);
   void expect_rest_of_head();
   void refuse_head(Error error);
   void on_client_eof();

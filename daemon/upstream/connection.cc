@@ -175,32 +175,11 @@ void Connection::keep_unfinished_head(std::string_view bytes) {
 // Takes one head off the front of `bytes`. False if it is not complete yet, or the connection failed.
 bool Connection::take_head(std::string_view& bytes) {
   http::ResponseHead head;
-  const Result<size_t> length = read_head(bytes, head);
-  if (!length) {
-    const Reason reason = length.error().reason;
-    const bool large = reason == Reason::header_too_large || reason == Reason::request_line_too_long ||
-                       reason == Reason::too_many_headers;
-    fail(large ? Reason::upstream_head_too_large : Reason::upstream_bad_response, length.error().detail);
-    return false;
-  }
-  if (*length == 0) return false;
+  const Result<size_t> length = http::read_response(bytes, kHeadLimits, scanner_, pool_.field_scratch(), head);
+  if (!length) fail(length.error().reason, length.error().detail);
+  if (!length || *length == 0) return false;
   bytes.remove_prefix(*length);
   return deliver_head(head);
-}
-
-// The length of the head that begins `bytes`, parsed into `head`; 0 if it is not complete yet.
-Result<size_t> Connection::read_head(std::string_view bytes, http::ResponseHead& head) {
-  const std::span<http::HeaderField> fields = pool_.field_scratch();
-  if (head_bytes_.empty()) {
-    if (const size_t length = http::read_response(bytes, kHeadLimits, fields, head); length > 0) return length;
-  }
-  const Result<size_t> length = scanner_.scan(bytes, kHeadLimits);
-  if (!length || *length == 0) return length;
-  const Result<http::ResponseHead> parsed = http::parse_response(bytes.substr(0, *length), fields.first(scanner_.fields()));
-  scanner_.reset();
-  if (!parsed) return parsed.error();
-  head = *parsed;
-  return length;
 }
 
 bool Connection::deliver_head(const http::ResponseHead& head) {

@@ -98,7 +98,6 @@ class Connection final : public event::Deferred, public ListNode<ConnectionTag>,
   void consume(std::string_view bytes);
   void keep_unfinished_head(std::string_view bytes);
   bool take_head(std::string_view& bytes);
-  Result<size_t> read_head(std::string_view bytes, http::ResponseHead& head);
   bool deliver_head(const http::ResponseHead& head);
   void take_body(std::string_view bytes);
   void take_chunked(std::string_view bytes);

@@ -44,15 +44,13 @@ std::array<http::HeaderField, 100> fields;
 
 constexpr http::HeadLimits kLimits;
 
-Result<http::RequestHead> scan_and_parse_request() {
+size_t read_request(http::RequestHead& head) {
   http::HeadScanner scanner;
-  const size_t length = *scanner.scan(kRequest, kLimits);
-  return http::parse_request(kRequest.substr(0, length), fields);
+  return *http::read_request(kRequest, kLimits, scanner, fields, head);
 }
-Result<http::ResponseHead> scan_and_parse_response() {
+size_t read_response(http::ResponseHead& head) {
   http::HeadScanner scanner;
-  const size_t length = *scanner.scan(kResponse, kLimits);
-  return http::parse_response(kResponse.substr(0, length), fields);
+  return *http::read_response(kResponse, kLimits, scanner, fields, head);
 }
 
 #ifdef SLUICE_HAVE_LLHTTP
@@ -102,36 +100,44 @@ void run_llhttp(llhttp_type_t type, std::string_view head) {
 
 int main(int argc, char** argv) {
   bench::Runner runner(argc, argv);
-  runner.run("request/one_pass", [] {
+  runner.run("request/read", [] {
     http::RequestHead head;
-    bench::keep(http::read_request(kRequest, kLimits, fields, head));
+    bench::keep(read_request(head));
   });
-  runner.run("request/one_pass+copy", [] {
+  runner.run("request/read+copy", [] {
     http::RequestHead head;
-    const size_t length = http::read_request(kRequest, kLimits, fields, head);
+    const size_t length = read_request(head);
     static std::array<char, 1024> bytes;
     static std::array<http::HeaderField, 100> copies;
     bench::keep(http::copy_head(head, kRequest.substr(0, length), bytes.data(), copies).headers.size());
   });
-  runner.run("request/one_pass+framing+target", [] {
+  runner.run("request/read+framing+target", [] {
     http::RequestHead head;
-    bench::keep(http::read_request(kRequest, kLimits, fields, head));
+    bench::keep(read_request(head));
     bench::keep(http::request_framing(head)->keep_alive);
     const auto target = http::parse_target(head.target, head.method);
     std::array<char, 256> scratch;
     bench::keep(http::normalise_path(target->path, scratch)->size());
   });
-  runner.run("request/two_passes", [] { bench::keep(scan_and_parse_request()->headers.size()); });
-  runner.run("response/one_pass", [] {
-    http::ResponseHead head;
-    bench::keep(http::read_response(kResponse, kLimits, fields, head));
+  runner.run("request/scan,parse", [] {
+    http::HeadScanner scanner;
+    const size_t length = *scanner.scan(kRequest, kLimits);
+    bench::keep(http::parse_request(kRequest.substr(0, length), fields)->headers.size());
   });
-  runner.run("response/one_pass+framing", [] {
+  runner.run("response/read", [] {
     http::ResponseHead head;
-    bench::keep(http::read_response(kResponse, kLimits, fields, head));
+    bench::keep(read_response(head));
+  });
+  runner.run("response/read+framing", [] {
+    http::ResponseHead head;
+    bench::keep(read_response(head));
     bench::keep(http::response_framing(head, http::Method::GET)->keep_alive);
   });
-  runner.run("response/two_passes", [] { bench::keep(scan_and_parse_response()->headers.size()); });
+  runner.run("response/scan,parse", [] {
+    http::HeadScanner scanner;
+    const size_t length = *scanner.scan(kResponse, kLimits);
+    bench::keep(http::parse_response(kResponse.substr(0, length), fields)->headers.size());
+  });
 #ifdef SLUICE_HAVE_LLHTTP
   runner.run("request/llhttp", [] { run_llhttp(HTTP_REQUEST, kRequest); });
   runner.run("response/llhttp", [] { run_llhttp(HTTP_RESPONSE, kResponse); });

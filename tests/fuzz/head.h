@@ -33,8 +33,7 @@ inline Result<size_t> scan_all_ways(std::string_view bytes, http::HeadScanner& s
 }
 
 inline bool is_within(std::string_view part, std::string_view whole) {
-  return part.empty() ||
-         (part.data() >= whole.data() && part.data() + part.size() <= whole.data() + whole.size());
+  return part.empty() || (part.data() >= whole.data() && part.data() + part.size() <= whole.data() + whole.size());
 }
 
 /// What the parser promises of every field that it lets through.
@@ -61,14 +60,6 @@ inline void check_same(const http::HeaderMap& a, const http::HeaderMap& b) {
     FUZZ_CHECK(left.name == right.name && left.value == right.value && left.id == right.id);
     FUZZ_CHECK(a.repeated(left.id) == b.repeated(left.id));
   }
-}
-
-/// Only line ends and printable ASCII.
-inline bool is_plain(std::string_view head) {
-  for (const char c : head) {
-    if (c != '\r' && c != '\n' && (static_cast<signed char>(c) < 0x20 || c == 0x7f)) return false;
-  }
-  return true;
 }
 
 }  // namespace sluice::fuzz

@@ -56,8 +56,8 @@ TEST_CASE("find_in_blocks finds the first match at every distance from the start
         const size_t expected = std::min(text.find('\r', from), size);
         const std::string exact = text;  // its own allocation: the sanitizer sees a byte too many
         REQUIRE(find_in_blocks(exact, from, [](ByteBlock block) { return block.equal('\r'); }) == expected);
-        REQUIRE(find_in_blocks<PortableBlock>(
-                    exact, from, [](PortableBlock block) { return block.equal('\r'); }) == expected);
+        REQUIRE(find_in_blocks<PortableBlock>(exact, from, [](PortableBlock block) { return block.equal('\r'); }) ==
+                expected);
       }
     }
   }

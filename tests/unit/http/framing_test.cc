@@ -44,8 +44,7 @@ TEST_CASE("a request's body is what Content-Length or chunked say, and else ther
   };
   for (const Row& row : rows) {
     CAPTURE(row.lines);
-    for (const char* method :
-         {"GET", "POST", "DELETE", "OPTIONS"}) {  // a method says nothing of the body, RFC 9112 §6
+    for (const char* method : {"GET", "POST", "DELETE", "OPTIONS"}) {  // a method says nothing of the body, RFC 9112 §6
       const Request request(std::string(method) + " / HTTP/1.1\r\nHost: a\r\n" + row.lines + "\r\n");
       REQUIRE(request.ok());
       const auto framing = request_framing(request.head());
@@ -105,8 +104,8 @@ TEST_CASE("every request whose length two readers might understand differently i
 }
 
 TEST_CASE("a name that merely looks like a framing field is another field") {
-  for (const char* line : {"Content_Length: x\r\n", "Transfer_Encoding: chunked\r\n",
-                           "X-Content-Length: x\r\n", "Content-Lengths: x\r\n", "Transfer-Encodin: x\r\n"}) {
+  for (const char* line : {"Content_Length: x\r\n", "Transfer_Encoding: chunked\r\n", "X-Content-Length: x\r\n",
+                           "Content-Lengths: x\r\n", "Transfer-Encodin: x\r\n"}) {
     CAPTURE(line);
     const Request request(get_with(line));
     REQUIRE(request.ok());
@@ -189,8 +188,7 @@ TEST_CASE("a connection goes on by its version's rules") {
     CAPTURE(row.version, row.connection);
     const Request request("GET / HTTP/" + row.version + "\r\nHost: a\r\n" + row.connection + "\r\n");
     CHECK(request_framing(request.head())->keep_alive == row.keep_alive);
-    const Response response("HTTP/" + row.version + " 200 OK\r\nContent-Length: 0\r\n" + row.connection +
-                            "\r\n");
+    const Response response("HTTP/" + row.version + " 200 OK\r\nContent-Length: 0\r\n" + row.connection + "\r\n");
     CHECK(response_framing(response.head(), Method::GET)->keep_alive == row.keep_alive);
   }
 }
@@ -250,8 +248,7 @@ TEST_CASE("a response's body follows RFC 9112 §6.3") {
       {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n", Method::GET, Kind::chunked, 0, true},
       {"HTTP/1.1 200 OK\r\n", Method::GET, Kind::until_close, 0, false},
       {"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\n", Method::GET, Kind::until_close, 0, false},
-      {"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 1\r\n", Method::GET, Kind::length, 1,
-       true},
+      {"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 1\r\n", Method::GET, Kind::length, 1, true},
       {"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n", Method::HEAD, Kind::none, 0, true},
       {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n", Method::HEAD, Kind::none, 0, true},
       {"HTTP/1.1 200 OK\r\n", Method::HEAD, Kind::none, 0, true},
@@ -307,13 +304,13 @@ TEST_CASE("a 101 that does not say what it switches to is refused") {
 }
 
 TEST_CASE("hop-by-hop fields are the fixed ones and those that Connection names") {
-  const Request request(get_with(
-      "Connection: close, X-Gone ,x-also\r\nConnection: Cookie, host, content-length\r\nKeep-Alive: x\r\n"
-      "Proxy-Connection: x\r\nTE: trailers\r\nTransfer-Encoding: chunked\r\nUpgrade: x\r\nHTTP2-Settings: "
-      "x\r\n"
-      "Proxy-Authorization: x\r\nProxy-Authenticate: x\r\nx-gone: 1\r\nX-Also: 2\r\nX-Stays: 3\r\ncookie: "
-      "4\r\n"
-      "Content-Length: 5\r\nAuthorization: 6\r\n"));
+  const Request request(
+      get_with("Connection: close, X-Gone ,x-also\r\nConnection: Cookie, host, content-length\r\nKeep-Alive: x\r\n"
+               "Proxy-Connection: x\r\nTE: trailers\r\nTransfer-Encoding: chunked\r\nUpgrade: x\r\nHTTP2-Settings: "
+               "x\r\n"
+               "Proxy-Authorization: x\r\nProxy-Authenticate: x\r\nx-gone: 1\r\nX-Also: 2\r\nX-Stays: 3\r\ncookie: "
+               "4\r\n"
+               "Content-Length: 5\r\nAuthorization: 6\r\n"));
   REQUIRE(request.ok());
   const HeaderMap& headers = request.head().headers;
   const ConnectionOptions options = connection_options(headers);
@@ -368,9 +365,9 @@ TEST_CASE("framing, routing, authentication and content fields may not stand in 
   const auto allowed = [](std::string_view name) {
     return allowed_in_trailers(HeaderField{name, "x", header_id(name)});
   };
-  for (const char* name : {"Content-Length", "transfer-encoding", "Host", "Authorization", "Cookie",
-                           "Set-Cookie", "Content-Type", "Content-Encoding", "Cache-Control", "Trailer", "TE",
-                           "Expect", "Connection", "X-Forwarded-For", "Location", "WWW-Authenticate"}) {
+  for (const char* name : {"Content-Length", "transfer-encoding", "Host", "Authorization", "Cookie", "Set-Cookie",
+                           "Content-Type", "Content-Encoding", "Cache-Control", "Trailer", "TE", "Expect", "Connection",
+                           "X-Forwarded-For", "Location", "WWW-Authenticate"}) {
     CAPTURE(name);
     CHECK_FALSE(allowed(name));
   }

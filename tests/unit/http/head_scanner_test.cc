@@ -85,9 +85,8 @@ TEST_CASE("a head ends with its first empty line, wherever the reads were cut") 
 }
 
 TEST_CASE("a head that is not complete asks for more bytes") {
-  for (const char* bytes :
-       {"", "G", "GET / HTTP/1.1", "GET / HTTP/1.1\r", "GET / HTTP/1.1\r\n", "GET / HTTP/1.1\r\nA",
-        "GET / HTTP/1.1\r\nA: b\r\n", "GET / HTTP/1.1\r\nA: b\r\n\r", "\r"}) {
+  for (const char* bytes : {"", "G", "GET / HTTP/1.1", "GET / HTTP/1.1\r", "GET / HTTP/1.1\r\n", "GET / HTTP/1.1\r\nA",
+                            "GET / HTTP/1.1\r\nA: b\r\n", "GET / HTTP/1.1\r\nA: b\r\n\r", "\r"}) {
     CAPTURE(bytes);
     CHECK(scan(bytes) == Outcome{});
   }
@@ -161,16 +160,14 @@ TEST_CASE("limits hold to the byte, and also while the head is incomplete") {
       {line20, none, 0},
       {line20 + "\r", none, 0},  // the CR might end it
       {std::string(1000, 'x'), request_line_too_long, 0},
-      {std::string(21, 'x') + "\x01", request_line_too_long,
-       0},  // the limit speaks first, wherever the reads were cut
+      {std::string(21, 'x') + "\x01", request_line_too_long, 0},  // the limit speaks first, wherever the reads were cut
       {std::string(20, 'x') + "\x01", bad_line_end, 0},
       {line20 + "\r\n" + field + field + field + "\r\n", none, 57},
       {line20 + "\r\n" + field + field + "A: 345678901\r\n\r\n", none, 60},
       {line20 + "\r\n" + field + field + "A: 3456789012\r\n\r\n", header_too_large, 0},
       {line20 + "\r\n" + field + field + "A: 345678901\r\n\r", none, 0},
-      {line20 + "\r\nA: " + std::string(34, 'x'), none, 0},  // 59 bytes
-      {line20 + "\r\nA: " + std::string(35, 'x'), header_too_large,
-       0},  // 60 bytes cannot become a head of 60 any more
+      {line20 + "\r\nA: " + std::string(34, 'x'), none, 0},              // 59 bytes
+      {line20 + "\r\nA: " + std::string(35, 'x'), header_too_large, 0},  // 60 bytes cannot become a head of 60 any more
       {line20 + "\r\n" + "a:\r\nb:\r\nc:\r\n\r\n", none, 36},
       {line20 + "\r\n" + "a:\r\nb:\r\nc:\r\nd:\r\n", too_many_headers, 0},
   };

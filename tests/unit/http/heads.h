@@ -11,11 +11,10 @@
 
 namespace sluice::http::test {
 
-/// Scans and parses `text`, which must hold a whole head; what follows it is ignored.
+/// Reads `text`, which must hold a whole head; what follows it is ignored.
 class Request {
  public:
-  explicit Request(std::string text, const HeadLimits& limits = {})
-      : text_(std::move(text)), head_(read(limits)) {}
+  explicit Request(std::string text, const HeadLimits& limits = {}) : text_(std::move(text)), head_(read(limits)) {}
   Request(const Request&) = delete;
   Request& operator=(const Request&) = delete;
 
@@ -26,11 +25,11 @@ class Request {
  private:
   Result<RequestHead> read(const HeadLimits& limits) {
     HeadScanner scanner;
-    const Result<size_t> length = scanner.scan(text_, limits);
+    RequestHead head;
+    const Result<size_t> length = read_request(text_, limits, scanner, fields_, head);
     if (!length) return length.error();
     if (*length == 0) return Error{Reason::internal_error, "the head is not complete"};
-    return parse_request(std::string_view(text_).substr(0, *length),
-                         std::span(fields_).first(scanner.fields()));
+    return head;
   }
   std::string text_;
   std::array<HeaderField, 256> fields_;
@@ -50,11 +49,11 @@ class Response {
  private:
   Result<ResponseHead> read() {
     HeadScanner scanner;
-    const Result<size_t> length = scanner.scan(text_, {});
+    ResponseHead head;
+    const Result<size_t> length = read_response(text_, {}, scanner, fields_, head);
     if (!length) return length.error();
     if (*length == 0) return Error{Reason::internal_error, "the head is not complete"};
-    return parse_response(std::string_view(text_).substr(0, *length),
-                          std::span(fields_).first(scanner.fields()));
+    return head;
   }
   std::string text_;
   std::array<HeaderField, 256> fields_;

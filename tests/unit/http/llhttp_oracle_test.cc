@@ -36,15 +36,9 @@ class Oracle {
   Seen read(llhttp_type_t type, std::string_view head) {
     llhttp_settings_t settings;
     llhttp_settings_init(&settings);
-    settings.on_url = [](llhttp_t* p, const char* at, size_t n) {
-      return of(p).seen_.target.append(at, n), 0;
-    };
-    settings.on_header_field = [](llhttp_t* p, const char* at, size_t n) {
-      return of(p).name_.append(at, n), 0;
-    };
-    settings.on_header_value = [](llhttp_t* p, const char* at, size_t n) {
-      return of(p).value_.append(at, n), 0;
-    };
+    settings.on_url = [](llhttp_t* p, const char* at, size_t n) { return of(p).seen_.target.append(at, n), 0; };
+    settings.on_header_field = [](llhttp_t* p, const char* at, size_t n) { return of(p).name_.append(at, n), 0; };
+    settings.on_header_value = [](llhttp_t* p, const char* at, size_t n) { return of(p).value_.append(at, n), 0; };
     settings.on_header_value_complete = [](llhttp_t* p) { return of(p).end_field(); };
     settings.on_headers_complete = [](llhttp_t*) -> int { return HPE_PAUSED; };
     llhttp_t parser;
@@ -91,9 +85,7 @@ std::vector<std::pair<std::string, std::string>> fields_of(const HeaderMap& head
 // Changes `text` a little: bytes that matter to a parser, put in, put over, taken out; lines doubled.
 std::string mutate(std::string text, std::mt19937& random) {
   static constexpr char kBytes[] = "\r\n \t:;,=\0\x01\x7f\x80\xff/?#%*\"(){}0159aAzZ-_.";
-  const auto below = [&](size_t limit) {
-    return std::uniform_int_distribution<size_t>(0, limit - 1)(random);
-  };
+  const auto below = [&](size_t limit) { return std::uniform_int_distribution<size_t>(0, limit - 1)(random); };
   for (size_t changes = 1 + below(3); changes > 0 && !text.empty(); --changes) {
     const size_t at = below(text.size());
     const char byte = kBytes[below(sizeof kBytes - 1)];

@@ -16,8 +16,7 @@ TEST_CASE("a request head is written as it will be parsed") {
   writer.field("Content-Length", uint64_t{18446744073709551615u});
   writer.end();
   CHECK_FALSE(writer.overflowed());
-  CHECK(writer.view() ==
-        "GET /a?b=c HTTP/1.1\r\nHost: example.com\r\nContent-Length: 18446744073709551615\r\n\r\n");
+  CHECK(writer.view() == "GET /a?b=c HTTP/1.1\r\nHost: example.com\r\nContent-Length: 18446744073709551615\r\n\r\n");
   CHECK(test::Request(std::string(writer.view())).ok());
 }
 

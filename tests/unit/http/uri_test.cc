@@ -141,8 +141,7 @@ TEST_CASE("a path has one normal form") {
       {"/...", "/..."},
       {"/a/.../b", "/a/.../b"},
       {"/a.b/c..d", "/a.b/c..d"},
-      {"/0123456789abcde/.hidden",
-       "/0123456789abcde/.hidden"},  // the slash ends one block, the dot begins the next
+      {"/0123456789abcde/.hidden", "/0123456789abcde/.hidden"},  // the slash ends one block, the dot begins the next
       {"/0123456789abcde/./x", "/0123456789abcde/x"},
       {"/0123456789abcd/../x", "/x"},
       // empty segments stay
