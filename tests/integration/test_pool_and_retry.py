@@ -334,8 +334,14 @@ def test_a_retry_takes_another_endpoint():
 
 # --- balancing ---
 def spread(gateway, count):
+    """How many of `count` requests, one after the other, each endpoint answered with its name."""
+    names = Counter()
     with gateway.client() as client:
-        return Counter(client.get("/").body.decode() for _ in range(count))
+        for _ in range(count):
+            answer = client.get("/")
+            assert answer.status == 200, answer.body
+            names[answer.body.decode()] += 1
+    return names
 
 
 NAMES = ["a", "b", "c"]
@@ -368,16 +374,24 @@ def test_weights_divide_the_requests(balance):
             assert abs(counts["heavy"] - 400) <= slack
 
 
+def slow_greeting(connection):
+    while True:
+        connection.read_request()
+        connection.origin.stopping.wait(0.02)
+        connection.send(response(b"slow"))
+
+
 @pytest.mark.parametrize("balance", ["least_request", "p2c"])
-def test_a_busy_endpoint_is_avoided(balance):
-    with proxying_several([None, greeting("free")], upstream_settings={"balance": balance}) as (gateway, (stuck, _)):
+def test_an_endpoint_that_has_not_answered_yet_is_avoided_though_the_other_is_slow(balance):
+    settings = {"balance": balance, "timeouts": {"response_header": milliseconds(2000)}}
+    with proxying_several([None, slow_greeting], upstream_settings=settings) as (gateway, (silent, _)):
         for _ in range(100):
-            if stuck.connections:
+            if silent.connections:
                 break
             client = gateway.client().send(request())
-            wait_until(lambda: stuck.connections or not client.is_silent(), "the request is held or answered")
-        assert len(stuck.connections) == 1
-        assert spread(gateway, 20) == {"free": 20}
+            wait_until(lambda: silent.connections or not client.is_silent(), "the request is held or answered")
+        assert len(silent.connections) == 1
+        assert spread(gateway, 20) == {"slow": 20}
 
 
 def test_split_divides_by_weight():
