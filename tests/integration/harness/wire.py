@@ -135,7 +135,9 @@ class Peer:
             with contextlib.suppress(OSError):
                 self.send(data)
 
-        threading.Thread(target=send, daemon=True).start()
+        thread = threading.Thread(target=send, daemon=True)
+        thread.start()
+        return thread
 
     def half_close(self):
         """Sends FIN; nothing if the connection is over already."""
