@@ -129,7 +129,7 @@ class Peer:
             return False
 
     def send_in_background(self, data):
-        """For more than both sides' socket buffers hold; it ends with the connection, whoever ends that."""
+        """For more than the socket buffers hold; the thread returned ends with the connection, whoever ends that."""
 
         def send():
             with contextlib.suppress(OSError):
