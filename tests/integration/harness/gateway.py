@@ -6,6 +6,7 @@ process does not end with 0 or if a sanitizer wrote anything.
 """
 
 import copy
+import ctypes
 import json
 import os
 import random
@@ -25,6 +26,8 @@ from .deadline import DEADLINE, wait_until
 from .origin import RawOrigin
 from .wire import RawClient
 
+LIBC = ctypes.CDLL(None)
+PR_SET_PDEATHSIG = 1  # <sys/prctl.h>
 BINARY = os.environ.get("SLUICE_BINARY", "sluice")
 SANITIZER = os.environ.get("SLUICE_SANITIZER", "")  # "address,undefined", "thread", or empty
 SANITIZER_REPORT = re.compile(r"(Sanitizer|runtime error:|SL_ASSERT)")
@@ -128,16 +131,19 @@ class Sluice:
         with open(self.directory / "stdout", "wb") as out, open(self.directory / "stderr", "wb") as err:
             self.process = subprocess.Popen([BINARY, "run", "--config", path, *self.arguments], stdout=out, stderr=err,
                                             stdin=subprocess.DEVNULL, env=self.env, cwd=self.directory,
-                                            preexec_fn=self._limit_descriptors if self.descriptors else None)
+                                            preexec_fn=self._in_child)
         try:
             wait_until(self._ready, "the gateway is ready")
         except BaseException:
             self._kill()
+            shutil.rmtree(self.directory, ignore_errors=True)
             raise
         return self
 
-    def _limit_descriptors(self):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (self.descriptors, self.descriptors))
+    def _in_child(self):
+        LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # a test run that is killed leaves no gateway behind
+        if self.descriptors:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (self.descriptors, self.descriptors))
 
     def _ready(self):
         assert self.process.poll() is None, f"sluice ended with {self.process.returncode}:\n{self.output()}"
