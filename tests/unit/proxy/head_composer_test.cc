@@ -27,7 +27,8 @@ std::string with_ids(std::string_view lines) {
   return std::string(lines) + "X-Request-Id: id1\r\n" + std::string(kTrace);
 }
 /// What the gateway adds to such a request of 192.0.2.1 for host a.
-const std::string kAdded = "X-Forwarded-For: 192.0.2.1\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Host: a\r\n" + with_ids("");
+const std::string kAdded =
+    "X-Forwarded-For: 192.0.2.1\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Host: a\r\n" + with_ids("");
 
 std::string upstream_head(GivenRequest& given) {
   REQUIRE(given.reason == Reason::none);
@@ -54,8 +55,8 @@ struct GivenResponse {
 
 std::string client_head(GivenRequest& given, std::string_view response, const ClientFraming& framing) {
   const GivenResponse from(response);
-  const auto head = proxy::compose_client_head(given.request, from.head, http::connection_options(from.head.headers), framing, kDate,
-                                        given.arena);
+  const auto head = proxy::compose_client_head(given.request, from.head, http::connection_options(from.head.headers),
+                                               framing, kDate, given.arena);
   return head ? std::string(*head) : "error " + std::string(name(head.error().reason));
 }
 std::string client_head_of(std::string_view response, const ClientFraming& framing = kLength2,
@@ -64,7 +65,8 @@ std::string client_head_of(std::string_view response, const ClientFraming& frami
   return client_head(given, response, framing);
 }
 
-std::string local_head(GivenRequest& given, uint16_t status, std::string_view lines, const ClientFraming& framing = kLength2) {
+std::string local_head(GivenRequest& given, uint16_t status, std::string_view lines,
+                       const ClientFraming& framing = kLength2) {
   const auto head = proxy::compose_local_head(given.request, status, lines, framing, kDate, given.arena);
   return head ? std::string(*head) : "error " + std::string(name(head.error().reason));
 }
@@ -74,13 +76,15 @@ std::string local_head(GivenRequest& given, uint16_t status, std::string_view li
 // --- the request's head ---
 
 TEST_CASE("fields that go on are copied exactly as they stood on the wire") {
-  const std::string lines = "accept:*/*\r\nCookie:  a=b; c=\"d\" \t\r\nX-Empty:\r\nX-Twice: 1\r\nx-twice: 2\r\nX-High: \xc3\xa4\r\n";
+  const std::string lines =
+      "accept:*/*\r\nCookie:  a=b; c=\"d\" \t\r\nX-Empty:\r\nX-Twice: 1\r\nx-twice: 2\r\nX-High: \xc3\xa4\r\n";
   CHECK(upstream_head_of(lines) == "GET / HTTP/1.1\r\nHost: a\r\n" + lines + kAdded + "\r\n");
 }
 
 TEST_CASE("hop-by-hop fields fall out, wherever they stand") {
-  CHECK(upstream_head_of("Keep-Alive: 5\r\nA: 1\r\nProxy-Connection: keep-alive\r\nB: 2\r\nC: 3\r\nTE: gzip\r\n"
-                         "Proxy-Authorization: x\r\nHTTP2-Settings: y\r\nConnection: keep-alive\r\nD: 4\r\nUpgrade: h2\r\n") ==
+  CHECK(upstream_head_of(
+            "Keep-Alive: 5\r\nA: 1\r\nProxy-Connection: keep-alive\r\nB: 2\r\nC: 3\r\nTE: gzip\r\n"
+            "Proxy-Authorization: x\r\nHTTP2-Settings: y\r\nConnection: keep-alive\r\nD: 4\r\nUpgrade: h2\r\n") ==
         "GET / HTTP/1.1\r\nHost: a\r\nA: 1\r\nB: 2\r\nC: 3\r\nD: 4\r\n" + kAdded + "\r\n");
 }
 
@@ -126,8 +130,10 @@ TEST_CASE("X-Forwarded-* of a trusted peer are believed, and its address is adde
                               "X-Forwarded-For: 7.7.7.7, 8.8.8.8\r\nX-Forwarded-Host: www\r\n"),
                      kTrusted, "10.0.0.1");
   CHECK(upstream_head(given) ==
-        "GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 6.6.6.6, 7.7.7.7, 8.8.8.8, 10.0.0.1\r\nX-Forwarded-Proto: https\r\n"
-        "X-Forwarded-Host: www\r\n" + with_ids("") + "\r\n");
+        "GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 6.6.6.6, 7.7.7.7, 8.8.8.8, 10.0.0.1\r\nX-Forwarded-Proto: "
+        "https\r\n"
+        "X-Forwarded-Host: www\r\n" +
+            with_ids("") + "\r\n");
 }
 
 TEST_CASE("a request without ids gets both, of one trace") {
@@ -144,7 +150,8 @@ TEST_CASE("a request without ids gets both, of one trace") {
 }
 
 TEST_CASE("the route's edits: set replaces, add adds, remove removes, all with templates") {
-  GivenRequest given(with_ids("GET /x HTTP/1.1\r\nHost: a\r\nX-Set: old\r\nX-Keep: 1\r\nx-set: older\r\nX-Gone: 2\r\nX-Add: 3\r\n"));
+  GivenRequest given(
+      with_ids("GET /x HTTP/1.1\r\nHost: a\r\nX-Set: old\r\nX-Keep: 1\r\nx-set: older\r\nX-Gone: 2\r\nX-Add: 3\r\n"));
   given.route.request_headers.set.emplace_back("X-Set", compiled("{client_ip} {path}"));
   given.route.request_headers.add.emplace_back("X-Add", compiled("{route}"));
   given.route.request_headers.remove.emplace_back("x-gone");
@@ -158,11 +165,13 @@ TEST_CASE("what the gateway says itself can be replaced and removed like any oth
   set.emplace_back("x-forwarded-proto", compiled("https"));
   set.emplace_back("X-Forwarded-For", compiled("{client_ip}"));
   set.emplace_back("X-Request-ID", compiled("edge-{request_id}"));
-  CHECK(upstream_head(replaced) == "GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-Host: a\r\n" + std::string(kTrace) +
-                                       "x-forwarded-proto: https\r\nX-Forwarded-For: 192.0.2.1\r\nX-Request-ID: edge-id1\r\n\r\n");
+  CHECK(upstream_head(replaced) ==
+        "GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-Host: a\r\n" + std::string(kTrace) +
+            "x-forwarded-proto: https\r\nX-Forwarded-For: 192.0.2.1\r\nX-Request-ID: edge-id1\r\n\r\n");
 
   GivenRequest removed(with_ids("GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-Host: b\r\n"));
-  removed.route.request_headers.remove = {"X-Forwarded-For", "x-forwarded-proto", "X-Forwarded-Host", "X-Request-Id", "Traceparent"};
+  removed.route.request_headers.remove = {"X-Forwarded-For", "x-forwarded-proto", "X-Forwarded-Host", "X-Request-Id",
+                                          "Traceparent"};
   CHECK(upstream_head(removed) == "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
 }
 
@@ -179,7 +188,8 @@ TEST_CASE("strip_prefix leaves a path that begins with a slash") {
   struct Row {
     std::string_view prefix, path, left;
   };
-  const auto row = GENERATE(values<Row>({{"/api", "/api/x", "/x"}, {"/api", "/api", "/"}, {"/api/", "/api/x", "/x"}, {"/b", "/api", "/api"}}));
+  const auto row = GENERATE(values<Row>(
+      {{"/api", "/api/x", "/x"}, {"/api", "/api", "/"}, {"/api/", "/api/x", "/x"}, {"/b", "/api", "/api"}}));
   GivenRequest given(with_ids("GET " + std::string(row.path) + " HTTP/1.1\r\nHost: a\r\n"));
   given.route.strip_prefix = row.prefix;
   CHECK(upstream_head(given) == "GET " + std::string(row.left) + " HTTP/1.1\r\nHost: a\r\n" + kAdded + "\r\n");
@@ -232,7 +242,8 @@ TEST_CASE("a response's fields go on as they stood, the hop-by-hop ones and the 
   CHECK(client_head_of("HTTP/1.1 200 Very well\r\nDate: then\r\nserver:x\r\nConnection: close, X-Hop\r\nX-Hop: 1\r\n"
                        "Keep-Alive: timeout=5\r\nTransfer-Encoding: chunked\r\nSet-Cookie: a\r\nSet-Cookie: b\r\n"
                        "Proxy-Authenticate: x\r\n") ==
-        "HTTP/1.1 200 Very well\r\nDate: then\r\nserver:x\r\nSet-Cookie: a\r\nSet-Cookie: b\r\nContent-Length: 2\r\n\r\n");
+        "HTTP/1.1 200 Very well\r\nDate: then\r\nserver:x\r\nSet-Cookie: a\r\nSet-Cookie: b\r\nContent-Length: "
+        "2\r\n\r\n");
 }
 
 TEST_CASE("a response without Date gets one") {
@@ -243,21 +254,27 @@ TEST_CASE("a response without Date gets one") {
 TEST_CASE("the framing says how the body ends and whether the connection goes on") {
   const std::string common = "HTTP/1.1 200 OK\r\nDate: then\r\n";
   const std::string old = "GET / HTTP/1.0\r\n";
-  CHECK(client_head_of(common, {{BodyFraming::Kind::chunked, 0}, true}) == common + "Transfer-Encoding: chunked\r\n\r\n");
+  CHECK(client_head_of(common, {{BodyFraming::Kind::chunked, 0}, true}) ==
+        common + "Transfer-Encoding: chunked\r\n\r\n");
   CHECK(client_head_of(common, {{BodyFraming::Kind::none, 0}, true}) == common + "\r\n");
-  CHECK(client_head_of(common, {{BodyFraming::Kind::until_close, 0}, false}, old) == common + "Connection: close\r\n\r\n");
-  CHECK(client_head_of(common, {{BodyFraming::Kind::length, 2}, false}) == common + "Content-Length: 2\r\nConnection: close\r\n\r\n");
+  CHECK(client_head_of(common, {{BodyFraming::Kind::until_close, 0}, false}, old) ==
+        common + "Connection: close\r\n\r\n");
+  CHECK(client_head_of(common, {{BodyFraming::Kind::length, 2}, false}) ==
+        common + "Content-Length: 2\r\nConnection: close\r\n\r\n");
   CHECK(client_head_of(common, {{BodyFraming::Kind::length, 2}, true}, old) ==
         common + "Content-Length: 2\r\nConnection: keep-alive\r\n\r\n");
 }
 
 TEST_CASE("an HTTP/1.0 response goes to the client as HTTP/1.1") {
-  CHECK(client_head_of("HTTP/1.0 404 Not Found\r\nDate: then\r\n") == "HTTP/1.1 404 Not Found\r\nDate: then\r\nContent-Length: 2\r\n\r\n");
+  CHECK(client_head_of("HTTP/1.0 404 Not Found\r\nDate: then\r\n") ==
+        "HTTP/1.1 404 Not Found\r\nDate: then\r\nContent-Length: 2\r\n\r\n");
 }
 
 TEST_CASE("a 101 names its protocol and has no framing") {
-  CHECK(client_head_of("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: x\r\n") ==
-        "HTTP/1.1 101 Switching Protocols\r\nSec-WebSocket-Accept: x\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n");
+  CHECK(client_head_of("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: "
+                       "websocket\r\nSec-WebSocket-Accept: x\r\n") ==
+        "HTTP/1.1 101 Switching Protocols\r\nSec-WebSocket-Accept: x\r\nConnection: upgrade\r\nUpgrade: "
+        "websocket\r\n\r\n");
 }
 
 TEST_CASE("the route's edits of the response, the gateway's own Date among them") {
@@ -273,7 +290,8 @@ TEST_CASE("the route's edits of the response, the gateway's own Date among them"
 
 TEST_CASE("an informational response goes on without what belongs to the connection") {
   GivenRequest given("GET / HTTP/1.1\r\nHost: a\r\n");
-  const GivenResponse hints("HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\nConnection: x-hop\r\nX-Hop: 1\r\nContent-Length: 5\r\n");
+  const GivenResponse hints(
+      "HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\nConnection: x-hop\r\nX-Hop: 1\r\nContent-Length: 5\r\n");
   const auto head = proxy::compose_informational(hints.head, given.arena);
   REQUIRE(head.has_value());
   CHECK(*head == "HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\n");
@@ -283,7 +301,9 @@ TEST_CASE("trailers: what may stand there goes on, framing and routing fields do
   GivenRequest given("GET / HTTP/1.1\r\nHost: a\r\n");
   std::array<http::HeaderField, 8> fields;
   const auto trailers = http::parse_fields(
-      "X-Sum: 5\r\nContent-Length: 9\r\nHost: evil\r\nTransfer-Encoding: chunked\r\nConnection: close\r\nX-Empty:\r\n\r\n", fields);
+      "X-Sum: 5\r\nContent-Length: 9\r\nHost: evil\r\nTransfer-Encoding: chunked\r\nConnection: "
+      "close\r\nX-Empty:\r\n\r\n",
+      fields);
   REQUIRE(trailers.has_value());
   CHECK(proxy::compose_trailers(*trailers, given.arena) == "X-Sum: 5\r\nX-Empty: \r\n\r\n");
   CHECK(proxy::compose_trailers({}, given.arena) == "\r\n");
@@ -294,7 +314,8 @@ TEST_CASE("trailers: what may stand there goes on, framing and routing fields do
 TEST_CASE("a local answer's head") {
   GivenRequest given("GET / HTTP/1.1\r\nHost: a\r\n");
   CHECK(local_head(given, 404, "Content-Type: text/plain\r\n") ==
-        "HTTP/1.1 404 Not Found\r\nDate: " + std::string(kDate) + "\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\n");
+        "HTTP/1.1 404 Not Found\r\nDate: " + std::string(kDate) +
+            "\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\n");
 }
 
 TEST_CASE("the route's edits apply to local answers too") {
@@ -302,14 +323,17 @@ TEST_CASE("the route's edits apply to local answers too") {
   given.route.response_headers.set.emplace_back("content-type", compiled("text/html"));
   given.route.response_headers.set.emplace_back("Date", compiled("now"));
   given.route.response_headers.remove = {"Location"};
-  CHECK(local_head(given, 308, "Location: /x\r\nX-A: 1\r\nContent-Type: text/plain\r\n") ==
-        "HTTP/1.1 308 Permanent Redirect\r\nX-A: 1\r\nContent-Length: 2\r\ncontent-type: text/html\r\nDate: now\r\n\r\n");
-  CHECK(local_head(given, 204, "") == "HTTP/1.1 204 No Content\r\nContent-Length: 2\r\ncontent-type: text/html\r\nDate: now\r\n\r\n");
+  CHECK(
+      local_head(given, 308, "Location: /x\r\nX-A: 1\r\nContent-Type: text/plain\r\n") ==
+      "HTTP/1.1 308 Permanent Redirect\r\nX-A: 1\r\nContent-Length: 2\r\ncontent-type: text/html\r\nDate: now\r\n\r\n");
+  CHECK(local_head(given, 204, "") ==
+        "HTTP/1.1 204 No Content\r\nContent-Length: 2\r\ncontent-type: text/html\r\nDate: now\r\n\r\n");
 }
 
 TEST_CASE("an answer to what no route matched has no edits") {
   GivenRequest given("GET / HTTP/1.1\r\nHost: a\r\n");
   given.request.route = nullptr;
   CHECK(local_head(given, 400, "", {{BodyFraming::Kind::length, 0}, false}) ==
-        "HTTP/1.1 400 Bad Request\r\nDate: " + std::string(kDate) + "\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+        "HTTP/1.1 400 Bad Request\r\nDate: " + std::string(kDate) +
+            "\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
 }

@@ -60,7 +60,8 @@ TEST_CASE("ids of clients that may be passed on") {
 }
 
 TEST_CASE("ids of clients that are replaced") {
-  for (const std::string_view id : {"", " ", "a b", "a,b", "\"a\"", "<script>", "a\tb", "\xc3\xa4", "a;b", "a\\b", "{a}"}) {
+  for (const std::string_view id :
+       {"", " ", "a b", "a,b", "\"a\"", "<script>", "a\tb", "\xc3\xa4", "a;b", "a\\b", "{a}"}) {
     CAPTURE(id);
     CHECK_FALSE(is_acceptable_request_id(id));
   }
@@ -75,9 +76,9 @@ TEST_CASE("a traceparent is checked byte by byte") {
     copy[at] = to;
     return copy;
   };
-  CHECK_FALSE(is_valid_traceparent(changed(0, 'f')));   // another version
+  CHECK_FALSE(is_valid_traceparent(changed(0, 'f')));  // another version
   CHECK_FALSE(is_valid_traceparent(changed(2, '_')));
-  CHECK_FALSE(is_valid_traceparent(changed(3, 'A')));   // upper case
+  CHECK_FALSE(is_valid_traceparent(changed(3, 'A')));  // upper case
   CHECK_FALSE(is_valid_traceparent(changed(34, 'g')));
   CHECK_FALSE(is_valid_traceparent(changed(35, '0')));
   CHECK_FALSE(is_valid_traceparent(changed(51, ' ')));

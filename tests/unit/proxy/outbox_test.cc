@@ -29,7 +29,8 @@ class SmallSocket final : private event::Stream::Handler {
   std::string read() {
     std::string all;
     char bytes[4096];
-    for (ssize_t got; (got = ::recv(other_.get(), bytes, sizeof(bytes), 0)) > 0;) all.append(bytes, static_cast<size_t>(got));
+    for (ssize_t got; (got = ::recv(other_.get(), bytes, sizeof(bytes), 0)) > 0;)
+      all.append(bytes, static_cast<size_t>(got));
     return all;
   }
   /// Everything that the outbox has, however little goes at a time.
@@ -121,7 +122,8 @@ TEST_CASE("any number of pieces may be added") {
   CHECK(socket.read_all(outbox) == all);
 }
 
-TEST_CASE("chunks have their size in front and a line end behind; an empty one is left out, since it would end the body") {
+TEST_CASE(
+    "chunks have their size in front and a line end behind; an empty one is left out, since it would end the body") {
   SmallSocket socket;
   Outbox outbox(socket.blocks());
   const std::string long_one(0x1234, 'x');

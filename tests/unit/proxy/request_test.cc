@@ -42,7 +42,8 @@ TEST_CASE("the client is the last address in X-Forwarded-For that is not one of 
       {"X-Forwarded-For: 198.51.100.7, 10.1.2.3,10.9.9.9\r\n", "198.51.100.7"},
       {"X-Forwarded-For: 10.1.2.3, 10.9.9.9\r\n", "10.1.2.3"},  // all are ours: the first of them sent it
       {"X-Forwarded-For: 2001:db8::7, fd00::1\r\n", "2001:db8::7"},
-      {"X-Forwarded-For: 2001:db8:1234:5678:9abc:def0:1234:5678, 10.0.0.2\r\n", "2001:db8:1234:5678:9abc:def0:1234:5678"},
+      {"X-Forwarded-For: 2001:db8:1234:5678:9abc:def0:1234:5678, 10.0.0.2\r\n",
+       "2001:db8:1234:5678:9abc:def0:1234:5678"},
       {"X-Forwarded-For: \t198.51.100.7 ,\t10.0.0.2\t\r\n", "198.51.100.7"},
       // several fields are one list
       {"X-Forwarded-For: 1.1.1.1\r\nX-Forwarded-For: 198.51.100.7\r\n", "198.51.100.7"},
@@ -64,7 +65,8 @@ TEST_CASE("the client is the last address in X-Forwarded-For that is not one of 
 }
 
 TEST_CASE("a request without an acceptable id gets one") {
-  const std::string given_id = GENERATE("", "X-Request-Id:\r\n", "X-Request-Id: a b\r\n", "X-Request-Id: a\r\nX-Request-Id: b\r\n");
+  const std::string given_id =
+      GENERATE("", "X-Request-Id:\r\n", "X-Request-Id: a b\r\n", "X-Request-Id: a\r\nX-Request-Id: b\r\n");
   const GivenRequest given(get("/") + given_id);
   CHECK(given.request.id_made);
   CHECK(given.request.id.size() == proxy::kRequestIdBytes);
@@ -113,8 +115,8 @@ TEST_CASE("an absolute target's host is the request's host, without its port") {
 }
 
 TEST_CASE("of a request that is refused as much is known as could be read") {
-  const GivenRequest given("GET /../x HTTP/1.1\r\nHost: a\r\nX-Request-Id: abc\r\nX-Forwarded-For: 198.51.100.7\r\n", kTrusted,
-                           "10.0.0.1");
+  const GivenRequest given("GET /../x HTTP/1.1\r\nHost: a\r\nX-Request-Id: abc\r\nX-Forwarded-For: 198.51.100.7\r\n",
+                           kTrusted, "10.0.0.1");
   REQUIRE(given.reason == Reason::bad_path);
   CHECK(given.request.id == "abc");
   CHECK(given.request.client == "198.51.100.7");

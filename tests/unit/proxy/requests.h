@@ -1,4 +1,5 @@
-// GivenRequest: a proxy::Request as the exchange would have read it from these bytes, with all the memory it looks into.
+// GivenRequest: a proxy::Request as the exchange would have read it from these bytes, with all the memory it looks
+// into.
 #pragma once
 
 #include <array>
@@ -22,7 +23,8 @@ inline snapshot::Template compiled(std::string_view source, const std::vector<st
 
 class GivenRequest {
  public:
-  /// `head` without the final empty line. The peer is 192.0.2.1 unless told otherwise; it is trusted if `trusted` lists it.
+  /// `head` without the final empty line. The peer is 192.0.2.1 unless told otherwise; it is trusted if `trusted` lists
+  /// it.
   explicit GivenRequest(std::string head, const std::vector<Network>& trusted = {}, std::string peer = "192.0.2.1")
       : head_(std::move(head) + "\r\n"), peer_(std::move(peer)) {
     request.peer = peer_;

@@ -109,8 +109,9 @@ TEST_CASE("a body without a length ends with the connection, which cannot be use
 }
 
 TEST_CASE("an endpoint that says close, or speaks 1.0, is not asked again") {
-  const std::string_view head = GENERATE(values<std::string_view>(
-      {"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok", "HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok"}));
+  const std::string_view head =
+      GENERATE(values<std::string_view>({"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok",
+                                         "HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok"}));
   Talk talk;
   talk.peer->send(head);
   talk.hear("end");
@@ -120,9 +121,10 @@ TEST_CASE("an endpoint that says close, or speaks 1.0, is not asked again") {
 }
 
 TEST_CASE("bytes past the end of a response spoil the connection and reach nobody") {
-  const std::string_view response = GENERATE(values<std::string_view>(
-      {"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\nx",
-       "HTTP/1.1 204 No Content\r\n\r\nx", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\nx"}));
+  const std::string_view response = GENERATE(
+      values<std::string_view>({"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\n",
+                                "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\nx", "HTTP/1.1 204 No Content\r\n\r\nx",
+                                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\nx"}));
   CAPTURE(response);
   Talk talk;
   talk.peer->send(response);
@@ -171,7 +173,8 @@ TEST_CASE("what is not a response is named by its reason") {
        {"HTTP/1.1 101 Switching Protocols\r\n\r\n", "error upstream_bad_response"},
        {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n", "error upstream_bad_body"},
        {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nabc\r\n", "error upstream_bad_body"},
-       {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n bad: trailer\r\n\r\n", "error upstream_bad_body"}}));
+       {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n bad: trailer\r\n\r\n",
+        "error upstream_bad_body"}}));
   CAPTURE(row.response);
   Talk talk;
   talk.peer->send(row.response);

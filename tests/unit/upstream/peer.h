@@ -1,5 +1,5 @@
-// What the tests of this folder share: a real Loop that is driven until a condition holds, an endpoint on loopback that is
-// scripted by the test on the same thread, and users and waiters that note what they hear.
+// What the tests of this folder share: a real Loop that is driven until a condition holds, an endpoint on loopback that
+// is scripted by the test on the same thread, and users and waiters that note what they hear.
 #pragma once
 
 #include <fcntl.h>
@@ -202,8 +202,8 @@ struct World {
   /// Nothing is open, and the gauges say so.
   [[nodiscard]] bool quiet() const {
     const EndpointSeries& s = pool->series();
-    return pool->open() == 0 && pool->leased() == 0 && pool->pending() == 0 && pool->idle() == 0 && figure(s.active) == 0 &&
-           figure(s.idle) == 0 && figure(s.pending) == 0;
+    return pool->open() == 0 && pool->leased() == 0 && pool->pending() == 0 && pool->idle() == 0 &&
+           figure(s.active) == 0 && figure(s.idle) == 0 && figure(s.pending) == 0;
   }
 
   /// Leases a connection for `who`, opening one if need be.

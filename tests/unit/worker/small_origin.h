@@ -1,6 +1,6 @@
 // SmallOrigin: an endpoint for tests on loopback, on a thread of its own: answers every request, GET or POST with
-// Content-Length, with the same 128 bytes, and keeps its connections. Once it runs it allocates nothing, so that a test may
-// count what the gateway allocates.
+// Content-Length, with the same 128 bytes, and keeps its connections. Once it runs it allocates nothing, so that a test
+// may count what the gateway allocates.
 #pragma once
 
 #include <poll.h>
@@ -19,8 +19,8 @@
 
 namespace sluice::worker::test {
 
-/// The bytes behind the head that `bytes` begins with, as its Content-Length says (0 without one), and the head's own length
-/// together; 0 while the head is not complete.
+/// The bytes behind the head that `bytes` begins with, as its Content-Length says (0 without one), and the head's own
+/// length together; 0 while the head is not complete.
 inline size_t message_bytes(std::string_view bytes) {
   const size_t head = bytes.find("\r\n\r\n");
   if (head == std::string_view::npos) return 0;

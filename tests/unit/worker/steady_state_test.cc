@@ -1,6 +1,6 @@
-// No malloc per request in the steady state: every allocation of the process is counted while a gateway with its access log
-// and its metrics on serves keep-alive requests. The log's writer counts as well; the client and the origin of this test
-// allocate nothing, so that there is nothing to leave out.
+// No malloc per request in the steady state: every allocation of the process is counted while a gateway with its access
+// log and its metrics on serves keep-alive requests. The log's writer counts as well; the client and the origin of this
+// test allocate nothing, so that there is nothing to leave out.
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <unistd.h>
@@ -24,7 +24,12 @@
 
 namespace {
 std::atomic<size_t> allocations{0};
-}
+#if defined(SLUICE_SANITIZED) || !defined(__GLIBC__)
+constexpr bool kCounting = false;
+#else
+constexpr bool kCounting = true;
+#endif
+}  // namespace
 
 #if !defined(SLUICE_SANITIZED) && defined(__GLIBC__)
 // The whole process allocates through these, operator new of libstdc++ and libuv included; free() stays glibc's.
@@ -92,8 +97,8 @@ std::shared_ptr<const snapshot::Snapshot> snapshot_for(const SocketAddress& orig
   return made;
 }
 
-// A blocking client with a few keep-alive connections that take turns. One request is under way at a time: with more, the
-// most that ever came together would decide what the gateway holds in reserve, and it might come late.
+// A blocking client with a few keep-alive connections that take turns. One request is under way at a time: with more,
+// the most that ever came together would decide what the gateway holds in reserve, and it might come late.
 class Client {
  public:
   explicit Client(const SocketAddress& gateway) {
@@ -173,13 +178,10 @@ TEST_CASE("in the steady state a request allocates nothing, with access log and 
   const size_t during_posts = allocations - before - during_gets;
   CHECK(gets == kRequests);
   CHECK(posts == kRequests);
-#if defined(SLUICE_SANITIZED) || !defined(__GLIBC__)
-  WARN("allocations are not counted in this build: the sanitizer has its own allocator");
-#else
-  REQUIRE(before > 0);  // the counting works
+  if (before == 0) WARN("allocations are not counted in this build: it has another allocator than glibc's");
+  CHECK((before > 0) == kCounting);
   CHECK(during_gets == 0);
   CHECK(during_posts == 0);
-#endif
   gateway.stop();
   CHECK(lines_of(log.path) == 4 * kRequests);
   const auto requests = registry.find(stats::Family::requests, {"user", "2xx"});
