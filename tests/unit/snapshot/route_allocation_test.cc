@@ -18,7 +18,9 @@ std::atomic<size_t> allocations{0};
 #endif
 
 #if defined(__SANITIZE_ADDRESS__)
-#include <sanitizer/allocator_interface.h>
+// GCC ships the function but not the header.
+extern "C" int __sanitizer_install_malloc_and_free_hooks(void (*on_malloc)(const volatile void*, size_t),
+                                                         void (*on_free)(const volatile void*));
 namespace {
 void on_malloc(const volatile void*, size_t) {
   ++allocations;
