@@ -18,6 +18,9 @@ void Endpoint::observe(MonoTime now, Micros latency) {
 double Endpoint::cost(MonoTime now) const {
   // Differences below a millisecond are noise, not a reason to leave an endpoint alone.
   constexpr double kNoiseMicros = 1000;
+  // Who has requests and never answered one may be a black hole: it counts as slow until it shows otherwise.
+  constexpr double kUnknownMicros = 1e6;
+  if (average_micros_ == 0 && load() > 0) return kUnknownMicros * (load() + 1) / weight_;
   const auto silent_seconds = static_cast<int>(std::min<int64_t>((now - observed_at_) / Seconds(1), 60));
   return (std::ldexp(average_micros_, -silent_seconds) + kNoiseMicros) * (load() + 1) / weight_;
 }
