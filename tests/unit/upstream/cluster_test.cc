@@ -126,8 +126,17 @@ TEST_CASE("p2c gives a slow endpoint less, but never nothing, while both are fre
 TEST_CASE("p2c takes a loaded fast endpoint rather than a slow one that is free") {
   Fleet fleet(Balance::p2c, {1, 1});
   fleet.endpoint(0).observe(fleet.world.loop.now(), Millis(99));
+  fleet.endpoint(1).observe(fleet.world.loop.now(), Millis(1));
   fleet.load(1, 1);
-  CHECK(fleet.shares(100) == std::vector<int>{0, 100});  // (1 + 1) ms against 100 ms
+  CHECK(fleet.shares(100) == std::vector<int>{0, 100});  // twice (1 + 1) ms against 100 ms
+}
+
+TEST_CASE("p2c takes an endpoint that has a request and never answered for slow") {
+  Fleet fleet(Balance::p2c, {1, 1});
+  fleet.endpoint(0).observe(fleet.world.loop.now(), Millis(99));
+  fleet.load(0, 2);
+  fleet.load(1, 1);
+  CHECK(fleet.shares(100) == std::vector<int>{100, 0});  // three times 100 ms against twice a second
 }
 
 TEST_CASE("an endpoint's cost follows its latency, halves with each second of silence, and grows with its load") {
