@@ -183,6 +183,7 @@ class Sluice:
     def stopped(self):
         """What peers do inside, the gateway sees all at once behind it."""
         self.process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self.process.pid, os.WSTOPPED)  # a signal only asks: a worker may run on for a while
         try:
             yield
         finally:
