@@ -12,14 +12,11 @@ namespace sluice {
 
 inline std::string text(const naive::Answer& answer, const std::vector<snapshot::RouteSpec>& routes) {
   switch (answer.outcome) {
-    case snapshot::RouteMatch::Outcome::no_route:
-      return "no route";
+    case snapshot::RouteMatch::Outcome::no_route: return "no route";
     case snapshot::RouteMatch::Outcome::method_not_allowed:
       return "method not allowed, allowed=" + std::to_string(answer.allowed);
-    case snapshot::RouteMatch::Outcome::regex_limit:
-      return "regex limit";
-    case snapshot::RouteMatch::Outcome::matched:
-      break;
+    case snapshot::RouteMatch::Outcome::regex_limit: return "regex limit";
+    case snapshot::RouteMatch::Outcome::matched: break;
   }
   std::string out = routes[answer.route].name;
   for (const auto& capture : answer.captures) out += " [" + capture + "]";

@@ -51,10 +51,8 @@ inline bool takes(const Segment& segment, std::string_view text) {
   if (segment.kind == Segment::Kind::literal) return text == segment.text;
   if (text.empty()) return false;
   switch (segment.kind) {
-    case Segment::Kind::integer:
-      return snapshot::is_integer(text);
-    case Segment::Kind::uuid:
-      return snapshot::is_uuid(text);
+    case Segment::Kind::integer: return snapshot::is_integer(text);
+    case Segment::Kind::uuid: return snapshot::is_uuid(text);
     case Segment::Kind::expression: {
       static std::map<std::string, snapshot::Expression, std::less<>> compiled;
       auto at = compiled.find(segment.expression);
@@ -64,8 +62,7 @@ inline bool takes(const Segment& segment, std::string_view text) {
       }
       return at->second.match(text) == snapshot::Expression::Outcome::match;
     }
-    default:
-      return true;
+    default: return true;
   }
 }
 

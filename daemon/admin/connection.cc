@@ -147,9 +147,7 @@ void Connection::on_writable() {
   serve();
 }
 
-void Connection::on_error() {
-  server_.remove(*this);
-}
+void Connection::on_error() { server_.remove(*this); }
 
 void Connection::on_deadline() {
   if (state_ == State::reading && !input_.empty()) return refuse({Reason::request_header_timeout});

@@ -28,8 +28,7 @@ class Connection final : public event::Deferred, private event::Stream::Handler 
   static constexpr uint32_t kFields = 64;
   static constexpr Millis kHeadTimeout{10'000};
   static constexpr Millis kIdleTimeout{60'000};
-  static constexpr Millis kWriteTimeout{
-      60'000};  // for the whole answer: a client may not trickle it for ever
+  static constexpr Millis kWriteTimeout{60'000};  // for the whole answer: a client may not trickle it for ever
   static constexpr Millis kLingerTimeout{2'000};
 
   Connection(Server& server, event::Loop& loop);

@@ -30,18 +30,14 @@ Response stats_json(const Request&, const Sources& sources) {
   return {200, kJson, stats::json_text(sources.registry), {}};
 }
 
-Response healthz(const Request&, const Sources&) {
-  return {200, kText, "ok\n", {}};
-}
+Response healthz(const Request&, const Sources&) { return {200, kText, "ok\n", {}}; }
 
 Response readyz(const Request&, const Sources& sources) {
   if (sources.ready()) return {200, kText, "ready\n", {}};
   return {503, kText, "not ready\n", {}};
 }
 
-Response config(const Request&, const Sources& sources) {
-  return {200, kYaml, sources.current()->redacted_yaml, {}};
-}
+Response config(const Request&, const Sources& sources) { return {200, kYaml, sources.current()->redacted_yaml, {}}; }
 
 Response routes(const Request& request, const Sources& sources) {
   const auto snapshot = sources.current();
@@ -130,9 +126,7 @@ Response method_not_allowed(const Endpoint& endpoint) {
 
 }  // namespace
 
-std::span<const Endpoint> endpoints() {
-  return kEndpoints;
-}
+std::span<const Endpoint> endpoints() { return kEndpoints; }
 
 Response answer(const Request& request, const Gate& gate, const Sources& sources) {
   const Endpoint* endpoint = find_endpoint(request.path);
@@ -140,8 +134,7 @@ Response answer(const Request& request, const Gate& gate, const Sources& sources
     const bool needs_token = endpoint == nullptr || !endpoint->open;
     if (needs_token && !has_token(request, gate.token)) return unauthorized();
   } else if (gate.local_host_only && !is_local_host(request.host)) {
-    return problem(421, "foreign_host",
-                   "Without an admin token only localhost or an address is accepted as Host.");
+    return problem(421, "foreign_host", "Without an admin token only localhost or an address is accepted as Host.");
   } else if (!http::is_safe(request.method) && request.headers.find("origin") != nullptr) {
     // Only web pages send Origin, and without a token none has business here.
     return problem(403, "foreign_origin", "Web pages may not change anything here.");

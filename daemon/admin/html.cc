@@ -20,20 +20,11 @@ std::string html_escaped(std::string_view text) {
   std::string out;
   for (const char c : text) {
     switch (c) {
-      case '&':
-        out += "&amp;";
-        break;
-      case '<':
-        out += "&lt;";
-        break;
-      case '>':
-        out += "&gt;";
-        break;
-      case '"':
-        out += "&quot;";
-        break;
-      default:
-        out += c;
+      case '&': out += "&amp;"; break;
+      case '<': out += "&lt;"; break;
+      case '>': out += "&gt;"; break;
+      case '"': out += "&quot;"; break;
+      default: out += c;
     }
   }
   return out;
@@ -48,11 +39,10 @@ std::string html_page(std::string_view title, std::string_view body) {
 }
 
 Response html_response(std::string page) {
-  return {
-      200,
-      kHtml,
-      std::move(page),
-      {{"Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"}}};
+  return {200,
+          kHtml,
+          std::move(page),
+          {{"Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"}}};
 }
 
 std::string index_html(std::span<const Endpoint> endpoints, std::string_view version) {

@@ -18,25 +18,18 @@ ClassCounts requests_of(const snapshot::RouteSpec& route, const stats::Registry&
   ClassCounts counts{};
   const auto run = registry.find(stats::Family::requests, {route.name});
   if (!run) return counts;
-  for (size_t i = 0; i < kClasses; ++i)
-    counts[i] = registry.value(pick(*run, static_cast<stats::StatusClass>(i)));
+  for (size_t i = 0; i < kClasses; ++i) counts[i] = registry.value(pick(*run, static_cast<stats::StatusClass>(i)));
   return counts;
 }
 
-uint64_t total(const ClassCounts& counts) {
-  return std::accumulate(counts.begin(), counts.end(), uint64_t{0});
-}
+uint64_t total(const ClassCounts& counts) { return std::accumulate(counts.begin(), counts.end(), uint64_t{0}); }
 
 std::string_view name(snapshot::Action action) {
   switch (action) {
-    case snapshot::Action::proxy:
-      return "proxy";
-    case snapshot::Action::respond:
-      return "respond";
-    case snapshot::Action::redirect:
-      return "redirect";
-    case snapshot::Action::static_files:
-      return "static";
+    case snapshot::Action::proxy: return "proxy";
+    case snapshot::Action::respond: return "respond";
+    case snapshot::Action::redirect: return "redirect";
+    case snapshot::Action::static_files: return "static";
   }
   return "";
 }
@@ -57,8 +50,7 @@ std::string shares_of(const snapshot::Snapshot& snapshot, const snapshot::RouteS
   for (const snapshot::SplitShare& share : route.split) {
     if (!list.empty()) list += ", ";
     list += snapshot.clusters[share.cluster].name;
-    if (route.split.size() > 1)
-      list += " " + std::to_string(share.weight) + "/" + std::to_string(route.split_total);
+    if (route.split.size() > 1) list += " " + std::to_string(share.weight) + "/" + std::to_string(route.split_total);
   }
   return list;
 }
@@ -67,14 +59,11 @@ std::string shares_of(const snapshot::Snapshot& snapshot, const snapshot::RouteS
 std::string action_of(const snapshot::Snapshot& snapshot, const snapshot::RouteSpec& route) {
   const std::string text = std::string(name(route.action)) + " ";
   switch (route.action) {
-    case snapshot::Action::proxy:
-      return text + shares_of(snapshot, route);
-    case snapshot::Action::respond:
-      return text + std::to_string(route.respond.status);
+    case snapshot::Action::proxy: return text + shares_of(snapshot, route);
+    case snapshot::Action::respond: return text + std::to_string(route.respond.status);
     case snapshot::Action::redirect:
       return text + std::to_string(route.redirect.status) + " " + route.redirect.to.source();
-    case snapshot::Action::static_files:
-      return text + route.files.root;
+    case snapshot::Action::static_files: return text + route.files.root;
   }
   return text;
 }
@@ -96,8 +85,8 @@ constexpr Column kColumns[] = {
 std::vector<Cells> table(const snapshot::Snapshot& snapshot, const stats::Registry& registry) {
   std::vector<Cells> rows;
   for (const snapshot::RouteSpec& route : snapshot.routes) {
-    rows.push_back({route.name, hosts_of(route), route.match.path, methods_of(route),
-                    action_of(snapshot, route), std::to_string(total(requests_of(route, registry)))});
+    rows.push_back({route.name, hosts_of(route), route.match.path, methods_of(route), action_of(snapshot, route),
+                    std::to_string(total(requests_of(route, registry)))});
   }
   return rows;
 }
@@ -120,8 +109,7 @@ std::vector<std::string> method_names(http::MethodSet methods) {
   return names;
 }
 
-void append_shares_json(std::string& out, const snapshot::Snapshot& snapshot,
-                        const snapshot::RouteSpec& route) {
+void append_shares_json(std::string& out, const snapshot::Snapshot& snapshot, const snapshot::RouteSpec& route) {
   out += ",\"upstreams\":[";
   for (const snapshot::SplitShare& share : route.split) {
     if (&share != &route.split.front()) out += ',';
@@ -147,8 +135,7 @@ std::string routes_json(const snapshot::Snapshot& snapshot, const stats::Registr
   std::string out = "{\"routes\":[";
   for (const snapshot::RouteSpec& route : snapshot.routes) {
     out += &route == &snapshot.routes.front() ? "\n" : ",\n";
-    out +=
-        "{\"name\":" + json_quoted(route.name) + ",\"source\":" + json_quoted(route.source) + ",\"hosts\":";
+    out += "{\"name\":" + json_quoted(route.name) + ",\"source\":" + json_quoted(route.source) + ",\"hosts\":";
     append_list(out, route.match.hosts);
     out += ",\"path\":" + json_quoted(route.match.path) + ",\"methods\":";
     append_list(out, method_names(route.match.methods));
@@ -168,8 +155,7 @@ std::string routes_text(const snapshot::Snapshot& snapshot, const stats::Registr
 
   std::array<size_t, std::size(kColumns)> widths{};
   for (const Cells& row : rows) {
-    for (size_t i = 0; i < widths.size(); ++i)
-      widths[i] = std::max(widths[i], (row.*kColumns[i].cell).size());
+    for (size_t i = 0; i < widths.size(); ++i) widths[i] = std::max(widths[i], (row.*kColumns[i].cell).size());
   }
   std::string out;
   for (const Cells& row : rows) {

@@ -12,14 +12,12 @@ namespace {
 void refuse(int fd) {
   constexpr std::string_view kAnswer =
       "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nRetry-After: 1\r\nConnection: close\r\n\r\n";
-  [[maybe_unused]] const ssize_t sent =
-      ::send(fd, kAnswer.data(), kAnswer.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+  [[maybe_unused]] const ssize_t sent = ::send(fd, kAnswer.data(), kAnswer.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
   ::close(fd);
 }
 }  // namespace
 
-Result<std::unique_ptr<Server>> Server::start(event::Loop& loop, const snapshot::AdminSpec& spec,
-                                              Sources sources) {
+Result<std::unique_ptr<Server>> Server::start(event::Loop& loop, const snapshot::AdminSpec& spec, Sources sources) {
   std::unique_ptr<Server> server(new Server(loop, spec, std::move(sources)));
   // Without SO_REUSEPORT, so that two gateways cannot share the address by mistake.
   auto listener = event::Listener::open(loop, spec.address, *server, false, kMaxConnections);

@@ -21,8 +21,7 @@ class Server final : private event::Listener::Handler {
  public:
   static constexpr size_t kMaxConnections = 64;  // further ones get 503
 
-  static Result<std::unique_ptr<Server>> start(event::Loop& loop, const snapshot::AdminSpec& spec,
-                                               Sources sources);
+  static Result<std::unique_ptr<Server>> start(event::Loop& loop, const snapshot::AdminSpec& spec, Sources sources);
   ~Server();
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;

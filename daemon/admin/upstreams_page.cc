@@ -26,20 +26,16 @@ constexpr Figure kFigures[] = {
 
 std::string_view name(snapshot::Balance balance) {
   switch (balance) {
-    case snapshot::Balance::round_robin:
-      return "round_robin";
-    case snapshot::Balance::random:
-      return "random";
-    case snapshot::Balance::least_request:
-      return "least_request";
-    case snapshot::Balance::p2c:
-      return "p2c";
+    case snapshot::Balance::round_robin: return "round_robin";
+    case snapshot::Balance::random: return "random";
+    case snapshot::Balance::least_request: return "least_request";
+    case snapshot::Balance::p2c: return "p2c";
   }
   return "";
 }
 
-void append_endpoint(std::string& out, const snapshot::ClusterSpec& cluster,
-                     const snapshot::EndpointSpec& endpoint, const stats::Registry& registry) {
+void append_endpoint(std::string& out, const snapshot::ClusterSpec& cluster, const snapshot::EndpointSpec& endpoint,
+                     const stats::Registry& registry) {
   out += "{\"name\":" + json_quoted(endpoint.name);
   out += ",\"address\":" + json_quoted(endpoint.address.to_string());
   out += ",\"weight\":" + std::to_string(endpoint.weight);

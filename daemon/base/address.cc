@@ -55,8 +55,7 @@ std::optional<SocketAddress> SocketAddress::parse(std::string_view text) {
   if (text.starts_with(kUnixPrefix)) {
     const std::string_view path = text.substr(kUnixPrefix.size());
     sockaddr_un& un = result.storage_.path;
-    if (path.empty() || path.size() >= sizeof un.sun_path || path.find('\0') != path.npos)
-      return std::nullopt;
+    if (path.empty() || path.size() >= sizeof un.sun_path || path.find('\0') != path.npos) return std::nullopt;
     un.sun_family = AF_UNIX;
     std::memcpy(un.sun_path, path.data(), path.size());
     result.length_ = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + path.size() + 1);

@@ -6,7 +6,8 @@
 namespace sluice {
 
 void assert_failed(const char* condition, const char* file, int line) {
-  std::fprintf(stderr, "sluice: assertion failed: %s (%s:%d). This is a bug; please report it.\n", condition, file, line);
+  std::fprintf(stderr, "sluice: assertion failed: %s (%s:%d). This is a bug; please report it.\n", condition, file,
+               line);
   std::abort();
 }
 

@@ -27,16 +27,10 @@ spdlog::level::level_enum to_spdlog(Level level) {
 }
 }  // namespace
 
-void set_level(Level level) {
-  logger().set_level(to_spdlog(level));
-}
+void set_level(Level level) { logger().set_level(to_spdlog(level)); }
 
-void write(Level level, std::string_view message) {
-  logger().log(to_spdlog(level), message);
-}
+void write(Level level, std::string_view message) { logger().log(to_spdlog(level), message); }
 
-void flush() {
-  logger().flush();
-}
+void flush() { logger().flush(); }
 
 }  // namespace sluice::log

@@ -10,9 +10,7 @@ constexpr ReasonRow kRows[] = {
 };
 }  // namespace
 
-const ReasonRow& row(Reason reason) {
-  return kRows[static_cast<size_t>(reason)];
-}
+const ReasonRow& row(Reason reason) { return kRows[static_cast<size_t>(reason)]; }
 
 std::string_view name(Side side) {
   constexpr std::string_view kNames[] = {"none", "downstream", "upstream", "internal", "config"};

@@ -19,7 +19,7 @@ class Slab {
   Slab& operator=(const Slab&) = delete;
   ~Slab() {
     SL_ASSERT(live_ == 0);
-    while (free_ != nullptr) ::operator delete(std::exchange(free_, free_->next), std::align_val_t{alignof(Cell)});
+    while (free_ != nullptr) ::operator delete (std::exchange(free_, free_->next), std::align_val_t{alignof(Cell)});
   }
 
   struct Deleter {
@@ -35,7 +35,7 @@ class Slab {
       free_ = free_->next;
       --spare_;
     } else {
-      memory = ::operator new(sizeof(Cell), std::align_val_t{alignof(Cell)});
+      memory = ::operator new (sizeof(Cell), std::align_val_t{alignof(Cell)});
     }
     ++live_;
     return Pointer(new (memory) T(std::forward<Args>(args)...), Deleter{this});
@@ -46,7 +46,7 @@ class Slab {
     --live_;
     auto* cell = reinterpret_cast<Cell*>(object);
     if (spare_ >= keep_) {
-      ::operator delete(cell, std::align_val_t{alignof(Cell)});
+      ::operator delete (cell, std::align_val_t{alignof(Cell)});
       return;
     }
     cell->next = free_;

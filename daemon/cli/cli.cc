@@ -39,20 +39,13 @@ int version(const Options&) {
 
 int dispatch(const Options& options) {
   switch (options.command) {
-    case Command::run:
-      return run(options);
-    case Command::check:
-      return check(options);
-    case Command::explain:
-      return explain(options);
-    case Command::routes:
-      return routes(options);
-    case Command::origin:
-      return origin(options);
-    case Command::version:
-      return version(options);
-    case Command::kCount:
-      break;
+    case Command::run: return run(options);
+    case Command::check: return check(options);
+    case Command::explain: return explain(options);
+    case Command::routes: return routes(options);
+    case Command::origin: return origin(options);
+    case Command::version: return version(options);
+    case Command::kCount: break;
   }
   return kUsage;
 }

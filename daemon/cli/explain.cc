@@ -79,22 +79,14 @@ struct Named {
 std::string_view variable_of(const void* owner, Variable variable) {
   const auto& [request, route] = *static_cast<const Named*>(owner);
   switch (variable) {
-    case Variable::host:
-      return http::host_of(request.authority);
-    case Variable::path:
-      return request.path;
-    case Variable::query:
-      return request.target.query;
-    case Variable::method:
-      return http::name(request.method);
-    case Variable::scheme:
-      return request.scheme;
-    case Variable::client_ip:
-      return "<client_ip>";
-    case Variable::request_id:
-      return "<request_id>";
-    case Variable::route:
-      return route;
+    case Variable::host: return http::host_of(request.authority);
+    case Variable::path: return request.path;
+    case Variable::query: return request.target.query;
+    case Variable::method: return http::name(request.method);
+    case Variable::scheme: return request.scheme;
+    case Variable::client_ip: return "<client_ip>";
+    case Variable::request_id: return "<request_id>";
+    case Variable::route: return route;
   }
   return {};
 }
@@ -143,8 +135,7 @@ std::string action_text(const snapshot::Snapshot& snapshot, const Request& reque
                          expanded(route.redirect.to, request, route, match));
     case snapshot::Action::static_files:
       return fmt::format("serves: {} from {}", path_sent_on(request, route, match), route.files.root);
-    case snapshot::Action::proxy:
-      break;
+    case snapshot::Action::proxy: break;
   }
   const std::string host =
       route.rewrite_host.empty() ? std::string(request.authority) : expanded(route.rewrite_host, request, route, match);

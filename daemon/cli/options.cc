@@ -159,9 +159,7 @@ void Parser::parse_option(std::string_view argument) {
   error_ = fmt::format("\"sluice {}\" has no option {}{}", command().name, name, suggestion.text());
 }
 
-void Parser::parse_operand(std::string_view argument) {
-  options_.operands.emplace_back(argument);
-}
+void Parser::parse_operand(std::string_view argument) { options_.operands.emplace_back(argument); }
 
 void Parser::check_operands() {
   const std::string_view wanted = command().operands;
@@ -174,16 +172,10 @@ void Parser::check_operands() {
 
 }  // namespace
 
-std::span<const CommandRow> command_rows() {
-  return kCommands;
-}
+std::span<const CommandRow> command_rows() { return kCommands; }
 
-std::span<const OptionRow> option_rows() {
-  return kOptions;
-}
+std::span<const OptionRow> option_rows() { return kOptions; }
 
-ParsedCommandLine parse_command_line(std::span<const std::string_view> arguments) {
-  return Parser(arguments).parse();
-}
+ParsedCommandLine parse_command_line(std::span<const std::string_view> arguments) { return Parser(arguments).parse(); }
 
 }  // namespace sluice::cli

@@ -54,9 +54,7 @@ struct OptionRow {
 };
 std::span<const OptionRow> option_rows();
 
-constexpr unsigned bit(Command command) {
-  return 1u << static_cast<unsigned>(command);
-}
+constexpr unsigned bit(Command command) { return 1u << static_cast<unsigned>(command); }
 
 /// What the user asked for, or a sentence about what is wrong.
 struct ParsedCommandLine {

@@ -45,9 +45,7 @@ void Origin::on_accept(int fd, const SocketAddress&) {
   open_.push_back(*connection.release());
 }
 
-void Origin::on_accept_exhausted() {
-  log::warn("out of file descriptors: a connection was refused");
-}
+void Origin::on_accept_exhausted() { log::warn("out of file descriptors: a connection was refused"); }
 
 void Origin::forget(OriginConnection& connection) {
   connection.unlink();

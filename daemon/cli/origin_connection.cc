@@ -35,9 +35,7 @@ constexpr OrderRow kOrders[] = {
     {"/delay/", OriginOrder::Kind::delay, 0, kLongestDelay.count()},
 };
 
-bool has_no_body(uint16_t status) {
-  return status == 204 || status == 304;
-}
+bool has_no_body(uint16_t status) { return status == 204 || status == 304; }
 
 // Everything but the length of the body, which is known last.
 void write_echo(const http::RequestHead& head, std::string& out) {
@@ -45,8 +43,7 @@ void write_echo(const http::RequestHead& head, std::string& out) {
   out += json_quoted(head.method_text);
   out += ", \"target\": ";
   out += json_quoted(head.target);
-  out +=
-      head.version == http::Version::http10 ? ", \"version\": \"HTTP/1.0\"" : ", \"version\": \"HTTP/1.1\"";
+  out += head.version == http::Version::http10 ? ", \"version\": \"HTTP/1.0\"" : ", \"version\": \"HTTP/1.1\"";
   out += ", \"headers\": [";
   std::string_view comma;
   for (const http::HeaderField& field : head.headers) {
@@ -80,9 +77,7 @@ OriginConnection::OriginConnection(Origin& origin)
       in_(origin.loop_.blocks()),
       out_(origin.loop_.blocks()) {}
 
-bool OriginConnection::open(int fd) {
-  return stream_.open(origin_.loop_, fd, *this);
-}
+bool OriginConnection::open(int fd) { return stream_.open(origin_.loop_, fd, *this); }
 
 void OriginConnection::on_readable() {
   const std::span<char> memory = origin_.loop_.read_buffer();
@@ -154,8 +149,7 @@ void OriginConnection::begin_request(const http::RequestHead& head, const http::
   http10_ = head.version == http::Version::http10;
   body_bytes_ = 0;
   order_ = read_order(head.target, origin_.body_bytes_);
-  if (order_.kind == OriginOrder::Kind::echo || order_.kind == OriginOrder::Kind::delay)
-    write_echo(head, echo_);
+  if (order_.kind == OriginOrder::Kind::echo || order_.kind == OriginOrder::Kind::delay) write_echo(head, echo_);
   if (framing.body.empty()) return answer(last_input);
   state_ = State::body;
   body_left_ = framing.body.length;
@@ -185,10 +179,8 @@ size_t OriginConnection::take_body(std::string_view input) {
 void OriginConnection::answer(bool last_input) {
   state_ = State::head;
   switch (order_.kind) {
-    case OriginOrder::Kind::bytes:
-      return answer_bytes(last_input);
-    case OriginOrder::Kind::chunked:
-      return answer_chunked();
+    case OriginOrder::Kind::bytes: return answer_bytes(last_input);
+    case OriginOrder::Kind::chunked: return answer_chunked();
     case OriginOrder::Kind::status: {
       const auto status = static_cast<uint16_t>(order_.number);
       return answer_text(status, kText, std::string(http::phrase_of(status)) + '\n');
@@ -197,8 +189,7 @@ void OriginConnection::answer(bool last_input) {
       order_.kind = OriginOrder::Kind::echo;
       state_ = State::delayed;
       return timer_.set(origin_.loop_.now() + Millis(order_.number));
-    case OriginOrder::Kind::echo:
-      return answer_text(200, kJson, echo_ + std::to_string(body_bytes_) + "}\n");
+    case OriginOrder::Kind::echo: return answer_text(200, kJson, echo_ + std::to_string(body_bytes_) + "}\n");
   }
 }
 
@@ -301,9 +292,7 @@ void OriginConnection::flush() {
     append_chunks();
     std::array<iovec, 8> pieces;
     size_t count = 0;
-    const auto add = [&](std::string_view piece) {
-      pieces[count++] = {const_cast<char*>(piece.data()), piece.size()};
-    };
+    const auto add = [&](std::string_view piece) { pieces[count++] = {const_cast<char*>(piece.data()), piece.size()}; };
     if (!out_.empty()) add(out_.view());
     for (uint64_t planned = 0; planned < pattern_left_ && count < pieces.size();) {
       const std::string_view piece = origin_.pattern(pattern_sent_ + planned, pattern_left_ - planned);

@@ -30,7 +30,8 @@ void raise_descriptor_limit(uint32_t max_connections) {
 }
 
 // Figures that are stated when somebody asks, rather than counted as they happen.
-void state_figures(stats::Registry& registry, const snapshot::Snapshot& snapshot, const worker::Supervisor& supervisor) {
+void state_figures(stats::Registry& registry, const snapshot::Snapshot& snapshot,
+                   const worker::Supervisor& supervisor) {
   stats::Shard& shard = registry.control();
   shard.set(registry.intern(stats::Family::workers), snapshot.process.workers);
   shard.set(registry.intern(stats::Family::config_generation), 1);
@@ -77,7 +78,8 @@ int run_gateway(std::shared_ptr<const snapshot::Snapshot> snapshot, const RunOpt
                                              },
                                          .version = options.version});
     if (!started) {
-      log::error("the admin listener {} cannot be opened: {}", snapshot->admin.address.to_string(), started.error().detail);
+      log::error("the admin listener {} cannot be opened: {}", snapshot->admin.address.to_string(),
+                 started.error().detail);
       return 1;
     }
     admin = std::move(*started);

@@ -39,18 +39,10 @@ constexpr auto& follow(Owner& owner) {
   }
 }
 
-inline std::string show_value(const Row&, bool value) {
-  return value ? "true" : "false";
-}
-inline std::string show_value(const Row&, double value) {
-  return format_share(value);
-}
-inline std::string show_value(const Row&, Millis value) {
-  return format_duration(value);
-}
-inline std::string show_value(const Row&, const std::string& value) {
-  return value;
-}
+inline std::string show_value(const Row&, bool value) { return value ? "true" : "false"; }
+inline std::string show_value(const Row&, double value) { return format_share(value); }
+inline std::string show_value(const Row&, Millis value) { return format_duration(value); }
+inline std::string show_value(const Row&, const std::string& value) { return value; }
 std::string show_value(const Row& row, std::unsigned_integral auto value) {
   return row.type == Type::size ? format_size(value) : std::to_string(value);
 }

@@ -11,9 +11,7 @@ namespace {
 
 constexpr size_t kMaxShownColumns = 160;
 
-bool is_continuation_byte(char c) {
-  return (static_cast<unsigned char>(c) & 0xc0) == 0x80;
-}
+bool is_continuation_byte(char c) { return (static_cast<unsigned char>(c) & 0xc0) == 0x80; }
 
 // White space that is as wide as `text` on a terminal: tabs stay tabs, a UTF-8 sequence is one column.
 std::string padding_for(std::string_view text) {
@@ -78,9 +76,7 @@ std::vector<Diagnostic> Diagnostics::errors() const {
   return result;
 }
 
-std::vector<Diagnostic> Diagnostics::warnings() const {
-  return in_order(warnings_);
-}
+std::vector<Diagnostic> Diagnostics::warnings() const { return in_order(warnings_); }
 
 std::vector<Diagnostic> Diagnostics::in_order(std::vector<Entry> entries) const {
   const auto key = [](const Entry& e) { return std::tie(e.place.file, e.place.line, e.place.column); };

@@ -57,15 +57,11 @@ void Writer::start_line(size_t column) {
 void Writer::write(const Node& node, std::string_view key, size_t column, bool secret) {
   secret = secret || node.secret;
   switch (node.kind) {
-    case Node::Kind::list:
-      return write_list(node, key, column, secret);
-    case Node::Kind::map:
-      return write_map(node, column, secret);
-    case Node::Kind::scalar:
-      return write_scalar(node, key, secret);
+    case Node::Kind::list: return write_list(node, key, column, secret);
+    case Node::Kind::map: return write_map(node, column, secret);
+    case Node::Kind::scalar: return write_scalar(node, key, secret);
     case Node::Kind::null:
-    case Node::Kind::broken:
-      out_ += "null";
+    case Node::Kind::broken: out_ += "null";
   }
 }
 

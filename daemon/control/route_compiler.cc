@@ -131,14 +131,10 @@ void RouteCompiler::compile_action(RouteDraft& draft) {
                               "the route does nothing: give it one of upstream, split, respond, redirect or static");
   }
   switch (draft.spec.action) {
-    case Action::proxy:
-      return compile_split(draft, draft.spec);
-    case Action::respond:
-      return compile_respond(draft.respond, draft.spec);
-    case Action::redirect:
-      return compile_redirect(draft, draft.spec);
-    case Action::static_files:
-      return compile_static(draft.files, draft.spec);
+    case Action::proxy: return compile_split(draft, draft.spec);
+    case Action::respond: return compile_respond(draft.respond, draft.spec);
+    case Action::redirect: return compile_redirect(draft, draft.spec);
+    case Action::static_files: return compile_static(draft.files, draft.spec);
   }
 }
 

@@ -395,9 +395,7 @@ static_assert(kBegins.back() == std::size(kRows), "rows must stand in the order 
 
 }  // namespace
 
-const SectionRow& row_of(Section section) {
-  return kSections[static_cast<size_t>(section)];
-}
+const SectionRow& row_of(Section section) { return kSections[static_cast<size_t>(section)]; }
 
 std::span<const Row> rows_of(Section section) {
   const auto index = static_cast<size_t>(section);
@@ -411,9 +409,7 @@ const Row* find_row(Section section, std::string_view key) {
   return nullptr;
 }
 
-std::span<const ActionRow> route_actions() {
-  return kRouteActions;
-}
+std::span<const ActionRow> route_actions() { return kRouteActions; }
 
 std::string range_text(const Row& row) {
   if (row.range.max == 0) return {};

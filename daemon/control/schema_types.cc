@@ -66,8 +66,6 @@ static_assert(in_order());
 
 }  // namespace
 
-const TypeRow& row_of(Type type) {
-  return kTypes[static_cast<size_t>(type)];
-}
+const TypeRow& row_of(Type type) { return kTypes[static_cast<size_t>(type)]; }
 
 }  // namespace sluice::control

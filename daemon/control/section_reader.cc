@@ -15,15 +15,11 @@ constexpr size_t kMaxName = 64;
 
 std::string_view what_it_is(const Node& node) {
   switch (node.kind) {
-    case Kind::scalar:
-      return "a single value";
-    case Kind::list:
-      return "a list";
-    case Kind::map:
-      return "a map";
+    case Kind::scalar: return "a single value";
+    case Kind::list: return "a list";
+    case Kind::map: return "a map";
     case Kind::null:
-    case Kind::broken:
-      break;
+    case Kind::broken: break;
   }
   return "nothing";
 }

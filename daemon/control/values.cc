@@ -120,9 +120,7 @@ std::optional<double> parse_share(std::string_view text) {
   return value;
 }
 
-std::string format_share(double share) {
-  return fmt::format("{:g}%", share * 100);
-}
+std::string format_share(double share) { return fmt::format("{:g}%", share * 100); }
 
 bool is_printable(std::string_view text) {
   for (const char c : text) {

@@ -18,17 +18,13 @@ void set_option(int fd, int level, int name) {
   ::setsockopt(fd, level, name, &on, sizeof on);
 }
 
-int open_reserve() {
-  return ::open("/dev/null", O_RDONLY | O_CLOEXEC);
-}
+int open_reserve() { return ::open("/dev/null", O_RDONLY | O_CLOEXEC); }
 
 const char* unix_path(const SocketAddress& address) {
   return reinterpret_cast<const sockaddr_un*>(address.get())->sun_path;
 }
 
-bool is_unix(const SocketAddress& address) {
-  return address.family() == AF_UNIX;
-}
+bool is_unix(const SocketAddress& address) { return address.family() == AF_UNIX; }
 
 uint64_t inode_of(const char* path) {
   struct stat status {};
@@ -55,8 +51,7 @@ Error listen_failed(const SocketAddress& address, int error) {
 Result<std::unique_ptr<Listener>> Listener::open(Loop& loop, const SocketAddress& address, Handler& handler,
                                                  bool reuse_port, int backlog) {
   std::unique_ptr<Listener> listener(new Listener(loop, handler));
-  if (auto started = listener->bind_and_listen(address, reuse_port, backlog); !started)
-    return started.error();
+  if (auto started = listener->bind_and_listen(address, reuse_port, backlog); !started) return started.error();
   return listener;
 }
 
@@ -104,8 +99,7 @@ void Listener::on_ready(uint32_t) {
   for (int i = 0; i < kAcceptsPerTurn && poller.is_current(this); ++i) {
     sockaddr_storage peer;
     socklen_t length = sizeof peer;
-    const int fd =
-        ::accept4(fd_.get(), reinterpret_cast<sockaddr*>(&peer), &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    const int fd = ::accept4(fd_.get(), reinterpret_cast<sockaddr*>(&peer), &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd >= 0) {
       handler_.on_accept(fd, SocketAddress::from(reinterpret_cast<sockaddr*>(&peer), length));
       continue;

@@ -43,8 +43,7 @@ class Listener final : private Poller::Watcher {
   [[nodiscard]] const SocketAddress& address() const { return address_; }
 
  private:
-  Listener(Loop& loop, Handler& handler)
-      : loop_(loop), handler_(handler), resume_(loop.timers(), &resume, this) {}
+  Listener(Loop& loop, Handler& handler) : loop_(loop), handler_(handler), resume_(loop.timers(), &resume, this) {}
   Result<void> bind_and_listen(const SocketAddress& address, bool reuse_port, int backlog);
   [[nodiscard]] bool bind_socket(const SocketAddress& address);
   void on_ready(uint32_t events) override;

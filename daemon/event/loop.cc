@@ -85,13 +85,9 @@ int Loop::wait_ms() {
 }
 
 // libuv's own descriptor is ready.
-void Loop::on_ready(uint32_t) {
-  uv_run(&uv_, UV_RUN_NOWAIT);
-}
+void Loop::on_ready(uint32_t) { uv_run(&uv_, UV_RUN_NOWAIT); }
 
-void Loop::note_wake() {
-  wake_ = timers_.next_wake().value_or(MonoTime::max());
-}
+void Loop::note_wake() { wake_ = timers_.next_wake().value_or(MonoTime::max()); }
 
 void Loop::stop() {
   const std::lock_guard lock(mutex_);
@@ -126,9 +122,7 @@ void Loop::defer_delete(std::unique_ptr<Deferred> object) {
   at_turn_end([](void* raw) { delete static_cast<Deferred*>(raw); }, object.release());
 }
 
-void Loop::at_turn_end(void (*action)(void*), void* argument) {
-  turn_ends_.push_back({action, argument});
-}
+void Loop::at_turn_end(void (*action)(void*), void* argument) { turn_ends_.push_back({action, argument}); }
 
 // Two lists: what destructors defer while the first is worked off comes into the second, and so on until
 // nothing is left.

@@ -15,9 +15,7 @@ epoll_event event_of(uint32_t events, Poller::Watcher& watcher) {
 }
 }  // namespace
 
-Poller::Poller() : epoll_fd_(::epoll_create1(EPOLL_CLOEXEC)) {
-  SL_ASSERT(epoll_fd_ >= 0);
-}
+Poller::Poller() : epoll_fd_(::epoll_create1(EPOLL_CLOEXEC)) { SL_ASSERT(epoll_fd_ >= 0); }
 
 Poller::~Poller() {
   SL_ASSERT(watched_ == 0);  // a watcher that outlives its loop

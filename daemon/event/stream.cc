@@ -22,13 +22,10 @@ IoResult result_of(ssize_t moved) {
 }
 
 // Sending nothing is no end of anything.
-IoResult result_of_send(ssize_t sent) {
-  return sent == 0 ? IoResult{IoStatus::ok} : result_of(sent);
-}
+IoResult result_of_send(ssize_t sent) { return sent == 0 ? IoResult{IoStatus::ok} : result_of(sent); }
 
 Error start_failed(int error) {
-  const bool exhausted =
-      error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM || error == ENOSPC;
+  const bool exhausted = error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM || error == ENOSPC;
   return {exhausted ? Reason::out_of_descriptors : Reason::connect_failed, strerrordesc_np(error)};
 }
 }  // namespace
@@ -100,9 +97,7 @@ void Stream::fail() {
   handler_->on_error();
 }
 
-IoResult Stream::read(std::span<char> into) {
-  return result_of(::recv(fd_, into.data(), into.size(), 0));
-}
+IoResult Stream::read(std::span<char> into) { return result_of(::recv(fd_, into.data(), into.size(), 0)); }
 
 IoResult Stream::write(std::span<const iovec> pieces) {
   msghdr message{};

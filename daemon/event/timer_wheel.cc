@@ -120,8 +120,7 @@ uint64_t TimerWheel::next_event() const {
   uint64_t first = kNever;
   for (unsigned level = 0; level < kLevels; ++level) {
     const unsigned shift = kBits * level;
-    const uint64_t border =
-        (next_tick_ + (uint64_t{1} << shift) - 1) >> shift;  // this level's next slot to come up
+    const uint64_t border = (next_tick_ + (uint64_t{1} << shift) - 1) >> shift;  // this level's next slot to come up
     const auto distance = levels_[level].distance_from(static_cast<unsigned>(border % kSlots));
     if (distance) first = std::min(first, (border + *distance) << shift);
   }

@@ -64,9 +64,7 @@ class PortableBlock {
 #if defined(__SSE2__)
 class Sse2Block {
  public:
-  static Sse2Block load(const char* at) {
-    return Sse2Block(_mm_loadu_si128(reinterpret_cast<const __m128i*>(at)));
-  }
+  static Sse2Block load(const char* at) { return Sse2Block(_mm_loadu_si128(reinterpret_cast<const __m128i*>(at))); }
   [[nodiscard]] uint32_t equal(char c) const { return bits(_mm_cmpeq_epi8(v_, _mm_set1_epi8(c))); }
   // The comparison is signed: adding one turns DEL into -128, so that one comparison finds it with the rest.
   [[nodiscard]] uint32_t unusual() const {

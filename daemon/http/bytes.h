@@ -10,16 +10,13 @@
 namespace sluice::http {
 
 namespace byte_class {
-inline constexpr uint8_t kToken = 1;  // tchar, RFC 9110 §5.6.2
-inline constexpr uint8_t kField = 2;  // in a field line: HTAB, SP, VCHAR, obs-text; RFC 9110 §5.5
-inline constexpr uint8_t kPath = 4;   // in a path, '%' and '/' included; see parse_target()
-inline constexpr uint8_t kQuery = 8;  // in a query, '%' included
-inline constexpr uint8_t kPlain =
-    16;  // unreserved, RFC 3986 §2.3: its percent-escape means the same as itself
+inline constexpr uint8_t kToken = 1;   // tchar, RFC 9110 §5.6.2
+inline constexpr uint8_t kField = 2;   // in a field line: HTAB, SP, VCHAR, obs-text; RFC 9110 §5.5
+inline constexpr uint8_t kPath = 4;    // in a path, '%' and '/' included; see parse_target()
+inline constexpr uint8_t kQuery = 8;   // in a query, '%' included
+inline constexpr uint8_t kPlain = 16;  // unreserved, RFC 3986 §2.3: its percent-escape means the same as itself
 
-constexpr bool is_alnum(int c) {
-  return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-}
+constexpr bool is_alnum(int c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
 constexpr bool one_of(std::string_view set, int c) {
   return c < 0x80 && set.find(static_cast<char>(c)) != std::string_view::npos;
 }
@@ -63,8 +60,7 @@ constexpr int hex_value(char c) {
 /// where a loop takes a few for each byte.
 class CaselessWord {
  public:
-  consteval explicit CaselessWord(std::string_view lower)
-      : size_(lower.size()), step_(lower.size() < 8 ? 4 : 8) {
+  consteval explicit CaselessWord(std::string_view lower) : size_(lower.size()), step_(lower.size() < 8 ? 4 : 8) {
     for (size_t i = 0; i < step_; ++i) {
       set(first_, i, lower[i]);
       set(last_, i, lower[lower.size() - step_ + i]);
@@ -74,9 +70,8 @@ class CaselessWord {
     if (text.size() != word.size_) return false;
     const char* const last =
         text.data() + word.size_ - word.step_;  // the two halves overlap unless the size is 8 or 16
-    return word.step_ == 4
-               ? (differs<uint32_t>(word.first_, text.data()) | differs<uint32_t>(word.last_, last)) == 0
-               : (differs<uint64_t>(word.first_, text.data()) | differs<uint64_t>(word.last_, last)) == 0;
+    return word.step_ == 4 ? (differs<uint32_t>(word.first_, text.data()) | differs<uint32_t>(word.last_, last)) == 0
+                           : (differs<uint64_t>(word.first_, text.data()) | differs<uint64_t>(word.last_, last)) == 0;
   }
 
  private:

@@ -40,10 +40,8 @@ Result<ChunkedDecoder::Step> ChunkedDecoder::next(std::string_view input) {
 // One byte of the framing around a chunk. Null, or what is wrong with it.
 const char* ChunkedDecoder::read_framing(char c) {
   switch (state_) {
-    case State::size:
-      return read_size(c);
-    case State::extension:
-      return read_extension(c);
+    case State::size: return read_size(c);
+    case State::extension: return read_extension(c);
     case State::size_lf:
       if (c != '\n') return "CR without LF behind a chunk size";
       state_ = left_ > 0 ? State::data : State::trailers;
@@ -60,8 +58,7 @@ const char* ChunkedDecoder::read_framing(char c) {
       return nullptr;
     case State::data:
     case State::trailers:
-    case State::done:
-      break;
+    case State::done: break;
   }
   return "not in the framing";
 }

@@ -22,9 +22,9 @@ class ChunkedDecoder {
   static constexpr size_t kMaxExtensionBytes = 16 * 1024;
 
   struct Step {
-    size_t consumed = 0;     // bytes of `input` that are dealt with
-    std::string_view data;   // payload among them, in place; may be empty
-    bool done = false;       // the last byte of the body, trailers included, was consumed
+    size_t consumed = 0;    // bytes of `input` that are dealt with
+    std::string_view data;  // payload among them, in place; may be empty
+    bool done = false;      // the last byte of the body, trailers included, was consumed
   };
   /// Takes as much of `input` as forms one step: framing, and the run of payload behind it if there is one. Call again with
   /// the rest until `consumed` is 0 (more bytes are needed) or `done`. Bytes behind the body stay unconsumed.

@@ -20,9 +20,7 @@ constexpr uint64_t id_set(std::initializer_list<HeaderId> ids) {
   for (const HeaderId id : ids) bits |= HeaderMap::bit_of(id);
   return bits;
 }
-constexpr bool contains(uint64_t set, HeaderId id) {
-  return (set & HeaderMap::bit_of(id)) != 0;
-}
+constexpr bool contains(uint64_t set, HeaderId id) { return (set & HeaderMap::bit_of(id)) != 0; }
 
 constexpr const char* kExcessive = "Connection lists more than 64 options";
 constexpr CaselessWord kChunked("chunked");

@@ -40,11 +40,11 @@ ConnectionOptions connection_options(const HeaderMap& headers);
 struct RequestFraming {
   BodyFraming body;
   ConnectionOptions connection;
-  std::string_view host;           // Host's value, or the authority of an absolute-form target; may be empty in HTTP/1.0
-  bool keep_alive = true;          // the client wants the connection to go on
-  bool expects_continue = false;   // Expect: 100-continue (HTTP/1.1 only)
-  bool upgrade = false;            // asks for another protocol: Connection: upgrade and Upgrade are both there. Never HTTP
-                                   // itself (h2c): a tunnel of it would go past every route
+  std::string_view host;          // Host's value, or the authority of an absolute-form target; may be empty in HTTP/1.0
+  bool keep_alive = true;         // the client wants the connection to go on
+  bool expects_continue = false;  // Expect: 100-continue (HTTP/1.1 only)
+  bool upgrade = false;  // asks for another protocol: Connection: upgrade and Upgrade are both there. Never HTTP
+                         // itself (h2c): a tunnel of it would go past every route
 };
 /// Errors: bad_host, bad_target (absolute form only), bad_length, bad_transfer_encoding, expectation_failed, bad_upgrade,
 /// bad_header (an excessive Connection).

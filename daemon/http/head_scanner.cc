@@ -52,12 +52,8 @@ Error HeadScanner::refuse(char found, size_t at, const HeadLimits& limits) const
   return {Reason::bad_line_end, found == '\r' ? "CR without LF" : "control character or bare LF"};
 }
 
-Error HeadScanner::too_long() {
-  return {Reason::request_line_too_long, "first line longer than the limit"};
-}
+Error HeadScanner::too_long() { return {Reason::request_line_too_long, "first line longer than the limit"}; }
 
-size_t skip_leading_crlf(std::string_view bytes) {
-  return bytes.starts_with("\r\n") ? 2 : 0;
-}
+size_t skip_leading_crlf(std::string_view bytes) { return bytes.starts_with("\r\n") ? 2 : 0; }
 
 }  // namespace sluice::http

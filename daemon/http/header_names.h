@@ -18,7 +18,8 @@ struct alignas(64) Row {
   alignas(16) char text[kLongest] = {};  // lower case; a colon behind, so that one comparison tells the length too
   uint32_t length = 0;
   uint32_t mask = 1;  // a bit for each byte of `text` among the first 16
-  alignas(16) char fold[kLongest] = {};  // 0x20 under each letter: OR-ing it makes a letter lower case, and harms no other byte
+  // 0x20 under each letter: OR-ing it makes a letter lower case, and harms no other byte.
+  alignas(16) char fold[kLongest] = {};
 };
 
 inline constexpr size_t kRows = static_cast<size_t>(HeaderId::other) + 1;
@@ -68,8 +69,7 @@ inline constexpr std::array<uint8_t, kSlotMask + 1> kSlots = make_slots();
 constexpr bool is_perfect() {
   for (size_t id = 0; id + 1 < kRows; ++id) {
     if (kNames[id].size() >= kLongest) return false;
-    if (kSlots[slot_of(kNames[id].front(), kNames[id].back(), static_cast<uint32_t>(kNames[id].size()))] !=
-        id)
+    if (kSlots[slot_of(kNames[id].front(), kNames[id].back(), static_cast<uint32_t>(kNames[id].size()))] != id)
       return false;
   }
   return true;

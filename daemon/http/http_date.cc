@@ -18,9 +18,7 @@ char* put_number(char* at, unsigned value, int digits) {
   for (int i = digits - 1; i >= 0; --i, value /= 10) at[i] = static_cast<char>('0' + value % 10);
   return at + digits;
 }
-char* put_text(char* at, std::string_view text) {
-  return std::copy(text.begin(), text.end(), at);
-}
+char* put_text(char* at, std::string_view text) { return std::copy(text.begin(), text.end(), at); }
 
 // Takes a date apart from left to right; any mismatch makes every later step fail, so that only the end asks.
 class DateReader {

@@ -18,12 +18,10 @@ Method method_from(std::string_view text) {
 std::string_view name(Method method) {
   switch (method) {
 #define SL_ROW(name) \
-  case Method::name: \
-    return #name;
+  case Method::name: return #name;
     SL_METHODS(SL_ROW)
 #undef SL_ROW
-    case Method::unknown:
-      break;
+    case Method::unknown: break;
   }
   return "unknown";
 }
@@ -39,12 +37,8 @@ constexpr MethodSet kIdempotent = kSafe | method_bit(Method::PUT) | method_bit(M
                                   method_bit(Method::MOVE) | method_bit(Method::UNLOCK);
 }  // namespace
 
-bool is_safe(Method method) {
-  return (kSafe & method_bit(method)) != 0;
-}
-bool is_idempotent(Method method) {
-  return (kIdempotent & method_bit(method)) != 0;
-}
+bool is_safe(Method method) { return (kSafe & method_bit(method)) != 0; }
+bool is_idempotent(Method method) { return (kIdempotent & method_bit(method)) != 0; }
 
 HeaderId header_id(std::string_view name) {
   if (name.empty() || name.size() >= header_names::kLongest) return HeaderId::other;

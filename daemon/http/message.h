@@ -10,9 +10,11 @@ namespace sluice::http {
 
 // Methods that routes can name and that are forwarded. Anything else is 501 (bad_method). RFC 9110 §9, WebDAV (RFC 4918),
 // RFC 5789 (PATCH), RFC 3253 (REPORT), RFC 5323 (SEARCH). CONNECT and TRACE are known, so that they can be refused by name.
+// clang-format off
 #define SL_METHODS(X)                                                                                              \
   X(GET) X(HEAD) X(POST) X(PUT) X(DELETE) X(CONNECT) X(OPTIONS) X(TRACE) X(PATCH) X(PROPFIND) X(PROPPATCH) X(MKCOL) \
   X(COPY) X(MOVE) X(LOCK) X(UNLOCK) X(REPORT) X(SEARCH) X(PURGE) X(QUERY)
+// clang-format on
 
 enum class Method : uint8_t {
 #define SL_ROW(name) name,
@@ -34,6 +36,7 @@ bool is_idempotent(Method method);
 enum class Version : uint8_t { http10, http11 };
 
 // Header fields that the gateway itself looks at, in lower case. All others have the id `other`.
+// clang-format off
 #define SL_HEADERS(X)                                                                                             \
   X(host, "host") X(connection, "connection") X(content_length, "content-length")                                 \
   X(transfer_encoding, "transfer-encoding") X(keep_alive, "keep-alive") X(te, "te") X(trailer, "trailer")         \
@@ -46,6 +49,7 @@ enum class Version : uint8_t { http10, http11 };
   X(if_range, "if-range") X(if_match, "if-match") X(if_none_match, "if-none-match")                               \
   X(if_modified_since, "if-modified-since") X(if_unmodified_since, "if-unmodified-since") X(cookie, "cookie")     \
   X(authorization, "authorization") X(http2_settings, "http2-settings")
+// clang-format on
 
 enum class HeaderId : uint8_t {
 #define SL_ROW(name, text) name,

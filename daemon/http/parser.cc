@@ -11,16 +11,10 @@ namespace {
 constexpr std::string_view kVersionStem = "HTTP/1.";
 constexpr size_t kVersionBytes = 8;  // "HTTP/1.1"
 
-bool is_space(char c) {
-  return c == ' ' || c == '\t';
-}
+bool is_space(char c) { return c == ' ' || c == '\t'; }
 // One comparison that every space passes, and hardly anything else where it is asked.
-bool may_be_space(char c) {
-  return static_cast<unsigned char>(c) <= ' ';
-}
-bool is_crlf(std::string_view text, size_t at) {
-  return std::memcmp(text.data() + at, "\r\n", 2) == 0;
-}
+bool may_be_space(char c) { return static_cast<unsigned char>(c) <= ' '; }
+bool is_crlf(std::string_view text, size_t at) { return std::memcmp(text.data() + at, "\r\n", 2) == 0; }
 
 // What ends a line or a value: in a head that the scanner saw, its CR; in one that it did not, whatever is
 // not printable.
@@ -263,9 +257,7 @@ RequestHead copy_head(const RequestHead& head, std::string_view from, char* to, 
   return result;
 }
 
-bool is_token(std::string_view text) {
-  return !text.empty() && all_bytes(text, byte_class::kToken);
-}
+bool is_token(std::string_view text) { return !text.empty() && all_bytes(text, byte_class::kToken); }
 
 bool is_field_value(std::string_view text) {
   return all_bytes(text, byte_class::kField) && (text.empty() || (!is_space(text.front()) && !is_space(text.back())));

@@ -14,12 +14,8 @@ namespace {
 
 constexpr size_t kMaxHostBytes = 255;  // RFC 1035 §2.3.4
 
-Error bad_target(const char* detail) {
-  return {Reason::bad_target, detail};
-}
-Error bad_path(const char* detail) {
-  return {Reason::bad_path, detail};
-}
+Error bad_target(const char* detail) { return {Reason::bad_target, detail}; }
+Error bad_path(const char* detail) { return {Reason::bad_path, detail}; }
 
 // Takes "path[?query]" apart; `text` begins with '/' or '?' or is empty.
 Result<void> split_path(std::string_view text, Target& target) {

@@ -30,7 +30,8 @@ Result<Target> parse_target(std::string_view target, Method method);
 /// segment with parameters ("..;x"), which Java containers resolve and others do not, is bad_path.
 /// Returns `path` itself if it was normal already (the common case, no write); else a view into `scratch`, which must
 /// hold path.size() bytes.
-Result<std::string_view> normalise_path(std::string_view path, std::span<char> scratch, bool allow_encoded_slash = false);
+Result<std::string_view> normalise_path(std::string_view path, std::span<char> scratch,
+                                        bool allow_encoded_slash = false);
 
 /// host[:port] as in Host (RFC 9110 §7.2): a name of letters, digits, '-', '_' and single dots, IPv4, or [IPv6]; a port of one to
 /// five digits up to 65535. Of RFC 3986's reg-name this leaves out escapes and the punctuation that no host name has.

@@ -29,8 +29,7 @@ size_t text_bytes_of(const AccessRecord& record) {
 
 [[gnu::cold, gnu::noinline]] AccessRecord with_cut_texts(const AccessRecord& record) {
   AccessRecord cut = record;
-  for_each_text(cut,
-                [](std::string_view& text) { text = text.substr(0, AccessLog::kMaxTextBytes / kTexts); });
+  for_each_text(cut, [](std::string_view& text) { text = text.substr(0, AccessLog::kMaxTextBytes / kTexts); });
   return cut;
 }
 

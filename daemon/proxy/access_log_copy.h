@@ -16,9 +16,7 @@
 namespace sluice::proxy {
 
 /// Printable ASCII but for quote and backslash stands for itself in every format.
-constexpr bool is_plain(unsigned char c) {
-  return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
-}
+constexpr bool is_plain(unsigned char c) { return c >= 0x20 && c < 0x7f && c != '"' && c != '\\'; }
 
 #if defined(__SSE2__)
 

@@ -48,11 +48,9 @@ size_t distance(std::string_view a, std::string_view b) {
 
 std::string unknown_field(std::string_view wrong, size_t at) {
   std::string message = "unknown field {" + std::string(wrong) + "} at offset " + std::to_string(at);
-  const auto* nearest = std::min_element(std::begin(kFieldNames), std::end(kFieldNames), [&](auto a, auto b) {
-    return distance(wrong, a) < distance(wrong, b);
-  });
-  if (distance(wrong, *nearest) <= 1 + wrong.size() / 3)
-    message += "; did you mean {" + std::string(*nearest) + "}?";
+  const auto* nearest = std::min_element(std::begin(kFieldNames), std::end(kFieldNames),
+                                         [&](auto a, auto b) { return distance(wrong, a) < distance(wrong, b); });
+  if (distance(wrong, *nearest) <= 1 + wrong.size() / 3) message += "; did you mean {" + std::string(*nearest) + "}?";
   message += message.ends_with("?") ? " Fields are:" : ". Fields are:";
   for (const std::string_view name : kFieldNames) message += " " + std::string(name);
   return message;

@@ -104,9 +104,7 @@ class LogFormat {
   [[nodiscard]] uint64_t sample() const { return sample_; }
   [[nodiscard]] const std::vector<Part>& parts() const { return parts_; }
   /// The longest line of a record whose texts have `text_bytes` in all, escapes and slack included.
-  [[nodiscard]] size_t line_bound(size_t text_bytes) const {
-    return fixed_bytes_ + text_factor_ * text_bytes;
-  }
+  [[nodiscard]] size_t line_bound(size_t text_bytes) const { return fixed_bytes_ + text_factor_ * text_bytes; }
 
  private:
   bool compile_template(std::string_view source, std::string& error);

@@ -73,9 +73,7 @@ char* write_parts(char* out, TemplateKinds<Texts>& kinds, const std::vector<LogF
   for (const LogFormat::Part& part : parts) {
     switch (part.field) {
 #define SL_ROW(name, kind, value, help) \
-  case LogField::name:                  \
-    out = kinds.kind(out, value);       \
-    break;
+  case LogField::name: out = kinds.kind(out, value); break;
       SL_LOG_FIELDS(SL_ROW)
       SL_LOG_TEMPLATE_FIELDS(SL_ROW)
 #undef SL_ROW

@@ -15,8 +15,7 @@ constexpr auto make_small_numbers() {
   for (size_t value = 0; value < texts.size(); ++value) {
     const size_t length = value < 10 ? 1 : value < 100 ? 2 : 3;
     size_t rest = value;
-    for (size_t at = length; at > 0; --at, rest /= 10)
-      texts[value][at - 1] = static_cast<char>('0' + rest % 10);
+    for (size_t at = length; at > 0; --at, rest /= 10) texts[value][at - 1] = static_cast<char>('0' + rest % 10);
     texts[value][3] = static_cast<char>(length);
   }
   return texts;

@@ -16,7 +16,8 @@ constexpr Millis kLingerFor{2'000};
 
 Downstream::Downstream(Engine& engine, uint32_t listener, const SocketAddress& peer, bool trusted)
     : engine_(engine),
-      timer_(engine.loop().timers(), [](void* self) { static_cast<Downstream*>(self)->on_timer(); }, this),
+      timer_(
+          engine.loop().timers(), [](void* self) { static_cast<Downstream*>(self)->on_timer(); }, this),
       pending_(engine.loop().blocks()),
       listener_(listener),
       trusted_(trusted),
@@ -25,17 +26,11 @@ Downstream::Downstream(Engine& engine, uint32_t listener, const SocketAddress& p
   engine_.shard().step(stats::pick(series().connections, state_), 1);
 }
 
-Downstream::~Downstream() {
-  SL_ASSERT(closed_ && exchange_ == nullptr);
-}
+Downstream::~Downstream() { SL_ASSERT(closed_ && exchange_ == nullptr); }
 
-const snapshot::ListenerSpec& Downstream::listener() const {
-  return engine_.snapshot().listeners[listener_];
-}
+const snapshot::ListenerSpec& Downstream::listener() const { return engine_.snapshot().listeners[listener_]; }
 
-const ListenerSeries& Downstream::series() const {
-  return engine_.series().listeners[listener_];
-}
+const ListenerSeries& Downstream::series() const { return engine_.series().listeners[listener_]; }
 
 bool Downstream::last_request() const {
   const uint64_t limit = listener().requests_per_connection;
@@ -99,9 +94,7 @@ void Downstream::on_writable() {
   stream_.want_write(false);
 }
 
-void Downstream::on_error() {
-  close(lingering_ ? close_reason_ : Reason::client_closed);
-}
+void Downstream::on_error() { close(lingering_ ? close_reason_ : Reason::client_closed); }
 
 void Downstream::on_client_eof() {
   if (lingering_) return close(close_reason_);
@@ -151,8 +144,7 @@ bool Downstream::begin_request(std::string_view& bytes) {
   const size_t empty_line = state_ == ConnectionState::reading ? 0 : http::skip_leading_crlf(bytes);
   bytes.remove_prefix(empty_line);
   http::RequestHead head;
-  const Result<size_t> length =
-      http::read_request(bytes, listener().head, scanner_, engine_.field_scratch(), head);
+  const Result<size_t> length = http::read_request(bytes, listener().head, scanner_, engine_.field_scratch(), head);
   if (!length) {
     refuse_head(length.error());
     return false;

@@ -17,7 +17,8 @@ Exchange::Exchange(Engine& engine, Downstream& downstream)
       to_client_(engine.loop().blocks()),
       to_upstream_(engine.loop().blocks()),
       replay_(engine.loop().blocks()),
-      route_timer_(engine.loop().timers(), [](void* self) { static_cast<Exchange*>(self)->on_route_timeout(); }, this) {
+      route_timer_(
+          engine.loop().timers(), [](void* self) { static_cast<Exchange*>(self)->on_route_timeout(); }, this) {
   engine_.shard().step(engine_.series().in_flight, 1);
   request_.peer = downstream.peer_ip();
   request_.client = request_.peer;
@@ -34,8 +35,8 @@ void Exchange::start(const http::RequestHead& head, std::string_view bytes) {
   request_bytes_ = bytes.size();
   slices_.head_read = engine_.loop().now();
   const snapshot::Snapshot& snapshot = engine_.snapshot();
-  const Result<void> read = read_request(head, bytes, downstream_->listener(), snapshot.trusted_proxies,
-                                         arena_, engine_.random(), request_);
+  const Result<void> read =
+      read_request(head, bytes, downstream_->listener(), snapshot.trusted_proxies, arena_, engine_.random(), request_);
   if (!read) return refuse(read.error());
   keep_alive_ = request_.framing.keep_alive && !downstream_->last_request();
   request_complete_ = request_.framing.body.empty();
@@ -44,7 +45,8 @@ void Exchange::start(const http::RequestHead& head, std::string_view bytes) {
   if (request_.framing.body.kind == http::BodyFraming::Kind::length && request_.framing.body.length > body_limit()) {
     return answer_error({Reason::body_too_large, ""});
   }
-  if (const Millis timeout = request_.route->timeout; timeout.count() > 0) route_timer_.set(engine_.loop().now() + timeout);
+  if (const Millis timeout = request_.route->timeout; timeout.count() > 0)
+    route_timer_.set(engine_.loop().now() + timeout);
   dispatch();
 }
 
@@ -255,14 +257,14 @@ void Exchange::on_client_timeout(Reason reason) {
   abort(reason);
 }
 
-void Exchange::on_route_timeout() {
-  fail({Reason::route_timeout, ""});
-}
+void Exchange::on_route_timeout() { fail({Reason::route_timeout, ""}); }
 
 // --- the end ---
 
 void Exchange::maybe_finish() {
-  if (phase_ == Phase::over || !response_complete_ || !to_client_.empty() || file_left_ > 0 || (pipe_ && pipe_->held() > 0)) return;
+  if (phase_ == Phase::over || !response_complete_ || !to_client_.empty() || file_left_ > 0 ||
+      (pipe_ && pipe_->held() > 0))
+    return;
   phase_ = Phase::finishing;
   if (!request_complete_ && keep_alive_) return resume_client();  // a short rest of a body: the connection is worth it
   finish();
@@ -283,8 +285,8 @@ void Exchange::finish() {
   const bool limit = downstream.last_request() && !downstream.half_closed();
   end();
   downstream.on_exchange_end(after, reason_ != Reason::none ? reason_
-                                   : limit                 ? Reason::requests_limit
-                                                           : Reason::keepalive_done);
+                                    : limit                 ? Reason::requests_limit
+                                                            : Reason::keepalive_done);
 }
 
 void Exchange::on_client_gone(Reason reason) {

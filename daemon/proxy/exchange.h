@@ -154,7 +154,7 @@ class Exchange final : private upstream::Connection::User, private upstream::Poo
 
   event::Timer route_timer_;
   Slices slices_;
-  uint64_t request_bytes_ = 0;   // head and body, as received
+  uint64_t request_bytes_ = 0;  // head and body, as received
   uint64_t body_received_ = 0;
   uint32_t tries_ = 0;
   uint32_t policy_retries_ = 0;

@@ -16,9 +16,7 @@ constexpr size_t kSmallLines = 512;
 constexpr http::MethodSet kAnyMethod =
     http::kAllMethods & ~(http::method_bit(http::Method::CONNECT) | http::method_bit(http::Method::TRACE));
 
-HeadWriter lines(Arena& arena, size_t bytes = kSmallLines) {
-  return HeadWriter({arena.allocate(bytes), bytes});
-}
+HeadWriter lines(Arena& arena, size_t bytes = kSmallLines) { return HeadWriter({arena.allocate(bytes), bytes}); }
 
 void write_allow(HeadWriter& out, http::MethodSet methods) {
   out.text("Allow: ");

@@ -22,7 +22,8 @@ void Exchange::count() {
   shard.observe(stats::pick(series.slices, Slice::read_head), static_cast<uint64_t>(slices_.read_head()));
   if (endpoint_ != nullptr) {
     shard.observe(stats::pick(series.slices, Slice::wait_connection), static_cast<uint64_t>(slices_.wait_connection()));
-    shard.observe(stats::pick(series.slices, Slice::upstream_first_byte), static_cast<uint64_t>(slices_.upstream_first_byte()));
+    shard.observe(stats::pick(series.slices, Slice::upstream_first_byte),
+                  static_cast<uint64_t>(slices_.upstream_first_byte()));
     shard.observe(stats::pick(series.slices, Slice::response), static_cast<uint64_t>(slices_.response()));
   }
   if (reason_ != Reason::none && reason_ != Reason::tunnel_done) shard.add(stats::pick(series.failures, reason_));

@@ -50,9 +50,7 @@ void Exchange::arm_response_timeout() {
 }
 
 // Nothing was sent, or it may be sent twice and all of it is still here.
-bool Exchange::can_repeat() const {
-  return !response_begun_ && (to_upstream_.sent() == 0 || replayable_);
-}
+bool Exchange::can_repeat() const { return !response_begun_ && (to_upstream_.sent() == 0 || replayable_); }
 
 bool Exchange::retry_after(Error error) {
   if (phase_ == Phase::tunnel || !can_repeat()) return false;
@@ -65,9 +63,10 @@ bool Exchange::retry_after(Error error) {
     return true;
   }
   const snapshot::RetrySpec& policy = cluster_->spec().retry;
-  const bool wanted = (policy.on_connect && (error.reason == Reason::connect_failed || error.reason == Reason::connect_timeout)) ||
-                      (policy.on_reset && error.reason == Reason::upstream_reset) ||
-                      (policy.on_timeout && error.reason == Reason::upstream_try_timeout);
+  const bool wanted =
+      (policy.on_connect && (error.reason == Reason::connect_failed || error.reason == Reason::connect_timeout)) ||
+      (policy.on_reset && error.reason == Reason::upstream_reset) ||
+      (policy.on_timeout && error.reason == Reason::upstream_try_timeout);
   if (!wanted || !spend_retry()) return false;
   repeat(cluster_->choose(endpoint_), error.reason, false);
   return true;
@@ -85,8 +84,7 @@ bool Exchange::retry_status(uint16_t status) {
 bool Exchange::spend_retry() {
   if (policy_retries_ >= cluster_->spec().retry.attempts) return false;
   const bool allowed = cluster_->retry_budget().try_spend(engine_.loop().now());
-  engine_.shard().add(
-      stats::pick(retries_, allowed ? stats::RetryKind::policy : stats::RetryKind::denied_by_budget));
+  engine_.shard().add(stats::pick(retries_, allowed ? stats::RetryKind::policy : stats::RetryKind::denied_by_budget));
   if (allowed) ++policy_retries_;
   return allowed;
 }
@@ -145,7 +143,8 @@ ClientFraming Exchange::client_framing(const http::ResponseHead& head, const Bod
     case BodyFraming::Kind::length: break;
     case BodyFraming::Kind::none:
       // HEAD and 304 tell the length that GET would have had.
-      if (const auto length = parse_u64(head.headers.value(http::HeaderId::content_length)); length && head.status != 204) {
+      if (const auto length = parse_u64(head.headers.value(http::HeaderId::content_length));
+          length && head.status != 204) {
         framing.body = {BodyFraming::Kind::length, *length};
       }
       break;
@@ -230,7 +229,8 @@ void Exchange::fail(Error error) {
 void Exchange::abort(Reason reason) {
   if (downstream_ == nullptr) return;
   if (reason_ == Reason::none) reason_ = reason;
-  const bool end_means_complete = client_framing_.body.kind == BodyFraming::Kind::until_close || phase_ == Phase::tunnel;
+  const bool end_means_complete =
+      client_framing_.body.kind == BodyFraming::Kind::until_close || phase_ == Phase::tunnel;
   if (to_client_.flush(downstream_->stream()) == event::IoStatus::ok && !end_means_complete) {
     return downstream_->close(reason);
   }

@@ -16,9 +16,7 @@ using http::HeadWriter;
 
 namespace {
 
-constexpr uint64_t bit(HeaderId id) {
-  return uint64_t{1} << static_cast<unsigned>(id);
-}
+constexpr uint64_t bit(HeaderId id) { return uint64_t{1} << static_cast<unsigned>(id); }
 
 // What never goes on as it came, in either direction (RFC 9110 §7.6.1): the gateway makes its own where it has to.
 constexpr uint64_t kHopByHop = bit(HeaderId::connection) | bit(HeaderId::keep_alive) | bit(HeaderId::proxy_connection) |
@@ -126,7 +124,8 @@ Result<std::string_view> upstream_path(const Request& request, Arena& arena) {
     if (!target || target->has_query) return Reason::bad_template;
     return std::string_view(memory, *length);
   }
-  if (route.strip_prefix.empty() || request.path.substr(0, route.strip_prefix.size()) != route.strip_prefix) return request.path;
+  if (route.strip_prefix.empty() || request.path.substr(0, route.strip_prefix.size()) != route.strip_prefix)
+    return request.path;
   const std::string_view rest = request.path.substr(route.strip_prefix.size());
   if (rest.empty()) return std::string_view("/");
   if (rest.front() == '/') return rest;

@@ -31,9 +31,7 @@ bool is_lower_hex(std::string_view text) {
   return std::all_of(text.begin(), text.end(), [](char c) { return is_digit(c) || (c >= 'a' && c <= 'f'); });
 }
 
-bool all_zero(std::string_view text) {
-  return text.find_first_not_of('0') == std::string_view::npos;
-}
+bool all_zero(std::string_view text) { return text.find_first_not_of('0') == std::string_view::npos; }
 }  // namespace
 
 void write_request_id(Random& random, char* out) {

@@ -11,9 +11,7 @@
 
 namespace sluice::proxy {
 
-LogBell::LogBell() : event_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
-  SL_ASSERT(event_);
-}
+LogBell::LogBell() : event_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) { SL_ASSERT(event_); }
 
 void LogBell::ring() {
   // Full (EAGAIN) means that it is ringing already.
@@ -27,8 +25,7 @@ void LogBell::hush() {
 }
 
 LogRing::LogRing(LogBell& bell, size_t bytes)
-    : capacity_(std::bit_ceil(std::max<size_t>(bytes, static_cast<size_t>(sysconf(_SC_PAGESIZE))))),
-      bell_(&bell) {
+    : capacity_(std::bit_ceil(std::max<size_t>(bytes, static_cast<size_t>(sysconf(_SC_PAGESIZE))))), bell_(&bell) {
   const UniqueFd memory(memfd_create("sluice-access-log", MFD_CLOEXEC));
   SL_ASSERT(memory && ftruncate(memory.get(), static_cast<off_t>(capacity_)) == 0);
   // Reserve the addresses in one piece, then put the same pages into both halves.
@@ -40,9 +37,7 @@ LogRing::LogRing(LogBell& bell, size_t bytes)
   }
 }
 
-LogRing::~LogRing() {
-  munmap(memory_, 2 * capacity_);
-}
+LogRing::~LogRing() { munmap(memory_, 2 * capacity_); }
 
 bool LogRing::make_room(size_t bytes) {
   seen_tail_ = tail_.load(std::memory_order_acquire);

@@ -72,9 +72,7 @@ class LogRing {
     const uint64_t tail = tail_.load(std::memory_order_relaxed);
     return {memory_ + (tail & (capacity_ - 1)), head_.load(std::memory_order_seq_cst) - tail};
   }
-  void release(size_t bytes) {
-    tail_.store(tail_.load(std::memory_order_relaxed) + bytes, std::memory_order_release);
-  }
+  void release(size_t bytes) { tail_.store(tail_.load(std::memory_order_relaxed) + bytes, std::memory_order_release); }
 
   /// Lines that found no room. Any thread.
   [[nodiscard]] uint64_t dropped() const { return dropped_.load(std::memory_order_relaxed); }

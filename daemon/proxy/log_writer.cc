@@ -14,9 +14,7 @@
 namespace sluice::proxy {
 
 namespace {
-std::string error_text(int error) {
-  return std::generic_category().message(error);
-}
+std::string error_text(int error) { return std::generic_category().message(error); }
 }  // namespace
 
 LogWriter::LogWriter(std::string path, size_t rings, size_t ring_bytes) : sink_(std::move(path)) {
@@ -76,15 +74,9 @@ void LogWriter::run() {
       return;
     }
     switch (drained) {
-      case Drained::nothing:
-        sleep_until_rung();
-        break;
-      case Drained::wrote:
-        wait(-1, stopping ? Millis(0) : kNap);
-        break;
-      case Drained::blocked:
-        wait(sink_.fd(), stopping ? std::chrono::ceil<Millis>(patience) : Millis(-1));
-        break;
+      case Drained::nothing: sleep_until_rung(); break;
+      case Drained::wrote: wait(-1, stopping ? Millis(0) : kNap); break;
+      case Drained::blocked: wait(sink_.fd(), stopping ? std::chrono::ceil<Millis>(patience) : Millis(-1)); break;
     }
   }
 }
@@ -166,8 +158,7 @@ void LogWriter::lose(const char* why) {
 
 void LogWriter::reopen_sink() {
   if (const int failed = sink_.open(); failed != 0) {
-    log::error("access log {}: cannot reopen: {}; the old file stays in use", sink_.path(),
-               error_text(failed));
+    log::error("access log {}: cannot reopen: {}; the old file stays in use", sink_.path(), error_text(failed));
     return;
   }
   torn_ = false;

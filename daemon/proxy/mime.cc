@@ -107,9 +107,7 @@ constexpr MimeRow kRows[] = {
     {"zst", "application/zstd"},
 };
 
-constexpr bool by_extension(const MimeRow& a, const MimeRow& b) {
-  return a.extension < b.extension;
-}
+constexpr bool by_extension(const MimeRow& a, const MimeRow& b) { return a.extension < b.extension; }
 static_assert(std::is_sorted(std::begin(kRows), std::end(kRows), by_extension));
 
 constexpr std::string_view kUnknown = "application/octet-stream";

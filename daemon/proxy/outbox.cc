@@ -27,9 +27,7 @@ event::IoStatus Outbox::flush(event::Stream& stream) {
   return empty() ? event::IoStatus::ok : event::IoStatus::again;
 }
 
-void Outbox::hold() {
-  keep_after(0);
-}
+void Outbox::hold() { keep_after(0); }
 
 // Drops the first `written` bytes and copies what is left of the pieces.
 void Outbox::keep_after(size_t written) {

@@ -78,8 +78,9 @@ snapshot::Template::Values Request::values() const {
   return {{match.captures.data(), match.capture_count}, variable, this};
 }
 
-Result<void> read_request(const http::RequestHead& received, std::string_view bytes, const snapshot::ListenerSpec& listener,
-                          const std::vector<Network>& trusted, Arena& arena, Random& random, Request& request) {
+Result<void> read_request(const http::RequestHead& received, std::string_view bytes,
+                          const snapshot::ListenerSpec& listener, const std::vector<Network>& trusted, Arena& arena,
+                          Random& random, Request& request) {
   request.client = request.peer;
   request.head = http::copy_head(received, bytes, arena.allocate(bytes.size()),
                                  arena.allocate_array<http::HeaderField>(received.headers.size()));
@@ -98,8 +99,8 @@ Result<void> read_request(const http::RequestHead& received, std::string_view by
     request.path = target->path;
     return {};
   }
-  const Result<std::string_view> path =
-      http::normalise_path(target->path, {arena.allocate(target->path.size()), target->path.size()}, listener.allow_encoded_slash);
+  const Result<std::string_view> path = http::normalise_path(
+      target->path, {arena.allocate(target->path.size()), target->path.size()}, listener.allow_encoded_slash);
   if (!path) return path.error();
   request.path = *path;
   return {};

@@ -17,11 +17,11 @@ struct Request {
   http::RequestHead head;
   http::RequestFraming framing;
   http::Target target;
-  std::string_view path;  // normalised: what routing saw and upstream gets
-  std::string_view host;  // without port, as the client wrote it
-  std::string_view id;    // X-Request-Id
-  bool id_made = false;   // by the gateway; then it is a trace id too
-  std::string_view peer;  // the address of the connection's other end
+  std::string_view path;    // normalised: what routing saw and upstream gets
+  std::string_view host;    // without port, as the client wrote it
+  std::string_view id;      // X-Request-Id
+  bool id_made = false;     // by the gateway; then it is a trace id too
+  std::string_view peer;    // the address of the connection's other end
   std::string_view client;  // who the request is from: the peer, or what a trusted peer says
   bool peer_trusted = false;
   const snapshot::RouteSpec* route = nullptr;
@@ -33,8 +33,9 @@ struct Request {
 
 /// Copies the head `received`, whose views lie in `bytes`, into the arena and reads it into `request`; `request.peer` and `peer_trusted` are set already.
 /// On an error as much is filled in as could be read, for the log. Does not match a route.
-Result<void> read_request(const http::RequestHead& received, std::string_view bytes, const snapshot::ListenerSpec& listener,
-                          const std::vector<Network>& trusted, Arena& arena, Random& random, Request& request);
+Result<void> read_request(const http::RequestHead& received, std::string_view bytes,
+                          const snapshot::ListenerSpec& listener, const std::vector<Network>& trusted, Arena& arena,
+                          Random& random, Request& request);
 
 /// Finds the route: sets request.route and .match. Errors: no_route, method_not_allowed (match.allowed is set), regex_limit.
 Result<void> match_route(const snapshot::Snapshot& snapshot, Request& request);

@@ -6,7 +6,8 @@ using stats::Family;
 
 namespace {
 
-upstream::EndpointSeries intern_endpoint(stats::Registry& registry, std::string_view cluster, std::string_view endpoint) {
+upstream::EndpointSeries intern_endpoint(stats::Registry& registry, std::string_view cluster,
+                                         std::string_view endpoint) {
   const auto series = [&](Family family) { return registry.intern(family, {cluster, endpoint}); };
   return {.requests = series(Family::upstream_requests),
           .opened = series(Family::upstream_opened),

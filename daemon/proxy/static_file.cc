@@ -34,9 +34,8 @@ StaticAnswer redirect_to_folder(std::string_view relative_path) {
 // and two gateways that serve copies of a file give it different tags.
 void set_etag(StaticAnswer& answer, const struct stat& status) {
   answer.etag.append("\"");
-  answer.etag.append_number(static_cast<uint64_t>(status.st_mtim.tv_sec) * 1'000'000'000 +
-                                static_cast<uint64_t>(status.st_mtim.tv_nsec),
-                            16);
+  answer.etag.append_number(
+      static_cast<uint64_t>(status.st_mtim.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(status.st_mtim.tv_nsec), 16);
   answer.etag.append("-");
   answer.etag.append_number(static_cast<uint64_t>(status.st_size), 16);
   answer.etag.append("-");
@@ -78,8 +77,7 @@ StaticAnswer answer_file(UniqueFd file, const struct stat& status, std::string_v
     answer.status = condition == Condition::failed ? 412 : 304;
     return answer;
   }
-  const RangeChoice range =
-      method == http::Method::GET ? choose_range(headers, current, size) : RangeChoice{};
+  const RangeChoice range = method == http::Method::GET ? choose_range(headers, current, size) : RangeChoice{};
   if (range.kind == RangeChoice::Kind::unsatisfiable) {
     answer = refuse(Reason::range_not_satisfiable);
     set_content_range(answer, size);
@@ -95,8 +93,8 @@ StaticAnswer answer_file(UniqueFd file, const struct stat& status, std::string_v
   return answer;
 }
 
-StaticAnswer answer_path(const snapshot::StaticSpec& spec, std::string_view relative_path,
-                         http::Method method, const http::HeaderMap& headers) {
+StaticAnswer answer_path(const snapshot::StaticSpec& spec, std::string_view relative_path, http::Method method,
+                         const http::HeaderMap& headers) {
   StaticPath path;
   if (const auto decoded = decode_static_path(relative_path, spec.index, path); !decoded) {
     return refuse(decoded.error().reason);
@@ -151,8 +149,8 @@ void StaticAnswer::write_fields(http::HeadWriter& head, std::string_view query) 
   head.text("\r\n");
 }
 
-StaticAnswer open_static(const snapshot::StaticSpec& spec, std::string_view relative_path,
-                         http::Method method, const http::HeaderMap& headers) {
+StaticAnswer open_static(const snapshot::StaticSpec& spec, std::string_view relative_path, http::Method method,
+                         const http::HeaderMap& headers) {
   StaticAnswer answer;
   if (method == http::Method::GET || method == http::Method::HEAD) {
     answer = answer_path(spec, relative_path, method, headers);

@@ -57,7 +57,7 @@ struct StaticAnswer {
 
 /// `relative_path` is the part of the normalised path below the route's root, still percent-encoded, with or
 /// without a slash in front. Its decoded form must not hold a slash or NUL that was encoded (bad_path).
-StaticAnswer open_static(const snapshot::StaticSpec& spec, std::string_view relative_path,
-                         http::Method method, const http::HeaderMap& headers);
+StaticAnswer open_static(const snapshot::StaticSpec& spec, std::string_view relative_path, http::Method method,
+                         const http::HeaderMap& headers);
 
 }  // namespace sluice::proxy

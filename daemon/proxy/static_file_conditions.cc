@@ -47,8 +47,7 @@ std::optional<int64_t> date_of(const http::HeaderMap& headers, HeaderId id) {
 bool if_range_holds(const http::HeaderMap& headers, const Validators& current) {
   if (!headers.has(HeaderId::if_range)) return true;
   const std::string_view value = headers.value(HeaderId::if_range);
-  if (value.starts_with('"') || value.starts_with("W/"))
-    return same_etag(value, current.etag, Compare::strong);
+  if (value.starts_with('"') || value.starts_with("W/")) return same_etag(value, current.etag, Compare::strong);
   const auto date = date_of(headers, HeaderId::if_range);
   return date && current.last_modified && *date == *current.last_modified;
 }
@@ -90,13 +89,11 @@ RangeChoice parse_range(std::string_view value, uint64_t size) {
 Condition evaluate_conditions(const http::HeaderMap& headers, const Validators& current) {
   if (headers.has(HeaderId::if_match)) {
     if (!lists_etag(headers, HeaderId::if_match, current.etag, Compare::strong)) return Condition::failed;
-  } else if (const auto date = date_of(headers, HeaderId::if_unmodified_since);
-             date && current.last_modified) {
+  } else if (const auto date = date_of(headers, HeaderId::if_unmodified_since); date && current.last_modified) {
     if (*current.last_modified > *date) return Condition::failed;
   }
   if (headers.has(HeaderId::if_none_match)) {
-    if (lists_etag(headers, HeaderId::if_none_match, current.etag, Compare::weak))
-      return Condition::not_modified;
+    if (lists_etag(headers, HeaderId::if_none_match, current.etag, Compare::weak)) return Condition::not_modified;
   } else if (const auto date = date_of(headers, HeaderId::if_modified_since); date && current.last_modified) {
     if (*current.last_modified <= *date) return Condition::not_modified;
   }

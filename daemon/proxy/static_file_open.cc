@@ -49,20 +49,16 @@ Reason reason_of(int error) {
   switch (error) {
     case ENOENT:
     case ENOTDIR:
-    case ENAMETOOLONG:
-      return Reason::file_not_found;
+    case ENAMETOOLONG: return Reason::file_not_found;
     case EXDEV:  // left the root
     case ELOOP:  // symlinks in a circle, or a magic link
     case EACCES:
     case EPERM:
     case ENXIO:  // a socket, or a device that is not there
-    case ENODEV:
-      return Reason::file_forbidden;
+    case ENODEV: return Reason::file_forbidden;
     case EMFILE:
-    case ENFILE:
-      return Reason::out_of_descriptors;
-    default:
-      return Reason::internal_error;
+    case ENFILE: return Reason::out_of_descriptors;
+    default: return Reason::internal_error;
   }
 }
 

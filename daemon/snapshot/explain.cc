@@ -49,9 +49,7 @@ std::string joined(const std::vector<std::string>& parts, std::string_view separ
 }
 
 // `items` are JSON already.
-std::string json_array(const std::vector<std::string>& items) {
-  return "[" + joined(items, ",") + "]";
-}
+std::string json_array(const std::vector<std::string>& items) { return "[" + joined(items, ",") + "]"; }
 std::string json_strings(std::vector<std::string> items) {
   for (std::string& item : items) item = json_quoted(item);
   return json_array(items);
@@ -73,34 +71,23 @@ std::vector<std::string> names_of(http::MethodSet methods) {
 
 std::string_view name(Outcome outcome) {
   switch (outcome) {
-    case Outcome::matched:
-      return "matched";
-    case Outcome::no_route:
-      return "no_route";
-    case Outcome::method_not_allowed:
-      return "method_not_allowed";
-    case Outcome::regex_limit:
-      return "regex_limit";
+    case Outcome::matched: return "matched";
+    case Outcome::no_route: return "no_route";
+    case Outcome::method_not_allowed: return "method_not_allowed";
+    case Outcome::regex_limit: return "regex_limit";
   }
   return "";
 }
 
 std::string_view name(Step::Verdict verdict) {
   switch (verdict) {
-    case Step::Verdict::won:
-      return "won";
-    case Step::Verdict::host:
-      return "host";
-    case Step::Verdict::path:
-      return "path";
-    case Step::Verdict::method:
-      return "method";
-    case Step::Verdict::header:
-      return "header";
-    case Step::Verdict::query:
-      return "query";
-    case Step::Verdict::later:
-      return "later";
+    case Step::Verdict::won: return "won";
+    case Step::Verdict::host: return "host";
+    case Step::Verdict::path: return "path";
+    case Step::Verdict::method: return "method";
+    case Step::Verdict::header: return "header";
+    case Step::Verdict::query: return "query";
+    case Step::Verdict::later: return "later";
   }
   return "";
 }
@@ -186,14 +173,11 @@ std::string winner_json(const Explanation& e) {
 
 std::string target_of(const RouteSpec& route, std::span<const ClusterSpec> clusters) {
   switch (route.action) {
-    case Action::respond:
-      return "respond " + std::to_string(route.respond.status);
+    case Action::respond: return "respond " + std::to_string(route.respond.status);
     case Action::redirect:
       return "redirect " + std::to_string(route.redirect.status) + " " + route.redirect.to.source();
-    case Action::static_files:
-      return "static " + route.files.root;
-    case Action::proxy:
-      break;
+    case Action::static_files: return "static " + route.files.root;
+    case Action::proxy: break;
   }
   std::vector<std::string> shares;
   for (const SplitShare& share : route.split) {
@@ -203,9 +187,7 @@ std::string target_of(const RouteSpec& route, std::span<const ClusterSpec> clust
   return "proxy " + joined(shares, ", ");
 }
 
-std::string or_dash(std::string text) {
-  return text.empty() ? "-" : text;
-}
+std::string or_dash(std::string text) { return text.empty() ? "-" : text; }
 
 }  // namespace
 

@@ -48,9 +48,7 @@ class MatchMemory {
 
 }  // namespace
 
-void Expression::Free::operator()(pcre2_real_code_8* code) const {
-  pcre2_code_free(code);
-}
+void Expression::Free::operator()(pcre2_real_code_8* code) const { pcre2_code_free(code); }
 
 std::variant<Expression, PatternError> Expression::compile(std::string_view expression) {
   // Paths are bytes, not UTF-8; callers see one capture, the whole segment, whatever groups the expression has.

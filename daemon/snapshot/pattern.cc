@@ -10,24 +10,16 @@
 namespace sluice::snapshot {
 namespace {
 
-bool is_letter(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-}
-bool is_hex(char c) {
-  return is_digit(c) || (to_lower(c) >= 'a' && to_lower(c) <= 'f');
-}
+bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
+bool is_hex(char c) { return is_digit(c) || (to_lower(c) >= 'a' && to_lower(c) <= 'f'); }
 // RFC 3986 §2.3
-bool is_unreserved(char c) {
-  return is_letter(c) || is_digit(c) || c == '-' || c == '.' || c == '_' || c == '~';
-}
+bool is_unreserved(char c) { return is_letter(c) || is_digit(c) || c == '-' || c == '.' || c == '_' || c == '~'; }
 // RFC 3986 §3.3 without the percent-escapes, and what http::parse_target() lets through beside it.
 bool is_path_byte(char c) {
   return is_unreserved(c) || std::string_view("!$&'()*+,;=:@[]|^").find(c) != std::string_view::npos;
 }
 
-int hex_value(char c) {
-  return is_digit(c) ? c - '0' : to_lower(c) - 'a' + 10;
-}
+int hex_value(char c) { return is_digit(c) ? c - '0' : to_lower(c) - 'a' + 10; }
 
 std::string escape_of(char c) {
   constexpr char kHex[] = "0123456789ABCDEF";
@@ -238,18 +230,12 @@ bool is_uuid(std::string_view text) {
 std::string to_string(const Segment& segment) {
   const std::string text(segment.text);
   switch (segment.kind) {
-    case Segment::Kind::literal:
-      return text;
-    case Segment::Kind::integer:
-      return "{" + text + ":int}";
-    case Segment::Kind::uuid:
-      return "{" + text + ":uuid}";
-    case Segment::Kind::expression:
-      return "{" + text + ":" + std::string(segment.expression) + "}";
-    case Segment::Kind::plain:
-      return "{" + text + "}";
-    case Segment::Kind::rest:
-      return "{" + text + "...}";
+    case Segment::Kind::literal: return text;
+    case Segment::Kind::integer: return "{" + text + ":int}";
+    case Segment::Kind::uuid: return "{" + text + ":uuid}";
+    case Segment::Kind::expression: return "{" + text + ":" + std::string(segment.expression) + "}";
+    case Segment::Kind::plain: return "{" + text + "}";
+    case Segment::Kind::rest: return "{" + text + "...}";
   }
   return text;
 }
@@ -279,14 +265,10 @@ std::vector<std::string_view> tokens_of(std::string_view key) {
 namespace {
 Mark mark_of(Segment::Kind kind) {
   switch (kind) {
-    case Segment::Kind::integer:
-      return Mark::integer;
-    case Segment::Kind::uuid:
-      return Mark::uuid;
-    case Segment::Kind::rest:
-      return Mark::rest;
-    default:
-      return Mark::plain;
+    case Segment::Kind::integer: return Mark::integer;
+    case Segment::Kind::uuid: return Mark::uuid;
+    case Segment::Kind::rest: return Mark::rest;
+    default: return Mark::plain;
   }
 }
 }  // namespace

@@ -68,9 +68,7 @@ class PatternKeys {
   std::vector<std::string> expressions_;
 };
 
-constexpr bool is_mark(char c) {
-  return static_cast<uint8_t>(c) <= static_cast<uint8_t>(Mark::expression);
-}
+constexpr bool is_mark(char c) { return static_cast<uint8_t>(c) <= static_cast<uint8_t>(Mark::expression); }
 /// The number in the expression token at `token`, and such a token.
 uint32_t expression_number(const char* token);
 std::string expression_token(uint32_t number);

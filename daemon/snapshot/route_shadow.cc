@@ -284,8 +284,6 @@ std::vector<RouteWarning> ShadowFinder::warnings() const {
 
 }  // namespace
 
-std::vector<RouteWarning> find_shadowed(std::span<const RouteSpec> routes) {
-  return ShadowFinder(routes).run();
-}
+std::vector<RouteWarning> find_shadowed(std::span<const RouteSpec> routes) { return ShadowFinder(routes).run(); }
 
 }  // namespace sluice::snapshot

@@ -272,8 +272,6 @@ void RouteTable::find(const RouteQuery& query, RouteMatch& match) const {
   if (match.allowed != 0) match.outcome = RouteMatch::Outcome::method_not_allowed;
 }
 
-size_t RouteTable::memory_bytes() const {
-  return sizeof(*this) + (tree_ == nullptr ? 0 : tree_->memory_bytes());
-}
+size_t RouteTable::memory_bytes() const { return sizeof(*this) + (tree_ == nullptr ? 0 : tree_->memory_bytes()); }
 
 }  // namespace sluice::snapshot

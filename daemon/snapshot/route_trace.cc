@@ -17,22 +17,15 @@ using Verdict = Step::Verdict;
 // Enough for a person; a table may have thousands of near misses.
 constexpr size_t kMaxNearMisses = 50;
 
-std::string quoted(std::string_view text) {
-  return "\"" + std::string(text) + "\"";
-}
+std::string quoted(std::string_view text) { return "\"" + std::string(text) + "\""; }
 
 std::string mark_text(Mark mark) {
   switch (mark) {
-    case Mark::integer:
-      return "an int parameter";
-    case Mark::uuid:
-      return "a uuid parameter";
-    case Mark::expression:
-      return "a parameter with an expression";
-    case Mark::plain:
-      return "a plain parameter";
-    case Mark::rest:
-      return "a rest parameter";
+    case Mark::integer: return "an int parameter";
+    case Mark::uuid: return "a uuid parameter";
+    case Mark::expression: return "a parameter with an expression";
+    case Mark::plain: return "a plain parameter";
+    case Mark::rest: return "a rest parameter";
   }
   return "";
 }

@@ -21,9 +21,7 @@ struct Item {
 };
 using Items = std::span<const Item>;
 
-size_t condition_count(const RouteSpec& route) {
-  return route.match.headers.size() + route.match.query.size();
-}
+size_t condition_count(const RouteSpec& route) { return route.match.headers.size() + route.match.query.size(); }
 
 class TreeBuilder {
  public:

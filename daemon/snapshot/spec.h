@@ -34,9 +34,9 @@ struct AccessLogSpec {
   enum class Format : uint8_t { off, json, combined, custom };
   Format format = Format::json;
   std::string path = "stdout";  // or an absolute path
-  double sample = 1.0;      // 0..1, share of successful requests logged; errors (status >= 500) always are
-  std::string custom_text;  // the template's source when format is custom
-  std::string source;       // "sluice.yaml:7", where the template stands
+  double sample = 1.0;          // 0..1, share of successful requests logged; errors (status >= 500) always are
+  std::string custom_text;      // the template's source when format is custom
+  std::string source;           // "sluice.yaml:7", where the template stands
 };
 
 struct ListenerTimeouts {
@@ -83,11 +83,11 @@ struct ClusterTimeouts {
 struct RetrySpec {
   uint32_t attempts = 1;  // further tries after the first; 0: never. A stale pooled connection's retry is not counted.
   bool on_connect = true;
-  bool on_reset = false;  // before any response byte; only when the exchange is safe to repeat
-  bool on_timeout = false;               // per_try ran out
-  std::vector<uint16_t> on_statuses;     // 502, 503, 504, ...
-  double budget = 0.2;                   // share of requests (of the last 10 s) that may be retries; at least 3 are allowed
-  Millis per_try{0};                     // 0: none
+  bool on_reset = false;              // before any response byte; only when the exchange is safe to repeat
+  bool on_timeout = false;            // per_try ran out
+  std::vector<uint16_t> on_statuses;  // 502, 503, 504, ...
+  double budget = 0.2;  // share of requests (of the last 10 s) that may be retries; at least 3 are allowed
+  Millis per_try{0};    // 0: none
 };
 
 struct ClusterSpec {
@@ -109,8 +109,8 @@ struct FieldCondition {
 };
 
 struct MatchSpec {
-  std::vector<std::string> hosts;  // lower case; "api.example.com" or "*.example.com"; empty: any host
-  std::string path;                // the pattern as written, e.g. "/api/{id:int}"
+  std::vector<std::string> hosts;               // lower case; "api.example.com" or "*.example.com"; empty: any host
+  std::string path;                             // the pattern as written, e.g. "/api/{id:int}"
   http::MethodSet methods = http::kAllMethods;  // GET implies HEAD (compile sets the bit)
   std::vector<FieldCondition> headers;
   std::vector<FieldCondition> query;

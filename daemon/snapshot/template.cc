@@ -29,9 +29,7 @@ std::string unknown_placeholder(std::string_view name, std::span<const std::stri
 
 }  // namespace
 
-std::span<const VariableRow> variables() {
-  return kVariables;
-}
+std::span<const VariableRow> variables() { return kVariables; }
 
 void Template::append_literal(std::string_view text) {
   if (text.empty()) return;

@@ -36,17 +36,14 @@ constexpr FamilyRow make_row(Kind kind, Unit unit, std::string_view name, std::s
 }
 
 constexpr FamilyRow kRows[] = {
-#define SL_ROW(enumerator, kind, unit, name, labels, help) \
-  make_row(Kind::kind, Unit::unit, name, labels, help),
+#define SL_ROW(enumerator, kind, unit, name, labels, help) make_row(Kind::kind, Unit::unit, name, labels, help),
     SL_FAMILIES(SL_ROW)
 #undef SL_ROW
 };
 
 }  // namespace
 
-const FamilyRow& row(Family family) {
-  return kRows[static_cast<size_t>(family)];
-}
+const FamilyRow& row(Family family) { return kRows[static_cast<size_t>(family)]; }
 
 std::string_view name(Kind kind) {
   constexpr std::string_view kNames[] = {"counter", "gauge", "histogram"};

@@ -94,8 +94,7 @@ struct FamilyRow {
   std::string_view name;
   std::array<std::string_view, kMaxLabels> labels;  // the first label_count are used
   uint8_t label_count;
-  std::span<const std::string_view>
-      last_values;  // the values of the last label if they are a list; else empty
+  std::span<const std::string_view> last_values;  // the values of the last label if they are a list; else empty
   std::string_view help;
 
   /// How many labels are given by name when a run is interned: all but a list.

@@ -8,14 +8,11 @@
 
 namespace sluice::stats {
 
-static_assert(Buckets::index(0) == 0 && Buckets::index(7) == 7 && Buckets::index(8) == 8 &&
-              Buckets::index(9) == 8);
+static_assert(Buckets::index(0) == 0 && Buckets::index(7) == 7 && Buckets::index(8) == 8 && Buckets::index(9) == 8);
 static_assert(Buckets::index(~uint64_t{0}) == Buckets::kCount - 1);
 static_assert(Buckets::lower(Buckets::kCount) == uint64_t{1} << Buckets::kTopBits);
 
-uint64_t HistogramSnapshot::count() const {
-  return std::accumulate(buckets.begin(), buckets.end(), uint64_t{0});
-}
+uint64_t HistogramSnapshot::count() const { return std::accumulate(buckets.begin(), buckets.end(), uint64_t{0}); }
 
 uint64_t HistogramSnapshot::count_below(uint64_t limit) const {
   const uint32_t end = Buckets::index(limit);

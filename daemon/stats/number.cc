@@ -22,8 +22,7 @@ void append_number(std::string& out, const FamilyRow& row, uint64_t value) {
   const auto micros = static_cast<uint32_t>(value % 1'000'000);
   if (micros == 0) return;
   char fraction[] = ".000000";
-  for (uint32_t i = 6, rest = micros; i > 0; --i, rest /= 10)
-    fraction[i] = static_cast<char>('0' + rest % 10);
+  for (uint32_t i = 6, rest = micros; i > 0; --i, rest /= 10) fraction[i] = static_cast<char>('0' + rest % 10);
   out.append(fraction, std::string_view(fraction).find_last_not_of('0') + 1);
 }
 

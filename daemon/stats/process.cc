@@ -39,9 +39,7 @@ uint64_t descriptor_limit() {
 uint64_t cpu_micros() {
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
-  const auto micros = [](const timeval& time) {
-    return static_cast<uint64_t>(time.tv_sec * 1'000'000 + time.tv_usec);
-  };
+  const auto micros = [](const timeval& time) { return static_cast<uint64_t>(time.tv_sec * 1'000'000 + time.tv_usec); };
   return micros(usage.ru_utime) + micros(usage.ru_stime);
 }
 

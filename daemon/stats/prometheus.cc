@@ -103,9 +103,8 @@ class Page {
 
 std::string prometheus_text(const Registry& registry) {
   Page page(registry);
-  registry.for_each([&](Family family, std::span<const std::string_view> values, SeriesId id) {
-    page.add(family, values, id);
-  });
+  registry.for_each(
+      [&](Family family, std::span<const std::string_view> values, SeriesId id) { page.add(family, values, id); });
   return page.take();
 }
 

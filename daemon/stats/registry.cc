@@ -36,8 +36,7 @@ size_t run_cells(const FamilyRow& shape) {
 
 Shard::~Shard() {
   for (const auto& chunk : chunks_) {
-    if (uint64_t* memory = chunk.load(std::memory_order_relaxed); memory != nullptr)
-      munmap(memory, kChunkBytes);
+    if (uint64_t* memory = chunk.load(std::memory_order_relaxed); memory != nullptr) munmap(memory, kChunkBytes);
   }
 }
 
@@ -52,8 +51,7 @@ void Shard::map_chunk(size_t index) {
 Registry::Registry(size_t workers) {
   for (size_t i = 0; i < workers + 1; ++i) shards_.push_back(std::make_unique<Shard>());
   size_t widest = 0;  // pick() of any list stays inside the sink
-  for (size_t f = 0; f < families_.size(); ++f)
-    widest = std::max(widest, run_cells(row(static_cast<Family>(f))));
+  for (size_t f = 0; f < families_.size(); ++f) widest = std::max(widest, run_cells(row(static_cast<Family>(f))));
   const SeriesId sink = allocate(widest);
   SL_ASSERT(sink == kSink);
 }
@@ -62,8 +60,7 @@ Registry::Place Registry::place_of(const FamilyRow& shape, std::span<const std::
   SL_ASSERT(label_values.size() == shape.own_labels() || label_values.size() == shape.label_count);
   Place place{key_of(label_values.first(shape.own_labels())), 0};
   if (label_values.size() > shape.own_labels()) {
-    place.offset =
-        static_cast<SeriesId>(position(shape.last_values, label_values.back()) * cells_of(shape.kind));
+    place.offset = static_cast<SeriesId>(position(shape.last_values, label_values.back()) * cells_of(shape.kind));
   }
   return place;
 }
@@ -82,8 +79,7 @@ SeriesId Registry::intern(Family family, std::span<const std::string_view> label
   return entry->second + place.offset;
 }
 
-std::optional<SeriesId> Registry::find(Family family,
-                                       std::initializer_list<std::string_view> label_values) const {
+std::optional<SeriesId> Registry::find(Family family, std::initializer_list<std::string_view> label_values) const {
   const Place place = place_of(row(family), std::span(label_values.begin(), label_values.size()));
   const std::lock_guard lock(mutex_);
   const FamilySeries& series = families_[static_cast<size_t>(family)];
@@ -119,8 +115,7 @@ uint64_t Registry::value(SeriesId id) const {
 HistogramSnapshot Registry::histogram(SeriesId id) const {
   HistogramSnapshot whole;
   whole.sum = value(id);
-  for (size_t i = 0; i < whole.buckets.size(); ++i)
-    whole.buckets[i] = value(static_cast<SeriesId>(id + 1 + i));
+  for (size_t i = 0; i < whole.buckets.size(); ++i) whole.buckets[i] = value(static_cast<SeriesId>(id + 1 + i));
   return whole;
 }
 

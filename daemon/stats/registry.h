@@ -31,23 +31,13 @@ using SeriesId = uint32_t;  // index of the series' first cell in every shard
 constexpr SeriesId kSink = 0;
 
 /// How many cells one series takes.
-constexpr size_t cells_of(Kind kind) {
-  return kind == Kind::histogram ? HistogramSnapshot::kCells : 1;
-}
+constexpr size_t cells_of(Kind kind) { return kind == Kind::histogram ? HistogramSnapshot::kCells : 1; }
 
 /// The cell that belongs to `value` in the run that intern() gave for a family whose last label is a list.
-constexpr SeriesId pick(SeriesId run, Reason value) {
-  return run + static_cast<SeriesId>(value);
-}
-constexpr SeriesId pick(SeriesId run, StatusClass value) {
-  return run + static_cast<SeriesId>(value);
-}
-constexpr SeriesId pick(SeriesId run, ConnectionState value) {
-  return run + static_cast<SeriesId>(value);
-}
-constexpr SeriesId pick(SeriesId run, RetryKind value) {
-  return run + static_cast<SeriesId>(value);
-}
+constexpr SeriesId pick(SeriesId run, Reason value) { return run + static_cast<SeriesId>(value); }
+constexpr SeriesId pick(SeriesId run, StatusClass value) { return run + static_cast<SeriesId>(value); }
+constexpr SeriesId pick(SeriesId run, ConnectionState value) { return run + static_cast<SeriesId>(value); }
+constexpr SeriesId pick(SeriesId run, RetryKind value) { return run + static_cast<SeriesId>(value); }
 constexpr SeriesId pick(SeriesId run, Slice value) {  // the slices are histograms
   return run + static_cast<SeriesId>(value) * static_cast<SeriesId>(HistogramSnapshot::kCells);
 }
@@ -107,8 +97,7 @@ class Registry {
   }
 
   /// As intern(), but makes nothing. Any thread.
-  [[nodiscard]] std::optional<SeriesId> find(Family family,
-                                             std::initializer_list<std::string_view> label_values) const;
+  [[nodiscard]] std::optional<SeriesId> find(Family family, std::initializer_list<std::string_view> label_values) const;
 
   /// 0 .. workers-1 are the workers'.
   [[nodiscard]] Shard& shard(size_t index) { return *shards_[index]; }

@@ -16,15 +16,14 @@ constexpr http::HeadLimits kHeadLimits{.first_line_bytes = 8 * 1024, .head_bytes
 Connection::Connection(Pool& pool, event::Loop& loop)
     : pool_(pool),
       loop_(loop),
-      timer_(loop.timers(), [](void* self) { static_cast<Connection*>(self)->on_timer(); }, this),
+      timer_(
+          loop.timers(), [](void* self) { static_cast<Connection*>(self)->on_timer(); }, this),
       head_bytes_(loop.blocks()),
       opened_at_(loop.now()) {}
 
 Connection::~Connection() = default;
 
-Result<void> Connection::connect(const SocketAddress& address) {
-  return stream_.connect(loop_, address, *this);
-}
+Result<void> Connection::connect(const SocketAddress& address) { return stream_.connect(loop_, address, *this); }
 
 void Connection::lease(User& user, http::Method method) {
   SL_ASSERT(state_ == State::idle && user_ == nullptr);
@@ -124,7 +123,8 @@ bool Connection::splice_some() {
   event::Pipe* pipe = user_->offer_splice(body_.length);
   if (pipe == nullptr) return false;
   for (int i = 0; i < kReadsPerWake && user_ != nullptr && stream_.wants_read(); ++i) {
-    const event::IoResult result = stream_.splice_to_pipe(pipe->write_end(), std::min<uint64_t>(body_.length, pipe->room()));
+    const event::IoResult result =
+        stream_.splice_to_pipe(pipe->write_end(), std::min<uint64_t>(body_.length, pipe->room()));
     if (result.status == event::IoStatus::again) break;
     if (result.status != event::IoStatus::ok) {
       result.status == event::IoStatus::eof ? on_eof() : fail(Reason::upstream_reset, "splice failed");
@@ -238,7 +238,8 @@ void Connection::end_response(bool surplus_bytes) {
   if (body_.kind == http::BodyFraming::Kind::chunked && !chunks_.trailers().empty()) {
     const auto scratch = pool_.field_scratch();
     if (chunks_.trailer_fields() > scratch.size()) return fail(Reason::upstream_bad_body, "too many trailers");
-    const Result<http::HeaderMap> parsed = http::parse_fields(chunks_.trailers(), scratch.first(chunks_.trailer_fields()));
+    const Result<http::HeaderMap> parsed =
+        http::parse_fields(chunks_.trailers(), scratch.first(chunks_.trailer_fields()));
     if (!parsed) return fail(Reason::upstream_bad_body, "malformed trailers");
     trailers = *parsed;
   }

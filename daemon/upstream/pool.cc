@@ -3,17 +3,16 @@
 namespace sluice::upstream {
 
 Pool::Waiter::Waiter(event::Loop& loop)
-    : timer_(loop.timers(),
-             [](void* self) {
-               auto& waiter = *static_cast<Waiter*>(self);
-               waiter.leave();
-               waiter.on_lease_failed({Reason::pool_wait_timeout, ""});
-             },
-             this) {}
+    : timer_(
+          loop.timers(),
+          [](void* self) {
+            auto& waiter = *static_cast<Waiter*>(self);
+            waiter.leave();
+            waiter.on_lease_failed({Reason::pool_wait_timeout, ""});
+          },
+          this) {}
 
-Pool::Waiter::~Waiter() {
-  leave();
-}
+Pool::Waiter::~Waiter() { leave(); }
 
 void Pool::Waiter::leave() {
   if (pool_ == nullptr) return;

@@ -11,9 +11,7 @@ Supervisor::Supervisor(std::shared_ptr<const snapshot::Snapshot> snapshot, stats
   for (const auto& listener : snapshot_->listeners) addresses_.push_back(listener.address);
 }
 
-Supervisor::~Supervisor() {
-  stop();
-}
+Supervisor::~Supervisor() { stop(); }
 
 bool Supervisor::start_log(std::string& error) {
   const snapshot::AccessLogSpec& spec = snapshot_->access_log;

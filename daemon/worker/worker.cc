@@ -22,9 +22,7 @@ Worker::Worker(uint32_t index, const WorkerParts& parts) : index_(index), pin_(p
   }
 }
 
-Worker::~Worker() {
-  stop();
-}
+Worker::~Worker() { stop(); }
 
 Result<void> Worker::listen(std::vector<SocketAddress>& addresses) {
   SL_ASSERT(addresses.size() == doors_.size());
@@ -67,7 +65,8 @@ void Worker::pin_to_cpu() const {
     cpu_set_t one;
     CPU_ZERO(&one);
     CPU_SET(cpu, &one);
-    if (pthread_setaffinity_np(pthread_self(), sizeof(one), &one) != 0) log::warn("cannot pin worker {} to CPU {}", index_, cpu);
+    if (pthread_setaffinity_np(pthread_self(), sizeof(one), &one) != 0)
+      log::warn("cannot pin worker {} to CPU {}", index_, cpu);
     return;
   }
 }

@@ -85,17 +85,14 @@ double median(std::vector<double> values) {
 class Layouts {
  public:
   explicit Layouts(Registry& registry) : registry_(registry) {
-    for (SeriesId& id : ids_)
-      id = registry.intern(Family::downstream_accepted, {std::to_string(&id - ids_.data())});
+    for (SeriesId& id : ids_) id = registry.intern(Family::downstream_accepted, {std::to_string(&id - ids_.data())});
   }
 
   void compare() {
     for (int round = 0; round < kRounds; ++round) measure_round();
-    std::printf("two threads, %zu counters a request: what counting adds, medians of %d rounds\n", kCounters,
-                kRounds);
+    std::printf("two threads, %zu counters a request: what counting adds, medians of %d rounds\n", kCounters, kRounds);
     std::printf("%-40s %10.1f ns   1.00\n", "sharded (padded)", median(sharded_));
-    std::printf("%-40s %10.1f ns   %.2f\n", "side by side (unpadded)", median(unpadded_),
-                median(unpadded_ratio_));
+    std::printf("%-40s %10.1f ns   %.2f\n", "side by side (unpadded)", median(unpadded_), median(unpadded_ratio_));
     std::printf("%-40s %10.1f ns   %.2f\n", "one for both, lock prefix (shared)", median(shared_),
                 median(shared_ratio_));
   }
@@ -103,16 +100,15 @@ class Layouts {
  private:
   void measure_round() {
     const double none = nanoseconds_per_request([](size_t, size_t) {});
-    sharded_.push_back(nanoseconds_per_request([&](size_t t, size_t i) { registry_.shard(t).add(ids_[i]); }) -
-                       none);
+    sharded_.push_back(nanoseconds_per_request([&](size_t t, size_t i) { registry_.shard(t).add(ids_[i]); }) - none);
     unpadded_.push_back(nanoseconds_per_request([&](size_t t, size_t i) {
                           auto& cell = cells_.cell[2 * i + t];
                           cell.store(cell.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
                         }) -
                         none);
-    shared_.push_back(nanoseconds_per_request(
-                          [&](size_t, size_t i) { cells_.cell[i].fetch_add(1, std::memory_order_relaxed); }) -
-                      none);
+    shared_.push_back(
+        nanoseconds_per_request([&](size_t, size_t i) { cells_.cell[i].fetch_add(1, std::memory_order_relaxed); }) -
+        none);
     unpadded_ratio_.push_back(unpadded_.back() / sharded_.back());
     shared_ratio_.push_back(shared_.back() / sharded_.back());
   }

@@ -80,9 +80,7 @@ Requests requests_of(size_t route_count, Kind kind) {
   return requests;
 }
 
-double seconds_since(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
+double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
 void match(bench::Runner& runner, size_t count, Kind kind) {
   const RouteTable table = RouteTable::build(routes_of(count, kind));

@@ -17,17 +17,13 @@ struct Asker {
   std::string_view host = "localhost:9901";
   std::vector<http::HeaderField> fields;
 
-  void header(std::string_view name, std::string_view value) {
-    fields.push_back({name, value, http::header_id(name)});
-  }
+  void header(std::string_view name, std::string_view value) { fields.push_back({name, value, http::header_id(name)}); }
   Response ask(std::string_view path, Method method = Method::GET, std::string_view query = {}) {
     return answer({method, path, query, host, http::HeaderMap(fields)}, gate, gateway.sources());
   }
 };
 
-bool contains(std::string_view text, std::string_view part) {
-  return text.find(part) != std::string_view::npos;
-}
+bool contains(std::string_view text, std::string_view part) { return text.find(part) != std::string_view::npos; }
 
 TEST_CASE("every endpoint answers GET with the content type of its row") {
   Asker asker;
@@ -127,14 +123,12 @@ TEST_CASE("probes need no token") {
 
 TEST_CASE("without a token a foreign Host is refused, since it may be a web page's") {
   Asker asker;
-  for (const char* host :
-       {"localhost", "LOCALHOST:9901", "127.0.0.1:9901", "192.168.1.9", "[::1]:9901", ""}) {
+  for (const char* host : {"localhost", "LOCALHOST:9901", "127.0.0.1:9901", "192.168.1.9", "[::1]:9901", ""}) {
     INFO(host);
     asker.host = host;
     CHECK(asker.ask("/config").status == 200);
   }
-  for (const char* host :
-       {"evil.example", "localhost.evil.example:9901", "127.0.0.1.evil.example", "1.2.3", "unix"}) {
+  for (const char* host : {"evil.example", "localhost.evil.example:9901", "127.0.0.1.evil.example", "1.2.3", "unix"}) {
     INFO(host);
     asker.host = host;
     CHECK(asker.ask("/config").status == 421);
@@ -160,12 +154,11 @@ TEST_CASE("routes as JSON have what they match, do, and how often they did") {
   registry.shard(0).add(pick(run, stats::StatusClass::c2xx), 7);
   registry.shard(0).add(pick(run, stats::StatusClass::c5xx), 1);
   const std::string body = asker.ask("/routes").body;
-  CHECK(contains(
-      body,
-      "{\"name\":\"users\",\"source\":\"sluice.yaml:7\",\"hosts\":[\"api.example.com\",\"*.example.org\"],"
-      "\"path\":\"/users/{id:int}\",\"methods\":[\"GET\",\"PUT\"],\"action\":\"proxy\","
-      "\"upstreams\":[{\"name\":\"users\",\"weight\":95},{\"name\":\"users-v2\",\"weight\":5}],"
-      "\"requests\":8,\"by_class\":{\"1xx\":0,\"2xx\":7,\"3xx\":0,\"4xx\":0,\"5xx\":1}},\n"));
+  CHECK(contains(body,
+                 "{\"name\":\"users\",\"source\":\"sluice.yaml:7\",\"hosts\":[\"api.example.com\",\"*.example.org\"],"
+                 "\"path\":\"/users/{id:int}\",\"methods\":[\"GET\",\"PUT\"],\"action\":\"proxy\","
+                 "\"upstreams\":[{\"name\":\"users\",\"weight\":95},{\"name\":\"users-v2\",\"weight\":5}],"
+                 "\"requests\":8,\"by_class\":{\"1xx\":0,\"2xx\":7,\"3xx\":0,\"4xx\":0,\"5xx\":1}},\n"));
   CHECK(contains(body, "{\"name\":\"files\""));
   CHECK_FALSE(registry.find(stats::Family::requests, {"files"}));  // asking makes no series
 }
@@ -201,11 +194,11 @@ TEST_CASE("upstreams have their endpoints and figures") {
   registry.control().step(registry.intern(stats::Family::upstream_active, {"users", "127.0.0.1:9001"}), -1);
   registry.shard(0).add(registry.intern(stats::Family::upstream_retries, {"users", "policy"}), 3);
   const std::string body = asker.ask("/upstreams").body;
-  CHECK(contains(
-      body,
-      "{\"name\":\"users\",\"balance\":\"p2c\",\"retries\":{\"stale\":0,\"policy\":3,\"denied_by_budget\":0},"
-      "\"endpoints\":[\n  {\"name\":\"127.0.0.1:9001\",\"address\":\"127.0.0.1:9001\",\"weight\":2,"
-      "\"requests\":12,\"pending_requests\":0,\"connections_active\":-1,"));
+  CHECK(
+      contains(body,
+               "{\"name\":\"users\",\"balance\":\"p2c\",\"retries\":{\"stale\":0,\"policy\":3,\"denied_by_budget\":0},"
+               "\"endpoints\":[\n  {\"name\":\"127.0.0.1:9001\",\"address\":\"127.0.0.1:9001\",\"weight\":2,"
+               "\"requests\":12,\"pending_requests\":0,\"connections_active\":-1,"));
   CHECK(contains(body, "\"response_seconds\":{\"count\":0,\"sum\":0,"));
 }
 

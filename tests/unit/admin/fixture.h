@@ -46,8 +46,7 @@ struct Gateway {
   std::atomic<int> refreshes{0};
 
   Sources sources() {
-    return {registry, [this] { return snapshot; }, [this] { return ready.load(); }, [this] { ++refreshes; },
-            "1.2.3"};
+    return {registry, [this] { return snapshot; }, [this] { return ready.load(); }, [this] { ++refreshes; }, "1.2.3"};
   }
 };
 

@@ -188,8 +188,7 @@ TEST_CASE("a head that is not HTTP/1.1 gets an answer with its reason, and the c
       {"GET / HTTP/2.0\r\nHost: localhost\r\n\r\n", "505", "bad_version"},
       {"BREW / HTTP/1.1\r\nHost: localhost\r\n\r\n", "501", "bad_method"},
       {"GET / HTTP/1.1\r\nHost : localhost\r\n\r\n", "400", "bad_header"},
-      {"GET / HTTP/1.1\r\nHost: localhost\r\nA: " + std::string(8192, 'a') + "\r\n\r\n", "431",
-       "header_too_large"},
+      {"GET / HTTP/1.1\r\nHost: localhost\r\nA: " + std::string(8192, 'a') + "\r\n\r\n", "431", "header_too_large"},
   };
   Running running;
   for (const auto& row : rows) {
@@ -205,8 +204,7 @@ TEST_CASE("a head that is not HTTP/1.1 gets an answer with its reason, and the c
 
 void make_page_large(stats::Registry& registry) {
   for (int i = 0; i < 2000; ++i) {
-    registry.control().observe(
-        registry.intern(stats::Family::request_duration, {"route-" + std::to_string(i)}), 100);
+    registry.control().observe(registry.intern(stats::Family::request_duration, {"route-" + std::to_string(i)}), 100);
   }
 }
 

@@ -89,8 +89,7 @@ TEST_CASE("addresses are equal and hash alike by content", "[address]") {
   CHECK_FALSE(address("[::]:80") == address("0.0.0.0:80"));
   CHECK_FALSE(address("unix:/a") == address("unix:/ab"));
   CHECK(SocketAddress() == SocketAddress());
-  const std::unordered_set<SocketAddress> set = {address("127.0.0.1:80"), address(":80"),
-                                                 address("localhost:80")};
+  const std::unordered_set<SocketAddress> set = {address("127.0.0.1:80"), address(":80"), address("localhost:80")};
   CHECK(set.size() == 2);
 }
 
@@ -170,9 +169,8 @@ TEST_CASE("networks are written as they are read", "[network]") {
 }
 
 TEST_CASE("what is no network is nothing, host bits included", "[network]") {
-  for (const auto text :
-       {"", "/8", "10.0.0.0/", "10.0.0.0/33", "::/129", "10.0.0.1/8", "10.0.0.0/8/8", "10.0.0.0/-1",
-        "10.0.0/8", "2001:db8::1/64", "example.com/8", "10.0.0.0/ 8", "[::1]/128"}) {
+  for (const auto text : {"", "/8", "10.0.0.0/", "10.0.0.0/33", "::/129", "10.0.0.1/8", "10.0.0.0/8/8", "10.0.0.0/-1",
+                          "10.0.0/8", "2001:db8::1/64", "example.com/8", "10.0.0.0/ 8", "[::1]/128"}) {
     CAPTURE(text);
     CHECK_FALSE(Network::parse(text).has_value());
   }

@@ -44,8 +44,7 @@ TEST_CASE("numbers are decimal digits that fit 64 bits", "[strings]") {
   CHECK(parse_u64("0") == 0u);
   CHECK(parse_u64("007") == 7u);
   CHECK(parse_u64("18446744073709551615") == UINT64_MAX);
-  for (const auto bad :
-       {"", "18446744073709551616", "99999999999999999999", "-1", "+1", " 1", "1 ", "0x1", "1e3"}) {
+  for (const auto bad : {"", "18446744073709551616", "99999999999999999999", "-1", "+1", " 1", "1 ", "0x1", "1e3"}) {
     CAPTURE(bad);
     CHECK_FALSE(parse_u64(bad).has_value());
   }

@@ -46,9 +46,9 @@ TEST_CASE("the winner is told with its reasons, its losers, and what goes upstre
   CHECK_THAT(made.text, Catch::Contains("normalised from: /a/../u/7\n"));
   CHECK_THAT(made.text, Catch::Contains("winner: user (x.yaml:10), pattern /u/{id:int}, id=7\n"));
   CHECK_THAT(made.text, Catch::Contains("header x-canary is missing"));
-  CHECK_THAT(made.text, Catch::EndsWith(
-                            "sends: GET /internal/7?q=1 with Host GET.internal to upstream users (3 of 4) or "
-                            "canary (1 of 4)\n"));
+  CHECK_THAT(made.text,
+             Catch::EndsWith("sends: GET /internal/7?q=1 with Host GET.internal to upstream users (3 of 4) or "
+                             "canary (1 of 4)\n"));
 }
 
 TEST_CASE("headers of the command line count") {
@@ -60,12 +60,10 @@ TEST_CASE("headers of the command line count") {
 TEST_CASE("each kind of route tells what it does") {
   CHECK_THAT(explained("GET", "http://h/s/a/b").text,
              Catch::EndsWith("sends: GET /a/b with Host h to upstream users\n"));
-  CHECK_THAT(explained("GET", "http://h/s/").text,
-             Catch::EndsWith("sends: GET / with Host h to upstream users\n"));
+  CHECK_THAT(explained("GET", "http://h/s/").text, Catch::EndsWith("sends: GET / with Host h to upstream users\n"));
   CHECK_THAT(explained("GET", "http://h:1/old?a=b").text,
              Catch::EndsWith("answers: 301, Location: https://h/old?a=b\n"));
-  CHECK_THAT(explained("GET", "http://h/fixed").text,
-             Catch::EndsWith("answers: 204, text/plain; charset=utf-8\n"));
+  CHECK_THAT(explained("GET", "http://h/fixed").text, Catch::EndsWith("answers: 204, text/plain; charset=utf-8\n"));
 }
 
 TEST_CASE("a request that no route takes ends with exit code 4 and the answer it would get") {
@@ -86,8 +84,6 @@ TEST_CASE("a request that would not be routed at all is told why") {
 }
 
 TEST_CASE("the listener is the one at the URL's port, and its settings count") {
-  CHECK_THAT(explained("GET", "http://h:8080/s/a%2Fb").text,
-             Catch::StartsWith("the answer would be 400 bad_path: "));
-  CHECK_THAT(explained("GET", "http://h:8081/s/a%2Fb").text,
-             Catch::Contains("listener: inner, 127.0.0.1:8081\n"));
+  CHECK_THAT(explained("GET", "http://h:8080/s/a%2Fb").text, Catch::StartsWith("the answer would be 400 bad_path: "));
+  CHECK_THAT(explained("GET", "http://h:8081/s/a%2Fb").text, Catch::Contains("listener: inner, 127.0.0.1:8081\n"));
 }

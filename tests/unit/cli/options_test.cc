@@ -10,9 +10,7 @@ using namespace sluice;
 using namespace sluice::cli;
 
 namespace {
-ParsedCommandLine parse(std::vector<std::string_view> arguments) {
-  return parse_command_line(arguments);
-}
+ParsedCommandLine parse(std::vector<std::string_view> arguments) { return parse_command_line(arguments); }
 }  // namespace
 
 TEST_CASE("options may stand before, between and after operands, in each of their forms") {
@@ -93,6 +91,5 @@ TEST_CASE("the help fits a screen and has an example for every command") {
 }
 
 TEST_CASE("every command's row stands at its own index") {
-  for (size_t i = 0; i < command_rows().size(); ++i)
-    CHECK(static_cast<size_t>(command_rows()[i].command) == i);
+  for (size_t i = 0; i < command_rows().size(); ++i) CHECK(static_cast<size_t>(command_rows()[i].command) == i);
 }

@@ -212,8 +212,7 @@ TEST_CASE("an echo names method, target, version, headers and the length of the 
 
 TEST_CASE("the longest head that is taken fits into an echo, behind answers that wait", "[origin]") {
   Scene scene;
-  std::string request =
-      "GET /bytes/30000" + kKeep + "GET /" + std::string(8'000, 'p') + " HTTP/1.1\r\nHost: o\r\n";
+  std::string request = "GET /bytes/30000" + kKeep + "GET /" + std::string(8'000, 'p') + " HTTP/1.1\r\nHost: o\r\n";
   request += "X: " + std::string(24'000, '\xff') + "\r\nConnection: close\r\n\r\n";
   scene.ask(request);
   CHECK(scene.got.ends_with("\"body_bytes\": 0}\n"));
@@ -287,8 +286,7 @@ TEST_CASE("a client that sent its end still gets its answers", "[origin]") {
   CHECK(count(scene.got, "HTTP/1.1 200 OK") == 2);
 }
 
-TEST_CASE("HTTP/1.0 clients get a body that ends with the connection, or keep-alive if they ask",
-          "[origin]") {
+TEST_CASE("HTTP/1.0 clients get a body that ends with the connection, or keep-alive if they ask", "[origin]") {
   SECTION("chunks are not for them") {
     Scene scene;
     scene.ask("GET /chunked/9 HTTP/1.0\r\n\r\n");
@@ -312,10 +310,9 @@ TEST_CASE("what is not HTTP is refused with a reason, behind the answers that ar
 }
 
 TEST_CASE("a connection that ends, in whatever state, leaves nothing behind", "[origin]") {
-  const auto request =
-      GENERATE(as<std::string>(), "", "GET /", "POST / HTTP/1.1\r\nHost: o\r\nContent-Length: 9\r\n\r\nx",
-               "GET /bytes/900000000" + kKeep, "GET /chunked/900000000" + kKeep, "GET /delay/60000" + kKeep,
-               "nonsense\r\n\r\n");
+  const auto request = GENERATE(
+      as<std::string>(), "", "GET /", "POST / HTTP/1.1\r\nHost: o\r\nContent-Length: 9\r\n\r\nx",
+      "GET /bytes/900000000" + kKeep, "GET /chunked/900000000" + kKeep, "GET /delay/60000" + kKeep, "nonsense\r\n\r\n");
   Scene scene;
   scene.send(request);
   scene.turn_until([&] { return scene.sent_all() && scene.origin->connections() == 1; });

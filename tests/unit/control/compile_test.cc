@@ -88,21 +88,17 @@ TEST_CASE("a value of the wrong kind is told what would be right") {
       {with("process: {workers: 0}"), "4:20 workers: \"0\" is out of range; it must be 1 to 1024\n"},
       {with("process: {workers: many}"),
        "4:20 workers: \"many\" is not a number of workers; write auto or a whole number\n"},
-      {with("process: {max_connections: -1}"),
-       "4:28 max_connections: \"-1\" is not a number; write a whole number\n"},
+      {with("process: {max_connections: -1}"), "4:28 max_connections: \"-1\" is not a number; write a whole number\n"},
       {with("process: {shutdown_grace: 5}"),
        "4:27 shutdown_grace: \"5\" is not a duration; write 250ms, 5s or 1m30s\n"},
-      {with("process: {shutdown_grace: 0}"),
-       "4:27 shutdown_grace: \"0\" is out of range; it must be 1ms to 24h\n"},
-      {with("process: {shutdown_grace: 25h}"),
-       "4:27 shutdown_grace: \"25h\" is out of range; it must be 1ms to 24h\n"},
+      {with("process: {shutdown_grace: 0}"), "4:27 shutdown_grace: \"0\" is out of range; it must be 1ms to 24h\n"},
+      {with("process: {shutdown_grace: 25h}"), "4:27 shutdown_grace: \"25h\" is out of range; it must be 1ms to 24h\n"},
       {with("trusted_proxies: 10.0.0.0/8"), "4:18 trusted_proxies: a list is expected; write [10.0.0.0/8]\n"},
       {with("trusted_proxies: {a: b}"),
        "4:18 trusted_proxies: a list is expected, not a map; begin each element with \"- \"\n"},
       {with("trusted_proxies: [10.0.0.1/8]"),
        "4:19 trusted_proxies: \"10.0.0.1/8\" is not a network; write 10.0.0.0/8, ::1/128 or one address\n"},
-      {with("routes: {a: {}}"),
-       "4:9 routes: a list is expected, not a map; begin each element with \"- \"\n"},
+      {with("routes: {a: {}}"), "4:9 routes: a list is expected, not a map; begin each element with \"- \"\n"},
       {with("routes: [5]"), "4:10 a map with keys is expected here, not a single value\n"},
       {with("include: {a: b}"),
        "4:1 \"include\" is possible only in a file\n4:10 include: a file pattern is expected, not a map\n"},
@@ -116,8 +112,7 @@ TEST_CASE("keys of later versions and unknown keys are refused by name") {
       {with("proxess: {}"), "4:1 unknown key \"proxess\"; did you mean \"process\"?\n"},
       {with("process: {worker_count: 1}"),
        "4:11 unknown key \"worker_count\"; known here: workers, pin_cpus, max_connections, shutdown_grace\n"},
-      {with("? <<\n: {}"),
-       "4:3 merge keys (\"<<\") are not supported; an alias can stand for a whole value\n"},
+      {with("? <<\n: {}"), "4:3 merge keys (\"<<\") are not supported; an alias can stand for a whole value\n"},
       {"version: 1\nlisteners: {a: {address: \":80\", body: 1MiB}}\n",
        "2:33 unknown key \"body\"; it belongs in \"limits\"\n"},
       {"version: 1\nlisteners: {a: {address: \":80\", tls: {}, proxy_protocol: true, plugins: []}}\n",
@@ -140,8 +135,7 @@ TEST_CASE("keys of later versions and unknown keys are refused by name") {
 TEST_CASE("listeners have names, addresses that differ, and limits that fit together") {
   const std::string head = "version: 1\nlisteners:\n  ";
   check_all({
-      {head + "a b: {address: \":80\"}\n",
-       "3:3 \"a b\" is not a name: use at most 64 letters, digits, and . _ -\n"},
+      {head + "a b: {address: \":80\"}\n", "3:3 \"a b\" is not a name: use at most 64 letters, digits, and . _ -\n"},
       {head + "a: {address: \"example.com:80\"}\n",
        "3:16 \"example.com:80\" is not an address to listen on; write 0.0.0.0:8080, [::]:8080 or "
        "unix:/run/sluice.sock (host "
@@ -184,19 +178,16 @@ TEST_CASE("the admin listener needs a token where others can reach it") {
   folder.write("short", "secret");
   folder.write("spaced", "correct horse battery staple");
   const auto compiled = [&](const std::string& file) {
-    return compile_file(
-        folder.write("x.yaml", with("admin: {listen: \"0.0.0.0:9901\", token_file: " + file + "}")));
+    return compile_file(folder.write("x.yaml", with("admin: {listen: \"0.0.0.0:9901\", token_file: " + file + "}")));
   };
   const auto good = compiled("token");
   REQUIRE(good.snapshot != nullptr);
   CHECK(good.snapshot->admin.token == "correct-horse-battery");
   CHECK(good.snapshot->admin.enabled);
   CHECK(messages_of(compiled("short").errors) ==
-        "4:45 token_file: " + (folder / "short") +
-            " must hold a token of at least 16 characters, without spaces\n");
+        "4:45 token_file: " + (folder / "short") + " must hold a token of at least 16 characters, without spaces\n");
   CHECK(messages_of(compiled("spaced").errors) ==
-        "4:45 token_file: " + (folder / "spaced") +
-            " must hold a token of at least 16 characters, without spaces\n");
+        "4:45 token_file: " + (folder / "spaced") + " must hold a token of at least 16 characters, without spaces\n");
 }
 
 TEST_CASE("the access log goes to standard output or an absolute path, in a known format") {
@@ -207,8 +198,7 @@ TEST_CASE("the access log goes to standard output or an absolute path, in a know
       {with("access_log: {path: log/access.log}"),
        "4:20 path: \"log/access.log\" is not a place for a log; write stdout or an absolute path\n"},
       {with("access_log: {sample: 2}"), "4:22 sample: \"2\" is not a share; write 20% or 0.2\n"},
-      {with("access_log: {format: \"{a}\\nb\"}"),
-       "4:22 format: \"{a}?b\" must be one line of printable text\n"},
+      {with("access_log: {format: \"{a}\\nb\"}"), "4:22 format: \"{a}?b\" must be one line of printable text\n"},
   });
   using Format = snapshot::AccessLogSpec::Format;
   CHECK(compile_text(with("access_log: off"), "x").snapshot->access_log.format == Format::off);
@@ -266,8 +256,7 @@ TEST_CASE("a route does exactly one thing") {
        "5:39 \"respond\" cannot stand beside \"upstream\": a route does one thing\n"},
       {with_route("{upstream: app}"), "5:5 \"match\" is missing here\n"},
       {with_route("{match: {}, upstream: app}"), "5:13 \"path\" is missing here; write /users/{id:int}\n"},
-      {with_route("{match: {path: /}, upstream: ap}"),
-       "5:34 there is no upstream \"ap\"; did you mean \"app\"?\n"},
+      {with_route("{match: {path: /}, upstream: ap}"), "5:34 there is no upstream \"ap\"; did you mean \"app\"?\n"},
       {with_route("{match: {path: /}, split: []}"), "5:24 split: at least one share is needed\n"},
       {with_route("{match: {path: /}, split: [{upstream: app, weight: 0}]}"),
        "5:24 split: all weights are 0, so no request could go anywhere\n"},
@@ -370,11 +359,11 @@ TEST_CASE("routes without a name are named by their pattern; names differ") {
   CHECK(routes[2].name == "/a #3");
   CHECK(routes[3].name == "/a #4");
   CHECK(routes[3].source == "x.yaml:8");
-  check_all({{with("routes:\n  - {name: x, match: {path: /a}, respond: {}}\n  - {name: x, match: {path: /b}, "
-                   "respond: {}}\n"),
-              "6:12 name: \"x\" is already the name of the route at x.yaml:5\n"},
-             {with_route("{name: \"\", match: {path: /a}, respond: {}}"),
-              "5:12 name: up to 128 printable characters\n"}});
+  check_all(
+      {{with("routes:\n  - {name: x, match: {path: /a}, respond: {}}\n  - {name: x, match: {path: /b}, "
+             "respond: {}}\n"),
+        "6:12 name: \"x\" is already the name of the route at x.yaml:5\n"},
+       {with_route("{name: \"\", match: {path: /a}, respond: {}}"), "5:12 name: up to 128 printable characters\n"}});
 }
 
 TEST_CASE("everything that a configuration says arrives in the snapshot") {
@@ -543,13 +532,10 @@ TEST_CASE("a static root is relative to the file that names it, and opened once 
 }
 
 TEST_CASE("what is useless but not wrong is a warning") {
-  const auto warnings = [](const std::string& yaml) {
-    return messages_of(compile_text(yaml, "x.yaml").warnings);
-  };
+  const auto warnings = [](const std::string& yaml) { return messages_of(compile_text(yaml, "x.yaml").warnings); };
   CHECK(warnings("version: 1\nlisteners: {a: {address: \":80\"}}\n") ==
         "1:1 there are no routes: every request will be answered 404\n");
-  CHECK(warnings(with("routes: [{match: {path: /}, respond: {}}]")) ==
-        "3:13 no route uses the upstream \"app\"\n");
+  CHECK(warnings(with("routes: [{match: {path: /}, respond: {}}]")) == "3:13 no route uses the upstream \"app\"\n");
   CHECK(warnings(with_route("{match: {path: /}, upstream: app, limits: {body: 1KiB}}")).empty());
   CHECK(warnings("version: 1\nlisteners: {a: {address: \":80\"}}\n"
                  "upstreams: {app: {endpoints: [\"127.0.0.1:1\"], retry: {on: [timeout]}}}\n"

@@ -62,8 +62,7 @@ TEST_CASE("a variable that is not set, or is written wrongly, is an error that s
       {"${1X}",
        "\"${1X}\" is not an environment variable; write ${NAME} or ${NAME:-default}, or $${ for a literal "
        "${"},
-      {"${}",
-       "\"${}\" is not an environment variable; write ${NAME} or ${NAME:-default}, or $${ for a literal ${"},
+      {"${}", "\"${}\" is not an environment variable; write ${NAME} or ${NAME:-default}, or $${ for a literal ${"},
       {"${A B}",
        "\"${A B}\" is not an environment variable; write ${NAME} or ${NAME:-default}, or $${ for a literal "
        "${"},

@@ -30,20 +30,18 @@ TEST_CASE("a pattern's files are read in alphabetical order after the file's own
   folder.write("routes.d/b.yaml", "routes:\n" + route("b", "/b"));
   folder.write("routes.d/a.yaml", "version: 1\nroutes:\n" + route("a", "/a"));
   folder.write("routes.d/ignored.txt", "{{{");
-  const auto main = folder.write(
-      "main.yaml", std::string(kListeners) + "include: routes.d/*.yaml\nroutes:\n" + route("own", "/"));
+  const auto main =
+      folder.write("main.yaml", std::string(kListeners) + "include: routes.d/*.yaml\nroutes:\n" + route("own", "/"));
   CHECK(names_of(compile_file(main)) == "own a b ");
 }
 
 TEST_CASE("include takes a list, and files may include files relative to themselves") {
   const TemporaryFolder folder;
   folder.write("x/one.yaml", "include: [two.yaml]\nroutes:\n" + route("one", "/1"));
-  folder.write("x/two.yaml",
-               "upstreams: {u: {endpoints: [\"127.0.0.1:1\"]}}\nroutes:\n" + route("two", "/2"));
+  folder.write("x/two.yaml", "upstreams: {u: {endpoints: [\"127.0.0.1:1\"]}}\nroutes:\n" + route("two", "/2"));
   folder.write("three.yaml", "routes:\n" + route("three", "/3") + "trusted_proxies: [10.0.0.0/8]\n");
-  const auto main =
-      folder.write("main.yaml", std::string(kListeners) +
-                                    "include: [x/one.yaml, three.yaml]\ntrusted_proxies: [\"::1\"]\n");
+  const auto main = folder.write(
+      "main.yaml", std::string(kListeners) + "include: [x/one.yaml, three.yaml]\ntrusted_proxies: [\"::1\"]\n");
   const auto result = compile_file(main);
   CHECK(names_of(result) == "one two three ");
   CHECK(result.snapshot->clusters.size() == 1);
@@ -53,15 +51,14 @@ TEST_CASE("include takes a list, and files may include files relative to themsel
 TEST_CASE("an included file that is empty adds nothing") {
   const TemporaryFolder folder;
   folder.write("routes.d/empty.yaml", "# nothing yet\n");
-  const auto main = folder.write(
-      "main.yaml", std::string(kListeners) + "include: routes.d/*.yaml\nroutes:\n" + route("own", "/"));
+  const auto main =
+      folder.write("main.yaml", std::string(kListeners) + "include: routes.d/*.yaml\nroutes:\n" + route("own", "/"));
   CHECK(names_of(compile_file(main)) == "own ");
 }
 
 TEST_CASE("a name that two files give is an error that names both places") {
   const TemporaryFolder folder;
-  const auto a =
-      folder.write("a.yaml", "upstreams:\n  app: {endpoints: [\"127.0.0.1:1\"]}\nprocess: {workers: 1}\n");
+  const auto a = folder.write("a.yaml", "upstreams:\n  app: {endpoints: [\"127.0.0.1:1\"]}\nprocess: {workers: 1}\n");
   const auto main = folder.write("main.yaml", std::string(kListeners) +
                                                   "include: a.yaml\nprocess: {workers: 2}\nupstreams:\n"
                                                   "  app: {endpoints: [\"127.0.0.1:2\"]}\n");
@@ -107,8 +104,7 @@ TEST_CASE("includes that cannot be read are errors at the place that names them"
       {"fifo.yaml", "3:10 cannot include " + root + "fifo.yaml: it is not a regular file\n"},
       {"main.yaml", "3:10 cannot include " + root + "main.yaml: it includes itself\n"},
       {"me-too.yaml", "1:10 cannot include " + root + "main.yaml: it includes itself\n"},
-      {"[main.yaml, 7]", "3:11 cannot include " + root +
-                             "main.yaml: it includes itself\n3:22 cannot include " + root +
+      {"[main.yaml, 7]", "3:11 cannot include " + root + "main.yaml: it includes itself\n3:22 cannot include " + root +
                              "7: No such file or directory\n"},
       {"syntax.yaml", "2:1 not valid YAML: end of sequence flow not found\n"},
       {"list.yaml", "1:1 an included file holds top-level keys, such as \"routes:\"\n"},
@@ -139,8 +135,8 @@ TEST_CASE("includes are nested eight deep at most") {
 
 TEST_CASE("a pattern that matches no file is a warning") {
   const TemporaryFolder folder;
-  const auto main = folder.write(
-      "main.yaml", std::string(kListeners) + "include: none.d/*.yaml\nroutes:\n" + route("own", "/"));
+  const auto main =
+      folder.write("main.yaml", std::string(kListeners) + "include: none.d/*.yaml\nroutes:\n" + route("own", "/"));
   const auto result = compile_file(main);
   CHECK(result.errors.empty());
   CHECK(messages_of(result.warnings) == "3:10 no file matches " + (folder / "none.d/*.yaml") + "\n");
@@ -160,10 +156,9 @@ TEST_CASE("a text that stands in no file includes none") {
 TEST_CASE("a list that is an anchor is not changed by what is joined to its alias") {
   const TemporaryFolder folder;
   folder.write("a.yaml", "trusted_proxies: [10.0.0.0/8]\n");
-  const auto main =
-      folder.write("main.yaml", std::string(kListeners) +
-                                    "trusted_proxies: &n [127.0.0.0/8]\ninclude: a.yaml\n"
-                                    "routes: [{match: {path: /, hosts: [a.example]}, respond: {}}]\n");
+  const auto main = folder.write("main.yaml", std::string(kListeners) +
+                                                  "trusted_proxies: &n [127.0.0.0/8]\ninclude: a.yaml\n"
+                                                  "routes: [{match: {path: /, hosts: [a.example]}, respond: {}}]\n");
   const auto result = compile_file(main);
   REQUIRE(result.snapshot != nullptr);
   CHECK(result.snapshot->trusted_proxies.size() == 2);

@@ -31,8 +31,6 @@ inline std::string with(std::string_view more) {
 }
 
 /// One with that route, whose line is the fifth.
-inline std::string with_route(std::string_view route) {
-  return with("routes:\n  - " + std::string(route) + "\n");
-}
+inline std::string with_route(std::string_view route) { return with("routes:\n  - " + std::string(route) + "\n"); }
 
 }  // namespace sluice::control

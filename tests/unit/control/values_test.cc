@@ -28,10 +28,9 @@ TEST_CASE("durations are whole numbers with units in falling order") {
 }
 
 TEST_CASE("anything else is no duration") {
-  const std::string text =
-      GENERATE("", "5", "00", "s", "5 s", " 5s", "5s ", "1.5s", "-1s", "+1s", "5S", "5sec", "1s1m", "1s1s",
-               "5ms2s", "1d", "5us", "1m30", "5s!", "9223372036854775808ms", "99999999999999999999s",
-               "9223372036854775807s", "\x80s");
+  const std::string text = GENERATE("", "5", "00", "s", "5 s", " 5s", "5s ", "1.5s", "-1s", "+1s", "5S", "5sec", "1s1m",
+                                    "1s1s", "5ms2s", "1d", "5us", "1m30", "5s!", "9223372036854775808ms",
+                                    "99999999999999999999s", "9223372036854775807s", "\x80s");
   CAPTURE(text);
   CHECK_FALSE(parse_duration(text).has_value());
 }
@@ -60,8 +59,8 @@ TEST_CASE("sizes are whole numbers of bytes or of binary units") {
 }
 
 TEST_CASE("anything else is no size") {
-  const std::string text = GENERATE("", "B", "KiB", "10MB", "10M", "10k", "1.5MiB", "-1", "1 KiB", "1KiB ",
-                                    "1KiB2B", "1kib", "17179869184GiB", "18446744073709551616");
+  const std::string text = GENERATE("", "B", "KiB", "10MB", "10M", "10k", "1.5MiB", "-1", "1 KiB", "1KiB ", "1KiB2B",
+                                    "1kib", "17179869184GiB", "18446744073709551616");
   CAPTURE(text);
   CHECK_FALSE(parse_size(text).has_value());
 }
@@ -97,8 +96,7 @@ TEST_CASE("anything else is no share") {
 TEST_CASE("the nearest word is suggested, and none that is far away") {
   const auto suggested = [](std::string_view word) {
     Suggestion suggestion(word);
-    for (const char* candidate : {"address", "timeouts", "timeout", "limits", "on"})
-      suggestion.consider(candidate);
+    for (const char* candidate : {"address", "timeouts", "timeout", "limits", "on"}) suggestion.consider(candidate);
     return suggestion.text();
   };
   CHECK(suggested("adress") == "; did you mean \"address\"?");

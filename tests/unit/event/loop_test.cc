@@ -115,8 +115,7 @@ TEST_CASE("deferred objects die at the end of the turn, in the order handed over
   std::vector<std::string> notes;
   loop.post([&] {
     loop.defer_delete(std::make_unique<Noted>("first", notes));
-    loop.at_turn_end([](void* raw) { static_cast<std::vector<std::string>*>(raw)->push_back("second"); },
-                     &notes);
+    loop.at_turn_end([](void* raw) { static_cast<std::vector<std::string>*>(raw)->push_back("second"); }, &notes);
     loop.defer_delete(std::make_unique<Noted>("third", notes));
     CHECK(notes.empty());
     loop.post([&] {

@@ -121,8 +121,7 @@ TEST_CASE("pieces are gathered in order", "[stream]") {
   Stream stream;
   REQUIRE(stream.open(loop, pair.ends[0], events));
   std::string a = "GET ", b = "/path", c = " HTTP/1.1";
-  const std::array<iovec, 3> pieces = {iovec{a.data(), a.size()}, iovec{b.data(), b.size()},
-                                       iovec{c.data(), c.size()}};
+  const std::array<iovec, 3> pieces = {iovec{a.data(), a.size()}, iovec{b.data(), b.size()}, iovec{c.data(), c.size()}};
   const auto sent = stream.write(pieces);
   CHECK(sent.status == IoStatus::ok);
   CHECK(sent.bytes == 18);
@@ -406,8 +405,7 @@ TEST_CASE("close_with_reset makes the peer's read fail instead of end", "[stream
   bool failed = false;
   events.writable = [&] { client.want_write(false); };
   events.readable = events.error = [&] {
-    failed =
-        client.connect_error() == ECONNRESET || client.read(loop.read_buffer()).status == IoStatus::error;
+    failed = client.connect_error() == ECONNRESET || client.read(loop.read_buffer()).status == IoStatus::error;
     client.close();
     loop.stop();
   };

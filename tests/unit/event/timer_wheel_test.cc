@@ -37,8 +37,7 @@ struct Scene {
 TEST_CASE("a timer fires at its deadline, late by less than a tick and never early", "[wheel]") {
   Scene scene;
   Alarm alarm(scene.wheel);
-  const auto deadline =
-      GENERATE(1, 9'999, 10'000, 10'001, 25'500, 2'559'999, 2'560'000, 2'560'001, 655'360'000);
+  const auto deadline = GENERATE(1, 9'999, 10'000, 10'001, 25'500, 2'559'999, 2'560'000, 2'560'001, 655'360'000);
   CAPTURE(deadline);
   alarm.timer.set(scene.at(Micros(deadline)));
   scene.wheel.advance(scene.at(Micros(deadline - 1)));
@@ -59,8 +58,7 @@ TEST_CASE("a deadline in the past fires at the next tick", "[wheel]") {
 
 TEST_CASE("timers on both sides of every cascade border fire at their own tick", "[wheel]") {
   // The wheel starts at awkward places of its levels, too.
-  const int64_t start_tick =
-      GENERATE(1, 254, 255, 256, 257, 65'534, 65'535, 65'536, 65'537, 16'777'215, 16'777'216);
+  const int64_t start_tick = GENERATE(1, 254, 255, 256, 257, 65'534, 65'535, 65'536, 65'537, 16'777'215, 16'777'216);
   const MonoTime start(TimerWheel::kTick * start_tick);
   TimerWheel wheel(start);
   for (const int64_t ahead :

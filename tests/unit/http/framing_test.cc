@@ -20,9 +20,7 @@ Reason refusal(const std::string& head) {
   return framing ? Reason::none : framing.error().reason;
 }
 
-Reason refusal_with(const std::string& lines) {
-  return refusal("POST / HTTP/1.1\r\nHost: a\r\n" + lines);
-}
+Reason refusal_with(const std::string& lines) { return refusal("POST / HTTP/1.1\r\nHost: a\r\n" + lines); }
 
 }  // namespace
 

@@ -90,18 +90,10 @@ std::string mutate(std::string text, std::mt19937& random) {
     const size_t at = below(text.size());
     const char byte = kBytes[below(sizeof kBytes - 1)];
     switch (below(5)) {
-      case 0:
-        text.insert(at, 1, byte);
-        break;
-      case 1:
-        text[at] = byte;
-        break;
-      case 2:
-        text.erase(at, 1);
-        break;
-      case 3:
-        text.insert(at, text.substr(at, 1));
-        break;
+      case 0: text.insert(at, 1, byte); break;
+      case 1: text[at] = byte; break;
+      case 2: text.erase(at, 1); break;
+      case 3: text.insert(at, text.substr(at, 1)); break;
       default: {
         const size_t line = text.find("\r\n", at);
         if (line != std::string::npos) text.insert(line + 2, text.substr(at, line + 2 - at));

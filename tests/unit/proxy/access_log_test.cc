@@ -76,15 +76,14 @@ AccessRecord example() {
 }
 
 TEST_CASE("A JSON line holds every field of the record, in the table's order") {
-  CHECK(
-      Logged(compiled(Format::json)).write(example()) ==
-      R"({"time":"2024-05-01T12:34:56.007Z","request_id":"0123456789abcdef","client":"192.0.2.7:40312",)"
-      R"("method":"GET","host":"api.example.com","path":"/users/7?full=1","protocol":"HTTP/1.1","status":200,)"
-      R"("reason":"none","route":"user-by-id","endpoint":"127.0.0.1:9001","attempts":1,"upstream_reused":true,)"
-      R"("connection_reused":false,"bytes_in":412,"bytes_out":18446744073709551615,"read_head_us":9,)"
-      R"("wait_connection_us":10,"upstream_first_byte_us":999,"response_us":1000,"total_us":123456,)"
-      R"("user_agent":"curl/7.88.1","referer":"https://example.com/a"})"
-      "\n");
+  CHECK(Logged(compiled(Format::json)).write(example()) ==
+        R"({"time":"2024-05-01T12:34:56.007Z","request_id":"0123456789abcdef","client":"192.0.2.7:40312",)"
+        R"("method":"GET","host":"api.example.com","path":"/users/7?full=1","protocol":"HTTP/1.1","status":200,)"
+        R"("reason":"none","route":"user-by-id","endpoint":"127.0.0.1:9001","attempts":1,"upstream_reused":true,)"
+        R"("connection_reused":false,"bytes_in":412,"bytes_out":18446744073709551615,"read_head_us":9,)"
+        R"("wait_connection_us":10,"upstream_first_byte_us":999,"response_us":1000,"total_us":123456,)"
+        R"("user_agent":"curl/7.88.1","referer":"https://example.com/a"})"
+        "\n");
 }
 
 TEST_CASE("A combined line is Apache's") {
@@ -104,14 +103,12 @@ TEST_CASE("A combined line is Apache's") {
 }
 
 TEST_CASE("A template names fields in braces; doubled braces are literal") {
-  CHECK(Logged(compiled(Format::custom, 1,
-                        "{{{status}}} {reason}\t{route}{route} {total_us}us {upstream_reused}"))
+  CHECK(Logged(compiled(Format::custom, 1, "{{{status}}} {reason}\t{route}{route} {total_us}us {upstream_reused}"))
             .write(example()) == "{200} none\tuser-by-iduser-by-id 123456us true\n");
 }
 
 TEST_CASE("Every field can be named in a template") {
-#define SL_ROW(name, ...) \
-  CHECK_FALSE(Logged(compiled(Format::custom, 1, "{" #name "}")).write(example()).empty());
+#define SL_ROW(name, ...) CHECK_FALSE(Logged(compiled(Format::custom, 1, "{" #name "}")).write(example()).empty());
   SL_LOG_FIELDS(SL_ROW)
   SL_LOG_TEMPLATE_FIELDS(SL_ROW)
 #undef SL_ROW
@@ -150,8 +147,8 @@ TEST_CASE("A line is valid JSON and one line, whatever bytes a client sends") {
         const std::string line = logged.write(record);
         const auto fields = FlatJson::parse(std::string_view(line).substr(0, line.size() - 1));
         if (byte >= 0x80) text.replace(at, 1, "\xef\xbf\xbd");
-        if (!fields || fields->at("path") != text || fields->at("user_agent") != text ||
-            fields->at("host") != text || line.back() != '\n') {
+        if (!fields || fields->at("path") != text || fields->at("user_agent") != text || fields->at("host") != text ||
+            line.back() != '\n') {
           FAIL("byte " << byte << " at " << at << " of " << size << ": " << line);
         }
       }
@@ -204,9 +201,8 @@ TEST_CASE("No line is longer than its bound, whatever the format repeats") {
   record.wall_start = Micros(1);
   record.total = record.response = UINT64_MAX;
   record.reason = Reason::upstream_head_too_large;
-  for (const char* text :
-       {"{client}", "{client}{client_ip}", "{client}{client}{client}{client_ip}",
-        "{time}{time}{time_clf}{reason}{reason}{total_us}{response_us}{upstream_reused}"}) {
+  for (const char* text : {"{client}", "{client}{client_ip}", "{client}{client}{client}{client_ip}",
+                           "{time}{time}{time_clf}{reason}{reason}{total_us}{response_us}{upstream_reused}"}) {
     const LogFormat format = compiled(Format::custom, 1, text);
     CHECK(Logged(format).write(record).size() + kTextSlack <= format.line_bound(hostile.size()));
   }

@@ -40,8 +40,7 @@ class FlatJson {
     out = text_.substr(0, end);
     text_.remove_prefix(end);
     if (out == "true" || out == "false") return true;
-    return !out.empty() && out.find_first_not_of("0123456789") == std::string::npos &&
-           (out == "0" || out[0] != '0');
+    return !out.empty() && out.find_first_not_of("0123456789") == std::string::npos && (out == "0" || out[0] != '0');
   }
   bool string(std::string& out) {
     if (!take('"')) return false;
@@ -66,8 +65,7 @@ class FlatJson {
       if (digit == std::string_view::npos) return false;
       point = point * 16 + static_cast<unsigned>(digit);
     }
-    out += point < 0x80 ? std::string(1, static_cast<char>(point))
-                        : "\xef\xbf\xbd";  // only U+FFFD is written so
+    out += point < 0x80 ? std::string(1, static_cast<char>(point)) : "\xef\xbf\xbd";  // only U+FFFD is written so
     text_.remove_prefix(6);
     return point < 0x80 || point == 0xfffd;
   }

@@ -35,8 +35,7 @@ TEST_CASE("Lines come out in order and in one piece, also across the ring's end"
   std::string sent;
   std::string got;
   for (int i = 0; i < 1000; ++i) {  // some 30 laps
-    const std::string line =
-        "line " + std::to_string(i) + std::string(static_cast<size_t>(i % 200), 'x') + "\n";
+    const std::string line = "line " + std::to_string(i) + std::string(static_cast<size_t>(i % 200), 'x') + "\n";
     REQUIRE(push(ring, line));
     sent += line;
     if (i % 7 == 0) continue;

@@ -44,9 +44,7 @@ void start(LogWriter& writer) {
   REQUIRE(started);
 }
 
-size_t lines_in(const std::string& text) {
-  return static_cast<size_t>(std::count(text.begin(), text.end(), '\n'));
-}
+size_t lines_in(const std::string& text) { return static_cast<size_t>(std::count(text.begin(), text.end(), '\n')); }
 
 // Lines "<worker> <number> xxx" must be whole, and each worker's numbers must rise.
 bool well_formed(const std::string& text, size_t workers) {
@@ -76,8 +74,7 @@ TEST_CASE("Two workers' lines all reach the file, whole and in each worker's ord
   start(writer);
   constexpr long kLines = 20'000;
   const auto work = [&](size_t worker) {
-    for (long i = 0; i < kLines;)
-      push(writer.ring(worker), line_of(worker, i)) ? ++i : (std::this_thread::yield(), 0);
+    for (long i = 0; i < kLines;) push(writer.ring(worker), line_of(worker, i)) ? ++i : (std::this_thread::yield(), 0);
   };
   std::thread first(work, 0);
   std::thread second(work, 1);
@@ -183,8 +180,7 @@ struct Fifo {
   UniqueFd reader;
 };
 
-TEST_CASE(
-    "A blocked pipe never blocks a worker: lines are dropped and counted, and those written stay whole") {
+TEST_CASE("A blocked pipe never blocks a worker: lines are dropped and counted, and those written stay whole") {
   const TestFolder folder;
   const Fifo fifo(folder);
   LogWriter writer(fifo.path, 2, 4096);
@@ -250,8 +246,7 @@ size_t fill_stdout(int fd) {
   const iovec piece{const_cast<char*>(line.data()), line.size()};
   size_t sum = 0;
   ssize_t written = 0;
-  while (sum < (size_t{16} << 20) && (written = sink.write(&piece, 1)) >= 0)
-    sum += static_cast<size_t>(written);
+  while (sum < (size_t{16} << 20) && (written = sink.write(&piece, 1)) >= 0) sum += static_cast<size_t>(written);
   return written < 0 && errno == EAGAIN ? sum : 0;
 }
 

@@ -16,11 +16,10 @@ std::string problem(Reason reason, uint16_t status, std::string_view request_id)
 }
 
 TEST_CASE("A problem names status, reason, what to do, and the request") {
-  CHECK(
-      problem(Reason::no_route, 404, "0123abcd") ==
-      R"({"type":"about:blank","title":"Not Found","status":404,"reason":"no_route",)"
-      R"("detail":"No route matches this host and path; 'sluice explain' shows why.","request_id":"0123abcd"})"
-      "\n");
+  CHECK(problem(Reason::no_route, 404, "0123abcd") ==
+        R"({"type":"about:blank","title":"Not Found","status":404,"reason":"no_route",)"
+        R"("detail":"No route matches this host and path; 'sluice explain' shows why.","request_id":"0123abcd"})"
+        "\n");
 }
 
 TEST_CASE("Every reason's problem is valid JSON and fits, whatever the request id holds") {

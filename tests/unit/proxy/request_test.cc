@@ -19,9 +19,7 @@ std::string client_behind_proxy(const std::string& lines) {
   return std::string(given.request.client);
 }
 
-std::string get(const std::string& target) {
-  return "GET " + target + " HTTP/1.1\r\nHost: a\r\n";
-}
+std::string get(const std::string& target) { return "GET " + target + " HTTP/1.1\r\nHost: a\r\n"; }
 
 }  // namespace
 

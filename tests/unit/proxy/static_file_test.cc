@@ -184,8 +184,7 @@ TEST_CASE("A file that the gateway may not read is forbidden") {
   const Site site;
   REQUIRE(chmod(site.folder.path("root/hello.txt").c_str(), 0) == 0);
   REQUIRE(chmod(site.folder.path().c_str(), 0755) == 0);
-  const auto before =
-      setfsuid(geteuid() == 0 ? 65534 : geteuid());  // of this thread only; root reads everything
+  const auto before = setfsuid(geteuid() == 0 ? 65534 : geteuid());  // of this thread only; root reads everything
   const StaticAnswer answer = site.get("hello.txt");
   setfsuid(static_cast<uid_t>(before));
   CHECK(answer.status == 403);
@@ -317,8 +316,7 @@ TEST_CASE("A client's own ETag or date brings 304 with validators and without a 
   const StaticAnswer first = site.get("hello.txt");
   const std::string etag(first.etag.view());
   const std::string date(first.last_modified.view());
-  for (auto headers :
-       {HeaderList{{"If-None-Match", etag.c_str()}}, HeaderList{{"If-Modified-Since", date.c_str()}}}) {
+  for (auto headers : {HeaderList{{"If-None-Match", etag.c_str()}}, HeaderList{{"If-Modified-Since", date.c_str()}}}) {
     const StaticAnswer again = site.get("hello.txt", headers);
     CHECK(again.status == 304);
     CHECK(again.reason == Reason::none);

@@ -22,9 +22,7 @@ std::atomic<size_t> allocations{0};
 extern "C" int __sanitizer_install_malloc_and_free_hooks(void (*on_malloc)(const volatile void*, size_t),
                                                          void (*on_free)(const volatile void*));
 namespace {
-void on_malloc(const volatile void*, size_t) {
-  ++allocations;
-}
+void on_malloc(const volatile void*, size_t) { ++allocations; }
 void on_free(const volatile void*) {}
 const int installed = __sanitizer_install_malloc_and_free_hooks(on_malloc, on_free);
 }  // namespace
@@ -34,12 +32,8 @@ void* operator new(size_t size) {
   if (void* memory = std::malloc(size)) return memory;
   std::abort();
 }
-void operator delete(void* memory) noexcept {
-  std::free(memory);
-}
-void operator delete(void* memory, size_t) noexcept {
-  std::free(memory);
-}
+void operator delete(void* memory) noexcept { std::free(memory); }
+void operator delete(void* memory, size_t) noexcept { std::free(memory); }
 #endif
 
 using namespace sluice;

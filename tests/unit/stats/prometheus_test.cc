@@ -45,9 +45,7 @@ TEST_CASE("a histogram has cumulative buckets at powers of two, a sum and a coun
   const SeriesId id = registry.intern(Family::request_duration, {"users"});
   for (const uint64_t micros : {1u, 31u, 32u, 100u, 200'000'000u}) registry.shard(0).observe(id, micros);
   const std::string page = prometheus_text(registry);
-  const auto has = [&](const char* line) {
-    return page.find(std::string("\n") + line + "\n") != std::string::npos;
-  };
+  const auto has = [&](const char* line) { return page.find(std::string("\n") + line + "\n") != std::string::npos; };
   CHECK(has("# TYPE sluice_request_duration_seconds histogram"));
   CHECK(has("sluice_request_duration_seconds_bucket{route=\"users\",le=\"0.000032\"} 2"));
   CHECK(has("sluice_request_duration_seconds_bucket{route=\"users\",le=\"0.000064\"} 3"));

@@ -22,8 +22,7 @@ TEST_CASE("find gives what was interned and makes nothing") {
   CHECK_FALSE(registry.find(Family::downstream_closed, {"public"}));
   const SeriesId run = registry.intern(Family::downstream_closed, {"public"});
   CHECK(registry.find(Family::downstream_closed, {"public"}) == run);
-  CHECK(registry.find(Family::downstream_closed, {"public", "idle_timeout"}) ==
-        pick(run, Reason::idle_timeout));
+  CHECK(registry.find(Family::downstream_closed, {"public", "idle_timeout"}) == pick(run, Reason::idle_timeout));
   CHECK_FALSE(registry.find(Family::downstream_closed, {"private"}));
 }
 
@@ -38,8 +37,7 @@ TEST_CASE("label values cannot imitate each other") {
 TEST_CASE("a family whose last label is a list is one run of cells") {
   Registry registry(1);
   const SeriesId run = registry.intern(Family::downstream_closed, {"public"});
-  CHECK(registry.intern(Family::downstream_closed, {"public", "idle_timeout"}) ==
-        pick(run, Reason::idle_timeout));
+  CHECK(registry.intern(Family::downstream_closed, {"public", "idle_timeout"}) == pick(run, Reason::idle_timeout));
   const SeriesId slices = registry.intern(Family::request_slices);
   CHECK(registry.intern(Family::request_slices, {"response"}) == pick(slices, Slice::response));
   CHECK(registry.intern(Family::upstream_retries, {"u", "policy"}) ==
@@ -112,8 +110,8 @@ TEST_CASE("every series is visited once, with its label values in the family's o
     seen.push_back(line);
   });
   CHECK(seen == std::vector<std::string>{
-                    "sluice_downstream_connections_accepted_total public",
-                    "sluice_upstream_retries_total users stale", "sluice_upstream_retries_total users policy",
+                    "sluice_downstream_connections_accepted_total public", "sluice_upstream_retries_total users stale",
+                    "sluice_upstream_retries_total users policy",
                     "sluice_upstream_retries_total users denied_by_budget", "sluice_access_log_lines_total"});
 }
 

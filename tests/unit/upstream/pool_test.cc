@@ -191,9 +191,7 @@ TEST_CASE("a connection past max_lifetime is closed, idle or when it is given ba
   Probe first(world.loop);
   world.lease(first);
   Peer peer = world.origin.accept();
-  SECTION("idle") {
-    world.exchange(first, peer);
-  }
+  SECTION("idle") { world.exchange(first, peer); }
   SECTION("given back") {
     const MonoTime late = first.lease->opened_at() + Millis(30);
     REQUIRE(world.driver.until([&] { return world.loop.now() > late; }));
