@@ -34,7 +34,7 @@ void Connection::close() {
 
 void Connection::on_readable() {
   if (state_ == State::lingering) return discard_input();
-  if (state_ == State::writing) return;
+  if (state_ != State::reading) return;
   const bool was_idle = input_.empty();
   // One byte past the limit is enough for the scanner to refuse.
   const auto got = stream_.read(loop_.read_buffer().first(kHeadBytes + 1 - input_.size()));
@@ -79,7 +79,19 @@ void Connection::serve_head(std::string_view head) {
   }
   const Request request{parsed->method, target->path, target->query, framing->host, parsed->headers};
   const bool keep_alive = framing->keep_alive && parsed->version == http::Version::http11;
-  send(server_.answer(request), keep_alive, request.method != http::Method::HEAD);
+  Response response = server_.answer(request);
+  if (!response.after_reload) return send(std::move(response), keep_alive, request.method != http::Method::HEAD);
+  keep_alive_ = keep_alive;
+  as_text_ = wants_text(request);
+  stream_.want_read(false);
+  wait(State::waiting, kReloadTimeout);
+}
+
+void Connection::on_reloaded(const ReloadReport& report) {
+  if (state_ != State::waiting) return;
+  stream_.want_read(true);
+  send(reload_response(report, as_text_), keep_alive_, true);
+  serve();
 }
 
 void Connection::refuse(const Error& error) {
@@ -151,6 +163,9 @@ void Connection::on_error() { server_.remove(*this); }
 
 void Connection::on_deadline() {
   if (state_ == State::reading && !input_.empty()) return refuse({Reason::request_header_timeout});
+  if (state_ == State::waiting) {
+    return send(problem(504, "reload_timeout", "The reload has not ended yet; see /config/errors."), false, true);
+  }
   server_.remove(*this);
 }
 

@@ -5,6 +5,7 @@
 // | state     | waits for                         | for at most                                   |
 // |-----------|-----------------------------------|-----------------------------------------------|
 // | reading   | a whole head                      | kHeadTimeout; kIdleTimeout for its first byte |
+// | waiting   | the end of a reload               | kReloadTimeout                                |
 // | writing   | the client to take the answer     | kWriteTimeout                                 |
 // | lingering | the client's FIN after the answer | kLingerTimeout                                |
 #pragma once
@@ -29,6 +30,7 @@ class Connection final : public event::Deferred, private event::Stream::Handler 
   static constexpr Millis kHeadTimeout{10'000};
   static constexpr Millis kIdleTimeout{60'000};
   static constexpr Millis kWriteTimeout{60'000};  // for the whole answer: a client may not trickle it for ever
+  static constexpr Millis kReloadTimeout{60'000};
   static constexpr Millis kLingerTimeout{2'000};
 
   Connection(Server& server, event::Loop& loop);
@@ -37,9 +39,11 @@ class Connection final : public event::Deferred, private event::Stream::Handler 
   [[nodiscard]] bool open(int fd);
   /// Closes at once; nothing is called back any more.
   void close();
+  /// The answer comes if this connection waits for it.
+  void on_reloaded(const ReloadReport& report);
 
  private:
-  enum class State : uint8_t { reading, writing, lingering };
+  enum class State : uint8_t { reading, waiting, writing, lingering };
 
   void on_readable() override;
   void on_writable() override;
@@ -64,6 +68,7 @@ class Connection final : public event::Deferred, private event::Stream::Handler 
   http::HeadScanner scanner_;
   State state_ = State::reading;
   bool keep_alive_ = false;  // after the answer being written
+  bool as_text_ = false;     // the answer that is waited for
   std::string head_;
   std::string body_;
   size_t sent_ = 0;  // of head_ and body_ together

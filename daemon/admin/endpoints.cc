@@ -14,6 +14,8 @@ namespace {
 constexpr std::string_view kText = "text/plain; charset=utf-8";
 constexpr std::string_view kJson = "application/json";
 constexpr std::string_view kYaml = "application/yaml";
+constexpr http::MethodSet kPost = http::method_bit(http::Method::POST);
+constexpr http::MethodSet kDelete = http::method_bit(http::Method::DELETE);
 constexpr http::MethodSet kGet = http::method_bit(http::Method::GET) | http::method_bit(http::Method::HEAD);
 
 Response index(const Request&, const Sources& sources) {
@@ -56,6 +58,22 @@ Response upstreams(const Request&, const Sources& sources) {
   return {200, kJson, upstreams_json(*sources.current(), sources.registry), {}};
 }
 
+Response config_errors(const Request& request, const Sources& sources) {
+  Response response = reload_response(sources.last_reload(), wants_text(request));
+  response.status = 200;
+  return response;
+}
+
+Response reload(const Request&, const Sources& sources) {
+  if (!sources.reload()) return problem(503, "shutting_down", "The gateway is ending, and takes no new configuration.");
+  return {.after_reload = true};
+}
+
+Response drain(const Request& request, const Sources& sources) {
+  sources.drain(request.method == http::Method::POST);
+  return {200, kText, sources.ready() ? "ready\n" : "draining\n", {}};
+}
+
 // clang-format off
 constexpr Endpoint kEndpoints[] = {
   {"/",          kGet, kHtml,                         false, index,      "This page."},
@@ -64,6 +82,9 @@ constexpr Endpoint kEndpoints[] = {
   {"/healthz",   kGet, kText,                         true,  healthz,    "200 while the process lives."},
   {"/readyz",    kGet, kText,                         true,  readyz,     "200 while requests are served; 503 while starting or shutting down."},
   {"/config",    kGet, kYaml,                         false, config,     "The running configuration: includes merged, secrets hidden."},
+  {"/config/errors", kGet, kJson,                     false, config_errors, "What the last reload changed, or why it was refused. Also as text/plain."},
+  {"/reload",    kPost, kJson,                        false, reload,     "Reads the configuration anew, and answers when it runs or is refused."},
+  {"/drain",     kPost | kDelete, kText,              false, drain,      "POST: not ready any more, and connections end with their next answer. DELETE: ready again."},
   {"/routes",    kGet, kJson,                         false, routes,     "The routes and how often each was taken. A table in a browser or with ?format=text."},
   {"/upstreams", kGet, kJson,                         false, upstreams,  "The upstreams, their endpoints and how each one does."},
 };
@@ -151,6 +172,11 @@ Response problem(uint16_t status, std::string_view code, std::string_view detail
   body += ",\"detail\":" + json_quoted(detail);
   if (!more.empty()) body.append(",").append(more);
   return {status, "application/problem+json", body + "}\n", {}};
+}
+
+bool wants_text(const Request& request) {
+  const auto* accept = request.headers.find("accept");
+  return accept != nullptr && accept->value.find("text/plain") != std::string_view::npos;
 }
 
 std::string method_list(http::MethodSet methods) {

@@ -29,6 +29,7 @@ struct Response {
   std::string_view content_type;  // static text
   std::string body;
   std::vector<std::pair<std::string_view, std::string>> fields;  // beside Content-Type and Content-Length
+  bool after_reload = false;  // the answer is reload_response(), once the reload that was begun is over
 };
 
 struct Endpoint {
@@ -51,6 +52,10 @@ struct Gate {
 
 /// Checks the gate, finds the row, calls its handler.
 Response answer(const Request& request, const Gate& gate, const Sources& sources);
+
+/// What the last reload changed, or why it was refused: as text if the client asked for text/plain, else as JSON.
+Response reload_response(const ReloadReport& report, bool as_text);
+bool wants_text(const Request& request);
 
 /// application/problem+json (RFC 9457) with a code that programs can compare. `more`: further members,
 /// `"a":1`.

@@ -27,7 +27,7 @@ Result<std::unique_ptr<Server>> Server::start(event::Loop& loop, const snapshot:
 }
 
 Server::Server(event::Loop& loop, const snapshot::AdminSpec& spec, Sources sources)
-    : loop_(loop), gate_{spec.token, spec.address.family() != AF_UNIX}, sources_(std::move(sources)) {}
+    : loop_(loop), spec_(spec), gate_{spec.token, spec.address.family() != AF_UNIX}, sources_(std::move(sources)) {}
 
 Server::~Server() {
   for (const auto& connection : connections_) connection->close();
@@ -37,6 +37,16 @@ void Server::on_accept(int fd, const SocketAddress&) {
   if (connections_.size() >= kMaxConnections) return refuse(fd);
   auto connection = std::make_unique<Connection>(*this, loop_);
   if (connection->open(fd)) connections_.push_back(std::move(connection));
+}
+
+void Server::change_token(const snapshot::AdminSpec& spec) {
+  spec_ = spec;
+  gate_.token = spec.token;
+}
+
+void Server::on_reloaded() {
+  const std::vector<std::unique_ptr<Connection>>& all = connections_;
+  for (size_t i = all.size(); i-- > 0;) all[i]->on_reloaded(sources_.last_reload());  // may remove itself
 }
 
 void Server::remove(Connection& connection) {

@@ -29,6 +29,11 @@ class Server final : private event::Listener::Handler {
   /// Where it listens (port 0 resolved).
   [[nodiscard]] const SocketAddress& address() const { return listener_->address(); }
   [[nodiscard]] size_t connections() const { return connections_.size(); }
+  [[nodiscard]] const snapshot::AdminSpec& spec() const { return spec_; }
+  /// `spec` has the same address.
+  void change_token(const snapshot::AdminSpec& spec);
+  /// A reload is over: who waits for it gets its answer.
+  void on_reloaded();
 
  private:
   friend class Connection;
@@ -42,6 +47,7 @@ class Server final : private event::Listener::Handler {
   void remove(Connection& connection);
 
   event::Loop& loop_;
+  snapshot::AdminSpec spec_;
   Gate gate_;
   Sources sources_;
   std::unique_ptr<event::Listener> listener_;

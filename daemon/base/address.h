@@ -58,6 +58,8 @@ class Network {
   [[nodiscard]] bool contains(const SocketAddress& address) const;
   [[nodiscard]] std::string to_string() const;
 
+  friend bool operator==(const Network&, const Network&) = default;
+
  private:
   uint8_t bytes_[16] = {};  // IPv4 as ::ffff:a.b.c.d
   uint8_t bits_ = 0;        // 0..128

@@ -42,6 +42,23 @@ class IntrusiveList {
     while (!empty()) head_.next_->unlink();
   }
 
+  class Iterator {
+   public:
+    explicit Iterator(ListNode<Tag>* node) : node_(node) {}
+    T& operator*() const { return *from(node_); }
+    Iterator& operator++() {
+      node_ = node_->next_;
+      return *this;
+    }
+    friend bool operator==(const Iterator&, const Iterator&) = default;
+
+   private:
+    ListNode<Tag>* node_;
+  };
+  /// For loops that neither add nor remove elements.
+  [[nodiscard]] Iterator begin() { return Iterator(head_.next_); }
+  [[nodiscard]] Iterator end() { return Iterator(&head_); }
+
   [[nodiscard]] bool empty() const { return head_.next_ == &head_; }
   T& front() { return (SL_ASSERT(!empty()), *from(head_.next_)); }
   T& back() { return (SL_ASSERT(!empty()), *from(head_.prev_)); }

@@ -66,6 +66,7 @@ enum class RetryHint : uint8_t { no, if_reused, yes };
   /* ends of connections that are no one's fault */ \
   X(keepalive_done,           0,   none,       no,        "The connection was closed after its last answer, as asked by a side or by HTTP/1.0.") \
   X(idle_timeout,             0,   none,       no,        "The connection was idle for longer than timeouts.idle.") \
+  X(drained,                  0,   none,       no,        "The connection was asked to end: the gateway drains, or its listener was removed.") \
   X(requests_limit,           0,   none,       no,        "The connection served limits.requests_per_connection requests.") \
   X(tunnel_done,              0,   none,       no,        "The tunnel ended: both sides closed.") \
   X(tunnel_idle,              0,   none,       no,        "The tunnel was silent for longer than timeouts.idle.") \

@@ -9,11 +9,11 @@
 #include "cli/check.h"
 #include "cli/configuration.h"
 #include "cli/explain.h"
+#include "cli/gateway.h"
 #include "cli/help.h"
 #include "cli/options.h"
 #include "cli/origin.h"
 #include "cli/routes.h"
-#include "cli/run.h"
 
 namespace sluice::cli {
 
@@ -23,7 +23,7 @@ int run(const Options& options) {
   log::set_level(options.log_level);
   auto snapshot = load_configuration(options);
   if (snapshot == nullptr) return kConfigurationError;
-  return run_gateway(std::move(snapshot), {.version = SLUICE_VERSION});
+  return Gateway(std::move(snapshot), {.config_path = configuration_path(options), .version = SLUICE_VERSION}).run();
 }
 
 int origin(const Options& options) {

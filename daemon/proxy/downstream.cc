@@ -12,14 +12,16 @@ namespace {
 constexpr int kReadsPerWake = 4;
 constexpr int kRequestsPerSweep = 32;  // an exchange's memory is freed when the sweep is over
 constexpr Millis kLingerFor{2'000};
+// A request that is on its way while its connection is asked to end must not be lost: so it does not end at once.
+constexpr Millis kPartingFor{1'000};
 }  // namespace
 
-Downstream::Downstream(Engine& engine, uint32_t listener, const SocketAddress& peer, bool trusted)
+Downstream::Downstream(Engine& engine, ListenerSlot slot, const SocketAddress& peer, bool trusted)
     : engine_(engine),
       timer_(
           engine.loop().timers(), [](void* self) { static_cast<Downstream*>(self)->on_timer(); }, this),
       pending_(engine.loop().blocks()),
-      listener_(listener),
+      slot_(slot),
       trusted_(trusted),
       peer_port_(peer.port()),
       peer_ip_length_(static_cast<uint8_t>(peer.write_ip(peer_ip_))) {
@@ -28,18 +30,31 @@ Downstream::Downstream(Engine& engine, uint32_t listener, const SocketAddress& p
 
 Downstream::~Downstream() { SL_ASSERT(closed_ && exchange_ == nullptr); }
 
-const snapshot::ListenerSpec& Downstream::listener() const { return engine_.snapshot().listeners[listener_]; }
+const ListenerSeries& Downstream::series() const { return engine_.listener_series(slot_); }
 
-const ListenerSeries& Downstream::series() const { return engine_.series().listeners[listener_]; }
+SocketAddress Downstream::peer() const { return SocketAddress::parse_ip(peer_ip()).value_or(SocketAddress()); }
 
 bool Downstream::last_request() const {
   const uint64_t limit = listener().requests_per_connection;
-  return (half_closed_ && pending_.empty()) || (limit != 0 && requests_ >= limit);
+  return (half_closed_ && pending_.empty()) || (limit != 0 && requests_ >= limit) || engine_.is_parting(slot_);
+}
+
+Reason Downstream::end_reason() const {
+  if (engine_.is_parting(slot_)) return Reason::drained;
+  return last_request() && !half_closed_ ? Reason::requests_limit : Reason::keepalive_done;
 }
 
 void Downstream::open(int fd) {
   if (!stream_.open(engine_.loop(), fd, *this)) return close(Reason::internal_error);
-  arm(listener().timeouts.request_header, Reason::idle_timeout);  // who connects is expected to speak
+  // Who connects is expected to speak.
+  arm(engine_.current().listener(slot_)->timeouts.request_header, Reason::idle_timeout);
+  if (engine_.is_parting(slot_)) part({});
+}
+
+void Downstream::part(const GenerationRef& last) {
+  if (closed_ || lingering_ || state_ != ConnectionState::idle) return;
+  if (!generation_) generation_ = last;
+  arm(kPartingFor, Reason::drained);
 }
 
 void Downstream::close(Reason reason) {
@@ -141,6 +156,7 @@ std::string_view Downstream::process(std::string_view bytes) {
 // Takes a head off the front of `bytes` and starts its exchange. False if it is not complete, or refused.
 bool Downstream::begin_request(std::string_view& bytes) {
   if (state_ == ConnectionState::idle) request_began_ = engine_.loop().now();
+  if (!generation_) generation_ = GenerationRef(engine_.current());
   const size_t empty_line = state_ == ConnectionState::reading ? 0 : http::skip_leading_crlf(bytes);
   bytes.remove_prefix(empty_line);
   http::RequestHead head;
@@ -194,7 +210,12 @@ void Downstream::on_exchange_end(After after, Reason reason) {
 
 void Downstream::become_idle() {
   set_state(ConnectionState::idle);
-  arm(listener().timeouts.idle, Reason::idle_timeout);
+  if (engine_.is_parting(slot_)) {
+    part({});
+  } else {
+    arm(listener().timeouts.idle, Reason::idle_timeout);
+    generation_.let_go();
+  }
   if (!half_closed_) stream_.want_read(pending_.size() <= kHighWatermark);
 }
 

@@ -16,19 +16,17 @@
 #include "base/intrusive_list.h"
 #include "event/stream.h"
 #include "http/head_scanner.h"
-#include "snapshot/spec.h"
-#include "stats/registry.h"
+#include "proxy/generation.h"
 
 namespace sluice::proxy {
 
 class Engine;
 class Exchange;
 struct DownstreamTag;
-struct ListenerSeries;
 
 class Downstream final : public ListNode<DownstreamTag>, private event::Stream::Handler {
  public:
-  Downstream(Engine& engine, uint32_t listener, const SocketAddress& peer, bool trusted);
+  Downstream(Engine& engine, ListenerSlot slot, const SocketAddress& peer, bool trusted);
   ~Downstream();
 
   /// Takes over the accepted descriptor.
@@ -36,11 +34,21 @@ class Downstream final : public ListNode<DownstreamTag>, private event::Stream::
   /// Ends the connection, and the exchange with it. Idempotent.
   void close(Reason reason);
 
+  /// Its listener is gone, or the gateway drains: it ends with its next answer, or soon if no request comes. `last` is the
+  /// generation that its listener belongs to.
+  void part(const GenerationRef& last);
+
   [[nodiscard]] Engine& engine() { return engine_; }
+  [[nodiscard]] ListenerSlot slot() const { return slot_; }
+  /// The client's address, without its port.
+  [[nodiscard]] SocketAddress peer() const;
+  void set_trusted(bool trusted) { trusted_ = trusted; }
 
   // For the exchange:
   [[nodiscard]] event::Stream& stream() { return stream_; }
-  [[nodiscard]] const snapshot::ListenerSpec& listener() const;
+  /// What the current request holds; empty while there is none.
+  [[nodiscard]] const GenerationRef& generation() const { return generation_; }
+  [[nodiscard]] const snapshot::ListenerSpec& listener() const { return *generation_->listener(slot_); }
   [[nodiscard]] const ListenerSeries& series() const;
   [[nodiscard]] std::string_view peer_ip() const { return {peer_ip_, peer_ip_length_}; }
   [[nodiscard]] uint16_t peer_port() const { return peer_port_; }
@@ -50,8 +58,11 @@ class Downstream final : public ListNode<DownstreamTag>, private event::Stream::
   [[nodiscard]] MonoTime request_began() const { return request_began_; }
   /// The client sent its FIN; it may still read.
   [[nodiscard]] bool half_closed() const { return half_closed_; }
-  /// No request after this one: the limit of requests per connection is reached, or the client's FIN stands behind it.
+  /// No request after this one: the limit of requests per connection is reached, the client's FIN stands behind it, or
+  /// the connection is parting.
   [[nodiscard]] bool last_request() const;
+  /// Why a connection ends whose last request went well.
+  [[nodiscard]] Reason end_reason() const;
 
   /// After `after` without progress the exchange hears of `reason`. Replaces the timeout before.
   void arm(Millis after, Reason reason);
@@ -90,11 +101,12 @@ class Downstream final : public ListNode<DownstreamTag>, private event::Stream::
   event::Stream stream_;
   event::Timer timer_;
   Exchange* exchange_ = nullptr;
-  Buffer pending_;  // read, but not yet looked at: part of a head, or pipelined requests
+  GenerationRef generation_;  // from a request's first byte to its end
+  Buffer pending_;            // read, but not yet looked at: part of a head, or pipelined requests
   http::HeadScanner scanner_;
   MonoTime request_began_;
   uint64_t requests_ = 0;
-  uint32_t listener_;
+  ListenerSlot slot_;
   Reason timer_reason_ = Reason::idle_timeout;
   Reason close_reason_ = Reason::keepalive_done;
   stats::ConnectionState state_ = stats::ConnectionState::idle;

@@ -2,7 +2,7 @@
 
 #include <unistd.h>
 
-#include <algorithm>
+#include <utility>
 
 #include "http/serializer.h"
 #include "proxy/problem.h"
@@ -10,49 +10,92 @@
 namespace sluice::proxy {
 
 namespace {
-constexpr size_t kMaxResponseFields = 256;
-
-size_t most_fields(const snapshot::Snapshot& snapshot) {
-  size_t most = kMaxResponseFields;
-  for (const auto& listener : snapshot.listeners) most = std::max<size_t>(most, listener.head.fields);
-  return most;
-}
+// Enough for every response, and for every request that HeadLimits::fields can allow.
+constexpr size_t kMaxFields = 1024;
 }  // namespace
 
-Engine::Engine(event::Loop& loop, stats::Shard& shard, std::shared_ptr<const snapshot::Snapshot> snapshot,
-               std::shared_ptr<const Series> series, AccessLog* access_log, uint32_t max_connections)
-    : loop_(loop),
-      shard_(shard),
-      snapshot_(std::move(snapshot)),
-      series_(std::move(series)),
-      access_log_(access_log),
-      max_connections_(max_connections),
-      field_scratch_(most_fields(*snapshot_)) {
-  const upstream::PoolShared shared{loop_, shard_, random_, field_scratch_};
-  for (size_t i = 0; i < snapshot_->clusters.size(); ++i) {
-    clusters_.push_back(
-        std::make_unique<upstream::Cluster>(shared, snapshot_->clusters[i], series_->clusters[i].endpoints));
-  }
+Engine::Engine(event::Loop& loop, stats::Shard& shard, std::shared_ptr<const Publication> publication, Share share,
+               Farewell farewell)
+    : loop_(loop), shard_(shard), share_(share), farewell_(std::move(farewell)), field_scratch_(kMaxFields) {
+  current_ = make_generation(std::move(publication));
 }
 
 Engine::~Engine() {
   SL_ASSERT(downstreams_.empty());  // close_all() and one more turn of the loop come first
 }
 
-void Engine::accept(uint32_t listener, int fd, const SocketAddress& peer) {
-  shard_.add(series_->listeners[listener].accepted);
-  if (downstream_slab_.live() >= max_connections_) return refuse(listener, fd, Reason::too_many_connections);
-  Downstream* downstream = downstream_slab_.make(*this, listener, peer, is_trusted(peer)).release();
+// --- generations ---
+
+GenerationRef Engine::make_generation(std::shared_ptr<const Publication> publication) {
+  GenerationRef made(*new Generation{*this, std::move(publication), {}});
+  const snapshot::Snapshot& snapshot = made->snapshot();
+  const Series& series = made->series();
+  const upstream::PoolShared shared{loop_, shard_, random_, field_scratch_};
+  made->clusters.reserve(snapshot.clusters.size());
+  for (size_t i = 0; i < snapshot.clusters.size(); ++i) {
+    const uint32_t kept = made->publication->kept_clusters[i];
+    made->clusters.push_back(
+        kept != Publication::kNone
+            ? current_->clusters[kept]
+            : std::make_shared<upstream::Cluster>(shared, snapshot.clusters[i], series.clusters[i].endpoints));
+  }
+  listener_series_.resize(made->publication->slots.size());
+  for (uint32_t i = 0; i < snapshot.listeners.size(); ++i) {
+    listener_series_[made->publication->slot_of(i)] = series.listeners[i];
+  }
+  return made;
+}
+
+void Engine::adopt(std::shared_ptr<const Publication> publication, Share share) {
+  share_ = share;
+  GenerationRef before = std::exchange(current_, make_generation(std::move(publication)));
+  std::vector<bool> kept(before->clusters.size());
+  for (const uint32_t index : current_->publication->kept_clusters) {
+    if (index != Publication::kNone) kept[index] = true;
+  }
+  for (size_t i = 0; i < kept.size(); ++i) {
+    if (!kept[i]) before->clusters[i]->retire();
+  }
+  const bool other_trust = before->snapshot().trusted_proxies != current_->snapshot().trusted_proxies;
+  for (Downstream& downstream : downstreams_) {
+    if (is_parting(downstream.slot())) downstream.part(before);
+    if (other_trust) downstream.set_trusted(is_trusted(downstream.peer()));
+  }
+}
+
+void Engine::end_generation(Generation& generation) {
+  std::shared_ptr<const Publication> publication = std::move(generation.publication);
+  delete &generation;
+  if (farewell_) farewell_(std::move(publication));
+}
+
+void GenerationRef::let_go() {
+  Generation* generation = std::exchange(generation_, nullptr);
+  if (generation != nullptr && --generation->holders == 0) generation->engine.end_generation(*generation);
+}
+
+// --- connections ---
+
+void Engine::accept(ListenerSlot slot, int fd, const SocketAddress& peer) {
+  shard_.add(listener_series_[slot].accepted);
+  if (downstream_slab_.live() >= share_.max_connections) return refuse(slot, fd, Reason::too_many_connections);
+  Downstream* downstream = downstream_slab_.make(*this, slot, peer, is_trusted(peer)).release();
   downstreams_.push_back(*downstream);
   downstream->open(fd);
 }
 
-void Engine::count_exhausted(uint32_t listener) {
-  shard_.add(stats::pick(series_->listeners[listener].closed, Reason::out_of_descriptors));
+void Engine::count_exhausted(ListenerSlot slot) {
+  shard_.add(stats::pick(listener_series_[slot].closed, Reason::out_of_descriptors));
+}
+
+void Engine::drain(bool on) {
+  draining_ = on;
+  if (!on) return;
+  for (Downstream& downstream : downstreams_) downstream.part(current_);
 }
 
 // The one answer that is written without an exchange: the point is to spend nothing on it.
-void Engine::refuse(uint32_t listener, int fd, Reason reason) {
+void Engine::refuse(ListenerSlot slot, int fd, Reason reason) {
   char body[kMaxProblemBytes];
   const size_t length = write_problem(reason, 503, {}, body);
   char answer[kMaxProblemBytes + 256];
@@ -64,7 +107,7 @@ void Engine::refuse(uint32_t listener, int fd, Reason reason) {
   out.text({body, length});
   [[maybe_unused]] const ssize_t sent = ::send(fd, answer, out.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
   ::close(fd);
-  shard_.add(stats::pick(series_->listeners[listener].closed, reason));
+  shard_.add(stats::pick(listener_series_[slot].closed, reason));
 }
 
 void Engine::close_all() {
@@ -72,7 +115,7 @@ void Engine::close_all() {
 }
 
 bool Engine::is_trusted(const SocketAddress& peer) const {
-  for (const Network& network : snapshot_->trusted_proxies) {
+  for (const Network& network : current_->snapshot().trusted_proxies) {
     if (network.contains(peer)) return true;
   }
   return false;
@@ -103,7 +146,9 @@ void Engine::end_downstream(Downstream& downstream) {
   loop_.at_turn_end(
       [](void* raw) {
         auto* ended = static_cast<Downstream*>(raw);
-        ended->engine().downstream_slab_.reclaim(ended);
+        Engine& engine = ended->engine();
+        engine.downstream_slab_.reclaim(ended);
+        if (engine.empty() && engine.on_empty_) engine.on_empty_();
       },
       &downstream);
 }

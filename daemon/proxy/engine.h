@@ -2,6 +2,7 @@
 // share. Owned by the Worker, used on the worker's thread only; outlives everything that it makes.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -15,25 +16,40 @@
 #include "proxy/access_log.h"
 #include "proxy/downstream.h"
 #include "proxy/exchange.h"
-#include "proxy/series.h"
-#include "snapshot/snapshot.h"
-#include "upstream/cluster.h"
+#include "proxy/generation.h"
 
 namespace sluice::proxy {
 
 class Engine {
  public:
-  /// `access_log` may be nullptr (off). `max_connections` is this worker's share.
-  Engine(event::Loop& loop, stats::Shard& shard, std::shared_ptr<const snapshot::Snapshot> snapshot,
-         std::shared_ptr<const Series> series, AccessLog* access_log, uint32_t max_connections);
+  /// What this worker needs beside a publication.
+  struct Share {
+    AccessLog* access_log = nullptr;  // nullptr: off
+    uint32_t max_connections = 0;     // of ProcessSpec::max_connections
+  };
+  /// Gets a publication that this worker has let go of, on the worker's thread: freeing it is slow, and better done
+  /// elsewhere.
+  using Farewell = std::function<void(std::shared_ptr<const Publication>)>;
+
+  Engine(event::Loop& loop, stats::Shard& shard, std::shared_ptr<const Publication> publication, Share share,
+         Farewell farewell);
   ~Engine();
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
 
-  /// A client connected to listener `listener` of the snapshot.
-  void accept(uint32_t listener, int fd, const SocketAddress& peer);
+  /// New requests get `publication`; those that run keep theirs. Clusters that it did not keep retire, and connections
+  /// of listeners that it lacks end with their next answer.
+  void adopt(std::shared_ptr<const Publication> publication, Share share);
+  /// While on, each connection ends with its next answer, or soon if it has nothing to answer.
+  void drain(bool on);
+  /// Called each time the last client connection has ended. May be empty.
+  void on_empty(std::function<void()> callback) { on_empty_ = std::move(callback); }
+  [[nodiscard]] bool empty() const { return downstream_slab_.live() == 0; }
+
+  /// A client connected to a listener.
+  void accept(ListenerSlot slot, int fd, const SocketAddress& peer);
   /// accept(2) failed for want of descriptors.
-  void count_exhausted(uint32_t listener);
+  void count_exhausted(ListenerSlot slot);
   /// Ends every connection and exchange now, each counted as shutting_down.
   void close_all();
 
@@ -41,13 +57,15 @@ class Engine {
   [[nodiscard]] event::Loop& loop() { return loop_; }
   [[nodiscard]] stats::Shard& shard() { return shard_; }
   [[nodiscard]] Random& random() { return random_; }
-  [[nodiscard]] const snapshot::Snapshot& snapshot() const { return *snapshot_; }
-  [[nodiscard]] const Series& series() const { return *series_; }
-  [[nodiscard]] AccessLog* access_log() { return access_log_; }
+  /// What a request that begins now gets.
+  [[nodiscard]] Generation& current() const { return *current_; }
+  [[nodiscard]] const ListenerSeries& listener_series(ListenerSlot slot) const { return listener_series_[slot]; }
+  /// Connections of this listener end with their next answer.
+  [[nodiscard]] bool is_parting(ListenerSlot slot) const { return draining_ || current_->listener(slot) == nullptr; }
+  [[nodiscard]] AccessLog* access_log() { return share_.access_log; }
   [[nodiscard]] event::PipePool& pipes() { return pipes_; }
   /// For one head at a time, during a callback.
   [[nodiscard]] std::span<http::HeaderField> field_scratch() { return field_scratch_; }
-  [[nodiscard]] upstream::Cluster& cluster(uint32_t index) { return *clusters_[index]; }
   /// The current Date header's value; made once a second.
   [[nodiscard]] std::string_view date();
 
@@ -55,21 +73,25 @@ class Engine {
   /// Frees them at the end of the turn: they may be on the stack now.
   void end_exchange(Exchange& exchange);
   void end_downstream(Downstream& downstream);
+  /// Nobody holds it any more.
+  void end_generation(Generation& generation);
 
  private:
-  void refuse(uint32_t listener, int fd, Reason reason);
+  [[nodiscard]] GenerationRef make_generation(std::shared_ptr<const Publication> publication);
+  void refuse(ListenerSlot slot, int fd, Reason reason);
   [[nodiscard]] bool is_trusted(const SocketAddress& peer) const;
 
   event::Loop& loop_;
   stats::Shard& shard_;
-  std::shared_ptr<const snapshot::Snapshot> snapshot_;
-  std::shared_ptr<const Series> series_;
-  AccessLog* access_log_;
-  uint32_t max_connections_;
+  Share share_;
+  Farewell farewell_;
+  std::function<void()> on_empty_;
+  bool draining_ = false;
   Random random_;
   event::PipePool pipes_;
   std::vector<http::HeaderField> field_scratch_;
-  std::vector<std::unique_ptr<upstream::Cluster>> clusters_;
+  std::vector<ListenerSeries> listener_series_;  // by slot
+  GenerationRef current_;
   Slab<Downstream> downstream_slab_;
   Slab<Exchange> exchange_slab_;
   IntrusiveList<Downstream, DownstreamTag> downstreams_;

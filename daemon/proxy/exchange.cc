@@ -13,13 +13,14 @@ Exchange::Exchange(Engine& engine, Downstream& downstream)
     : Waiter(engine.loop()),
       engine_(engine),
       downstream_(&downstream),
+      generation_(downstream.generation()),
       arena_(engine.loop().blocks()),
       to_client_(engine.loop().blocks()),
       to_upstream_(engine.loop().blocks()),
       replay_(engine.loop().blocks()),
       route_timer_(
           engine.loop().timers(), [](void* self) { static_cast<Exchange*>(self)->on_route_timeout(); }, this) {
-  engine_.shard().step(engine_.series().in_flight, 1);
+  engine_.shard().step(generation_->series().in_flight, 1);
   request_.peer = downstream.peer_ip();
   request_.client = request_.peer;
   request_.peer_trusted = downstream.trusted();
@@ -28,13 +29,13 @@ Exchange::Exchange(Engine& engine, Downstream& downstream)
 
 Exchange::~Exchange() {
   SL_ASSERT(phase_ == Phase::over);
-  engine_.shard().step(engine_.series().in_flight, -1);
+  engine_.shard().step(generation_->series().in_flight, -1);
 }
 
 void Exchange::start(const http::RequestHead& head, std::string_view bytes) {
   request_bytes_ = bytes.size();
   slices_.head_read = engine_.loop().now();
-  const snapshot::Snapshot& snapshot = engine_.snapshot();
+  const snapshot::Snapshot& snapshot = generation_->snapshot();
   const Result<void> read =
       read_request(head, bytes, downstream_->listener(), snapshot.trusted_proxies, arena_, engine_.random(), request_);
   if (!read) return refuse(read.error());
@@ -76,8 +77,8 @@ void Exchange::start_proxying() {
   uint32_t ticket = route.split.size() > 1 ? engine_.random().below(route.split_total) : 0;
   size_t share = 0;
   while (ticket >= route.split[share].weight) ticket -= route.split[share++].weight;
-  cluster_ = &engine_.cluster(route.split[share].cluster);
-  retries_ = engine_.series().clusters[route.split[share].cluster].retries;
+  cluster_ = generation_->clusters[route.split[share].cluster].get();
+  retries_ = generation_->series().clusters[route.split[share].cluster].retries;
   cluster_->retry_budget().on_request(engine_.loop().now());
 
   const Result<std::string_view> head = compose_upstream_head(request_, arena_, engine_.random());
@@ -282,11 +283,9 @@ void Exchange::finish() {
   const auto after = keep_alive_ && request_complete_ ? Downstream::After::keep_alive
                      : announced                      ? Downstream::After::close
                                                       : Downstream::After::linger;
-  const bool limit = downstream.last_request() && !downstream.half_closed();
+  const Reason reason = reason_ != Reason::none ? reason_ : downstream.end_reason();
   end();
-  downstream.on_exchange_end(after, reason_ != Reason::none ? reason_
-                                    : limit                 ? Reason::requests_limit
-                                                            : Reason::keepalive_done);
+  downstream.on_exchange_end(after, reason);
 }
 
 void Exchange::on_client_gone(Reason reason) {

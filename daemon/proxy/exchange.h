@@ -17,11 +17,11 @@
 #include "base/unique_fd.h"
 #include "http/chunked.h"
 #include "http/serializer.h"
+#include "proxy/generation.h"
 #include "proxy/head_composer.h"
 #include "proxy/outbox.h"
 #include "proxy/request.h"
 #include "proxy/slices.h"
-#include "upstream/cluster.h"
 
 namespace sluice::proxy {
 
@@ -132,7 +132,8 @@ class Exchange final : private upstream::Connection::User, private upstream::Poo
   void log();
 
   Engine& engine_;
-  Downstream* downstream_;  // nullptr once the client is gone
+  Downstream* downstream_;    // nullptr once the client is gone
+  GenerationRef generation_;  // what it began with, to its end
   Arena arena_;
   Request request_;
   http::ChunkedDecoder request_chunks_;

@@ -40,6 +40,7 @@ std::string_view path_below_root(const Request& request) {
 
 // An answer before the request's end leaves the rest to be read and dropped; that pays only for a short rest.
 bool Exchange::may_keep_alive() const {
+  if (downstream_->last_request()) return false;
   if (request_complete_) return true;
   const BodyFraming& body = request_.framing.body;
   return body.kind == BodyFraming::Kind::length && body.length - body_received_ <= kDrainBytes &&

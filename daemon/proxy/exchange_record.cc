@@ -15,7 +15,7 @@ void Exchange::record() {
 
 void Exchange::count() {
   stats::Shard& shard = engine_.shard();
-  const Series& series = engine_.series();
+  const Series& series = generation_->series();
   const RouteSeries& route = request_.route == nullptr ? series.unrouted : series.routes[request_.match.route];
   shard.add(stats::pick(route.requests, stats::status_class(status_)));
   shard.observe(route.duration, static_cast<uint64_t>(slices_.total()));
@@ -71,7 +71,7 @@ void Exchange::log() {
       .response = static_cast<uint64_t>(slices_.response()),
       .total = static_cast<uint64_t>(slices_.total()),
   });
-  if (written) engine_.shard().add(engine_.series().log_lines);
+  if (written) engine_.shard().add(generation_->series().log_lines);
 }
 
 }  // namespace sluice::proxy

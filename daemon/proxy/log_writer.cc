@@ -44,6 +44,14 @@ void LogWriter::reopen() {
   bell_.ring();
 }
 
+void LogWriter::switch_to(AccessLogSink next) {
+  {
+    const std::lock_guard lock(mutex_);
+    next_sink_ = std::move(next);
+  }
+  reopen();
+}
+
 void LogWriter::stop() {
   if (!thread_.joinable()) return;
   stopping_.store(true, std::memory_order_seq_cst);
@@ -62,7 +70,7 @@ void LogWriter::run() {
   std::optional<MonoTime> deadline;
   for (;;) {
     // Not within a line: its rest belongs where its beginning went.
-    if (!mid_line_ && reopen_wanted_.exchange(false)) reopen_sink();
+    if (!mid_line_ && reopen_wanted_.exchange(false)) change_sink();
     // Looked at before drain(), which so misses no line from before stop().
     const bool stopping = stopping_.load(std::memory_order_seq_cst);
     if (stopping && !deadline) deadline = MonoClock::now() + kStopPatience;
@@ -156,7 +164,17 @@ void LogWriter::lose(const char* why) {
   log::error("access log {}: {}; {} lines lost since the start", sink_.path(), why, lost);
 }
 
-void LogWriter::reopen_sink() {
+void LogWriter::change_sink() {
+  {
+    const std::lock_guard lock(mutex_);
+    if (next_sink_) {
+      sink_ = std::move(*next_sink_);
+      next_sink_.reset();
+      torn_ = false;
+      opened_.fetch_add(1, std::memory_order_release);
+      return;
+    }
+  }
   if (const int failed = sink_.open(); failed != 0) {
     log::error("access log {}: cannot reopen: {}; the old file stays in use", sink_.path(), error_text(failed));
     return;

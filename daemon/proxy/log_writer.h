@@ -14,6 +14,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <thread>
@@ -40,6 +41,9 @@ class LogWriter {
   /// Opens the path again, so that a rotated file is let go of. Returns at once; any thread. A failure keeps
   /// the old file and goes to the application log.
   void reopen();
+  /// Goes on with `next`, which is open, once the line that is being written is whole. Returns at once; any thread.
+  void switch_to(AccessLogSink next);
+
   /// Writes what the rings hold, and ends the thread. If the output is blocked it is given kStopPatience;
   /// what is left then counts as lost. Idempotent; the owner's thread, once no worker writes any more.
   void stop();
@@ -68,7 +72,7 @@ class LogWriter {
   void add_piece(std::string_view bytes, size_t ring);
   void consume(size_t bytes);
   void lose(const char* why);
-  void reopen_sink();
+  void change_sink();
   void sleep_until_rung();
   void wait(int writable_fd, Millis timeout);
   [[nodiscard]] bool nothing_to_do() const;
@@ -78,7 +82,9 @@ class LogWriter {
   AccessLogSink sink_;
   std::thread thread_;
   std::atomic<bool> stopping_{false};
-  std::atomic<bool> reopen_wanted_{false};
+  std::atomic<bool> reopen_wanted_{false};  // or a switch, if next_sink_ holds one
+  std::mutex mutex_;                        // guards the next one
+  std::optional<AccessLogSink> next_sink_;
   std::atomic<uint64_t> lost_{0};
   std::atomic<uint64_t> opened_{0};
 

@@ -1,5 +1,5 @@
 // Series: the places in the registry where the exchanges of one snapshot count. Interned once on the control thread when a
-// snapshot is published, shared by all workers, immutable.
+// snapshot is published (Publication), shared by all workers, immutable.
 #pragma once
 
 #include <vector>

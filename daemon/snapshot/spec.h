@@ -22,12 +22,16 @@ struct ProcessSpec {
   bool pin_cpus = false;
   uint32_t max_connections = 65536;  // downstream, whole process
   Millis shutdown_grace{30'000};
+
+  friend bool operator==(const ProcessSpec&, const ProcessSpec&) = default;
 };
 
 struct AdminSpec {
   bool enabled = true;
   SocketAddress address;
   std::string token;  // empty: none needed (loopback and unix only). Never printed.
+
+  friend bool operator==(const AdminSpec&, const AdminSpec&) = default;
 };
 
 struct AccessLogSpec {
@@ -37,6 +41,8 @@ struct AccessLogSpec {
   double sample = 1.0;          // 0..1, share of successful requests logged; errors (status >= 500) always are
   std::string custom_text;      // the template's source when format is custom
   std::string source;           // "sluice.yaml:7", where the template stands
+
+  friend bool operator==(const AccessLogSpec&, const AccessLogSpec&) = default;
 };
 
 struct ListenerTimeouts {
@@ -60,6 +66,8 @@ struct EndpointSpec {
   SocketAddress address;
   std::string name;     // as written; label and log value
   uint32_t weight = 1;  // 1..1000
+
+  friend bool operator==(const EndpointSpec&, const EndpointSpec&) = default;
 };
 
 enum class Balance : uint8_t { round_robin, random, least_request, p2c };
@@ -72,12 +80,16 @@ struct PoolSpec {
   uint64_t max_requests = 0;     // per connection; 0: no limit
   uint32_t max_pending = 1024;
   Millis pending_timeout{1'000};
+
+  friend bool operator==(const PoolSpec&, const PoolSpec&) = default;
 };
 
 struct ClusterTimeouts {
   Millis connect{1'000};
   Millis response_header{30'000};
   Millis idle{60'000};  // between reads of the response body
+
+  friend bool operator==(const ClusterTimeouts&, const ClusterTimeouts&) = default;
 };
 
 struct RetrySpec {
@@ -88,6 +100,8 @@ struct RetrySpec {
   std::vector<uint16_t> on_statuses;  // 502, 503, 504, ...
   double budget = 0.2;  // share of requests (of the last 10 s) that may be retries; at least 3 are allowed
   Millis per_try{0};    // 0: none
+
+  friend bool operator==(const RetrySpec&, const RetrySpec&) = default;
 };
 
 struct ClusterSpec {
@@ -97,6 +111,8 @@ struct ClusterSpec {
   PoolSpec pool;
   ClusterTimeouts timeouts;
   RetrySpec retry;
+
+  friend bool operator==(const ClusterSpec&, const ClusterSpec&) = default;
 };
 
 // --- routes ---

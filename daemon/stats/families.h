@@ -57,6 +57,7 @@ namespace sluice::stats {
   /* the gateway itself; the process_ names are those of every Prometheus client library */ \
   X(build_info,               gauge,     none,    "sluice_build_info",                            "version",                  "Always 1; the version is the label.") \
   X(config_generation,        gauge,     none,    "sluice_config_generation",                     "",                         "Grows by one with each configuration adopted.") \
+  X(config_reloads,           counter,   none,    "sluice_config_reloads_total",                  "outcome",                  "Reloads, accepted or refused.") \
   X(workers,                  gauge,     none,    "sluice_workers",                               "",                         "Worker threads.") \
   X(process_start_time,       gauge,     micros,  "process_start_time_seconds",                   "",                         "When the process began, in seconds since the epoch.") \
   X(process_cpu,              counter,   micros,  "process_cpu_seconds_total",                    "",                         "CPU time used, user and system.") \

@@ -38,6 +38,10 @@ Cluster::Cluster(const PoolShared& shared, const snapshot::ClusterSpec& spec, co
   }
 }
 
+void Cluster::retire() {
+  for (const auto& endpoint : endpoints_) endpoint->pool().retire();
+}
+
 Endpoint& Cluster::choose(const Endpoint* avoid) {
   if (endpoints_.size() == 1) return *endpoints_.front();
   // A retry goes elsewhere: a few draws, then simply the next one.

@@ -44,6 +44,8 @@ class Cluster {
 
   /// Picks an endpoint for a try. `avoid` is the one that just failed, or nullptr; it is picked again only if there is no other.
   Endpoint& choose(const Endpoint* avoid);
+  /// The configuration has it no more, or not so: exchanges that began with it go on, but no connection is kept for others.
+  void retire();
 
   [[nodiscard]] const snapshot::ClusterSpec& spec() const { return spec_; }
   [[nodiscard]] RetryBudget& retry_budget() { return retry_budget_; }

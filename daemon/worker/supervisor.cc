@@ -1,46 +1,168 @@
 #include "worker/supervisor.h"
 
+#include <algorithm>
+#include <system_error>
+
 #include "base/format.h"
+#include "base/log.h"
 
 namespace sluice::worker {
 
-Supervisor::Supervisor(std::shared_ptr<const snapshot::Snapshot> snapshot, stats::Registry& registry)
-    : snapshot_(std::move(snapshot)),
-      registry_(registry),
-      series_(std::make_shared<const proxy::Series>(proxy::Series::intern(registry, *snapshot_))) {
-  for (const auto& listener : snapshot_->listeners) addresses_.push_back(listener.address);
-}
+Supervisor::Supervisor(event::Loop& control, stats::Registry& registry) : control_(control), registry_(registry) {}
 
 Supervisor::~Supervisor() { stop(); }
 
-bool Supervisor::start_log(std::string& error) {
-  const snapshot::AccessLogSpec& spec = snapshot_->access_log;
-  auto format = proxy::LogFormat::compile(spec, error);
-  if (!format) return false;
-  log_format_ = std::move(*format);
-  if (spec.format == snapshot::AccessLogSpec::Format::off) return true;
-  log_writer_ = std::make_unique<proxy::LogWriter>(spec.path, snapshot_->process.workers);
-  return log_writer_->start(error);
+bool Supervisor::start(std::shared_ptr<const snapshot::Snapshot> first, std::vector<NamedSocket> inherited,
+                       std::string& error) {
+  worker_count_ = first->process.workers;
+  inherited_ = std::move(inherited);
+  publication_ = proxy::Publication::make(std::move(first), registry_, nullptr, error);
+  std::vector<Bound> bound;
+  if (publication_ == nullptr || !open_log(current()->access_log, error) || !bind(*current(), bound, error)) {
+    return false;
+  }
+  std::swap(bound_, bound);
+  for (const NamedSocket& unused : inherited_) {
+    log::warn("the socket \"{}\" that was passed on listens on {}, as no listener of the configuration does: closed",
+              unused.name, unused.socket->address().to_string());
+  }
+  inherited_.clear();
+  const auto farewell = [&control = control_](std::shared_ptr<const proxy::Publication> publication) {
+    control.post([publication = std::move(publication)] {});  // freed there, with the letter
+  };
+  for (uint32_t i = 0; i < worker_count_; ++i) {
+    workers_.push_back(std::make_unique<Worker>(i, registry_.shard(i), assignment(i), farewell));
+  }
+  for (const auto& worker : workers_) worker->start();
+  return true;
 }
 
-bool Supervisor::start(std::string& error) {
-  if (!start_log(error)) return false;
-  for (uint32_t i = 0; i < snapshot_->process.workers; ++i) {
-    proxy::LogRing* ring = log_writer_ ? &log_writer_->ring(i) : nullptr;
-    workers_.push_back(std::make_unique<Worker>(i, WorkerParts{snapshot_, series_, registry_, log_format_, ring}));
-    if (Result<void> listening = workers_.back()->listen(addresses_); !listening) {
-      error = fmt::format("a listener cannot be opened: {}", listening.error().detail);
-      workers_.clear();
+bool Supervisor::publish(std::shared_ptr<const snapshot::Snapshot> next, std::string& error) {
+  std::vector<Bound> bound;
+  auto publication = proxy::Publication::make(std::move(next), registry_, publication_.get(), error);
+  if (publication == nullptr || !bind(*publication->snapshot, bound, error)) return false;
+  if (!open_log(publication->snapshot->access_log, error)) return false;
+  publication_ = std::move(publication);
+  std::swap(bound_, bound);
+  for (size_t i = 0; i < workers_.size(); ++i) workers_[i]->assign(assignment(i));
+  return true;
+}
+
+// --- listening sockets ---
+
+bool Supervisor::bind(const snapshot::Snapshot& next, std::vector<Bound>& bound, std::string& error) {
+  for (const snapshot::ListenerSpec& listener : next.listeners) {
+    // An address that is listened on already stays open, whatever its listener is called now.
+    const auto open = std::find_if(bound_.begin(), bound_.end(), [&](const Bound& each) {
+      return each.configured == listener.address &&
+             (each.configured.port() != 0 || each.listener == listener.name || each.configured.family() == AF_UNIX);
+    });
+    Bound& made = bound.emplace_back(Bound{listener.name, listener.address, {}});
+    if (open != bound_.end()) {
+      made.sockets = open->sockets;
+    } else if (!bind_listener(listener, made, error)) {
       return false;
     }
   }
-  for (auto& worker : workers_) worker->start();
   return true;
+}
+
+// Inherited sockets if there are any; else one for each worker, so that the kernel spreads the connections. A unix socket
+// can be bound only once: the workers share it.
+bool Supervisor::bind_listener(const snapshot::ListenerSpec& listener, Bound& bound, std::string& error) {
+  std::erase_if(inherited_, [&](const NamedSocket& each) {
+    const SocketAddress& address = each.socket->address();
+    const bool fits = each.name == listener.name && address.family() == listener.address.family() &&
+                      (address.port() == listener.address.port() || listener.address.port() == 0);
+    if (fits) bound.sockets.push_back(each.socket);
+    return fits;
+  });
+  const bool is_unix = listener.address.family() == AF_UNIX;
+  const size_t wanted = is_unix || !bound.sockets.empty() ? 1 : worker_count_;
+  while (bound.sockets.size() < wanted) {
+    const SocketAddress& address = bound.sockets.empty() ? listener.address : bound.sockets.front()->address();
+    auto opened = event::ListenSocket::open(address);
+    if (!opened) {
+      error = fmt::format("the listener \"{}\" cannot be opened on {}: {}", listener.name, address.to_string(),
+                          opened.error().detail);
+      return false;
+    }
+    bound.sockets.push_back(std::move(*opened));
+  }
+  return true;
+}
+
+// Every socket has a worker, and every worker a socket, whichever there are more of.
+Assignment Supervisor::assignment(size_t worker) const {
+  Assignment assigned{publication_, {}, log_writer_ ? &log_writer_->ring(worker) : nullptr};
+  for (uint32_t listener = 0; listener < bound_.size(); ++listener) {
+    const auto& sockets = bound_[listener].sockets;
+    const proxy::ListenerSlot slot = publication_->slot_of(listener);
+    for (size_t i = worker; i < std::max(worker_count_, sockets.size()); i += worker_count_) {
+      assigned.sockets.push_back({slot, sockets[i % sockets.size()]});
+    }
+  }
+  return assigned;
+}
+
+std::vector<SocketAddress> Supervisor::addresses() const {
+  std::vector<SocketAddress> addresses;
+  for (const Bound& each : bound_) addresses.push_back(each.sockets.front()->address());
+  return addresses;
+}
+
+std::vector<NamedSocket> Supervisor::sockets() const {
+  std::vector<NamedSocket> all;
+  for (const Bound& each : bound_) {
+    for (const auto& socket : each.sockets) all.push_back({each.listener, socket});
+  }
+  return all;
+}
+
+// --- the access log ---
+
+bool Supervisor::open_log(const snapshot::AccessLogSpec& spec, std::string& error) {
+  if (spec.format == snapshot::AccessLogSpec::Format::off) return true;
+  if (log_writer_ == nullptr) {
+    auto writer = std::make_unique<proxy::LogWriter>(spec.path, worker_count_);
+    if (!writer->start(error)) return false;
+    log_writer_ = std::move(writer);
+  } else if (spec.path != log_path_) {
+    proxy::AccessLogSink next(spec.path);
+    if (const int failed = next.open(); failed != 0) {
+      error = fmt::format("access log {}: {}", spec.path, std::generic_category().message(failed));
+      return false;
+    }
+    log_writer_->switch_to(std::move(next));
+  }
+  log_path_ = spec.path;
+  return true;
+}
+
+// --- the end ---
+
+void Supervisor::drain(bool on) {
+  for (const auto& worker : workers_) worker->drain(on);
+}
+
+void Supervisor::finish(std::function<void()> on_empty) {
+  bound_.clear();
+  // Touched on the control thread only: the workers' reports come as letters.
+  auto waiting = std::make_shared<size_t>(workers_.size());
+  for (const auto& worker : workers_) {
+    auto told = std::make_shared<bool>(false);
+    worker->finish([this, waiting, told, on_empty] {
+      control_.post([waiting, told, on_empty] {
+        if (!std::exchange(*told, true) && --*waiting == 0) on_empty();
+      });
+    });
+  }
 }
 
 void Supervisor::stop() {
   for (auto& worker : workers_) worker->stop();
   workers_.clear();
+  bound_.clear();
   if (log_writer_) log_writer_->stop();
 }
 

@@ -1,6 +1,8 @@
-// Supervisor: all workers of the process and the writer of their access log. Lives on the control thread.
+// Supervisor: all workers of the process, the sockets they listen on, and the writer of their access log. It publishes
+// configurations to them, and ends them. Lives on the control thread.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -10,34 +12,64 @@
 
 namespace sluice::worker {
 
+/// A listening socket and the name of its listener: what the service manager passes to us, and we to our successor.
+struct NamedSocket {
+  std::string name;
+  std::shared_ptr<event::ListenSocket> socket;
+};
+
 class Supervisor {
  public:
-  /// Makes one worker per ProcessSpec::workers; `registry` has as many shards.
-  Supervisor(std::shared_ptr<const snapshot::Snapshot> snapshot, stats::Registry& registry);
+  /// `control` is the control thread's loop, `registry` has a shard for each worker; both outlive the Supervisor.
+  Supervisor(event::Loop& control, stats::Registry& registry);
   ~Supervisor();
   Supervisor(const Supervisor&) = delete;
   Supervisor& operator=(const Supervisor&) = delete;
 
-  /// Opens the log and all listening sockets, then starts the threads. False: nothing runs, and `error` tells the user why.
-  [[nodiscard]] bool start(std::string& error);
+  /// Opens the log and all listening sockets, then starts one thread per ProcessSpec::workers. `inherited` sockets are used
+  /// where name and port fit a listener. False: nothing runs, and `error` tells the user why.
+  [[nodiscard]] bool start(std::shared_ptr<const snapshot::Snapshot> first, std::vector<NamedSocket> inherited,
+                           std::string& error);
+  /// New requests get `next` from now on. False: nothing has changed, and `error` tells the user why.
+  [[nodiscard]] bool publish(std::shared_ptr<const snapshot::Snapshot> next, std::string& error);
+
+  /// While on, each client connection ends with its next answer.
+  void drain(bool on);
+  /// Accepts no more and drains. `on_empty` is called on the control thread when no connection is left.
+  void finish(std::function<void()> on_empty);
   /// Ends every connection, joins the workers, writes out the log. Idempotent.
   void stop();
 
+  [[nodiscard]] const std::shared_ptr<const snapshot::Snapshot>& current() const { return publication_->snapshot; }
   /// Where the listeners really listen, in the snapshot's order; after start().
-  [[nodiscard]] const std::vector<SocketAddress>& addresses() const { return addresses_; }
-  /// nullptr if the access log is off.
-  [[nodiscard]] const proxy::LogWriter* log_writer() const { return log_writer_.get(); }
+  [[nodiscard]] std::vector<SocketAddress> addresses() const;
+  [[nodiscard]] std::vector<NamedSocket> sockets() const;
+  [[nodiscard]] const std::vector<std::unique_ptr<Worker>>& workers() const { return workers_; }
+  /// nullptr if there has been no access log yet.
+  [[nodiscard]] proxy::LogWriter* log_writer() const { return log_writer_.get(); }
 
  private:
-  bool start_log(std::string& error);
+  /// The sockets of one listener.
+  struct Bound {
+    std::string listener;
+    SocketAddress configured;
+    std::vector<std::shared_ptr<event::ListenSocket>> sockets;
+  };
 
-  std::shared_ptr<const snapshot::Snapshot> snapshot_;
+  [[nodiscard]] bool bind(const snapshot::Snapshot& next, std::vector<Bound>& bound, std::string& error);
+  [[nodiscard]] bool bind_listener(const snapshot::ListenerSpec& listener, Bound& bound, std::string& error);
+  [[nodiscard]] bool open_log(const snapshot::AccessLogSpec& spec, std::string& error);
+  [[nodiscard]] Assignment assignment(size_t worker) const;
+
+  event::Loop& control_;
   stats::Registry& registry_;
-  std::shared_ptr<const proxy::Series> series_;
-  proxy::LogFormat log_format_;
+  size_t worker_count_ = 0;
+  std::shared_ptr<const proxy::Publication> publication_;
+  std::vector<NamedSocket> inherited_;  // and not used yet
+  std::vector<Bound> bound_;            // in the snapshot's order
   std::unique_ptr<proxy::LogWriter> log_writer_;
+  std::string log_path_;
   std::vector<std::unique_ptr<Worker>> workers_;
-  std::vector<SocketAddress> addresses_;
 };
 
 }  // namespace sluice::worker

@@ -9,31 +9,80 @@
 
 namespace sluice::worker {
 
-Worker::Worker(uint32_t index, const WorkerParts& parts) : index_(index), pin_(parts.snapshot->process.pin_cpus) {
-  if (parts.log_ring != nullptr) {
-    access_log_ = std::make_unique<proxy::AccessLog>(parts.log_format, *parts.log_ring, index + 1);
-  }
-  const snapshot::ProcessSpec& process = parts.snapshot->process;
-  const uint32_t share = std::max(1u, (process.max_connections + process.workers - 1) / process.workers);
-  engine_ = std::make_unique<proxy::Engine>(loop_, parts.registry.shard(index), parts.snapshot, parts.series,
-                                            access_log_.get(), share);
-  for (uint32_t i = 0; i < parts.snapshot->listeners.size(); ++i) {
-    doors_.push_back(std::make_unique<Door>(*engine_, i));
-  }
+Worker::Worker(uint32_t index, stats::Shard& shard, const Assignment& first, proxy::Engine::Farewell farewell)
+    : index_(index),
+      workers_(first.publication->snapshot->process.workers),
+      pin_(first.publication->snapshot->process.pin_cpus) {
+  engine_ = std::make_unique<proxy::Engine>(loop_, shard, first.publication, share_of(first), std::move(farewell));
+  open_doors(first);
 }
 
 Worker::~Worker() { stop(); }
 
-Result<void> Worker::listen(std::vector<SocketAddress>& addresses) {
-  SL_ASSERT(addresses.size() == doors_.size());
-  for (size_t i = 0; i < addresses.size(); ++i) {
-    if (addresses[i].family() == AF_UNIX && index_ != 0) continue;
-    auto opened = event::Listener::open(loop_, addresses[i], *doors_[i]);
-    if (!opened) return opened.error();
-    addresses[i] = (*opened)->address();
-    listeners_.push_back(std::move(*opened));
+bool Worker::Door::open(event::Loop& loop, const std::shared_ptr<event::ListenSocket>& socket) {
+  auto watched = event::Listener::watch(loop, socket, *this);
+  if (!watched) return false;
+  listener_ = std::move(*watched);
+  return true;
+}
+
+// The access log's line is written when a request ends, in the format of that moment.
+proxy::Engine::Share Worker::share_of(const Assignment& next) {
+  const proxy::Publication& publication = *next.publication;
+  access_log_.reset();
+  if (next.log_ring != nullptr && publication.log_format.kind() != proxy::LogFormat::Kind::off) {
+    access_log_ = std::make_unique<proxy::AccessLog>(publication.log_format, *next.log_ring, index_ + 1);
   }
-  return {};
+  const uint32_t connections = publication.snapshot->process.max_connections;
+  return {access_log_.get(), std::max(1u, (connections + workers_ - 1) / workers_)};
+}
+
+void Worker::open_doors(const Assignment& next) {
+  std::vector<std::unique_ptr<Door>> open;
+  for (const Assignment::Socket& each : next.sockets) {
+    const auto same = std::find_if(doors_.begin(), doors_.end(), [&](const auto& door) {
+      return door != nullptr && door->listener().socket() == each.socket;
+    });
+    if (same != doors_.end()) {
+      (*same)->lead_to(each.slot);
+      open.push_back(std::move(*same));
+    } else if (auto door = std::make_unique<Door>(*engine_, each.slot); door->open(loop_, each.socket)) {
+      open.push_back(std::move(door));
+    }
+  }
+  std::swap(doors_, open);
+}
+
+void Worker::assign(Assignment next) {
+  loop_.post([this, next = std::move(next)] { adopt(next); });
+}
+
+void Worker::adopt(const Assignment& next) {
+  for (const auto& door : doors_) {
+    const bool stays = std::any_of(next.sockets.begin(), next.sockets.end(),
+                                   [&](const auto& each) { return each.socket == door->listener().socket(); });
+    if (!stays) door->listener().accept_pending();  // while its listener is still there to serve them
+  }
+  engine_->adopt(next.publication, share_of(next));
+  open_doors(next);
+}
+
+void Worker::close_doors() {
+  for (const auto& door : doors_) door->listener().accept_pending();
+  doors_.clear();
+}
+
+void Worker::drain(bool on) {
+  loop_.post([this, on] { engine_->drain(on); });
+}
+
+void Worker::finish(std::function<void()> on_empty) {
+  loop_.post([this, on_empty = std::move(on_empty)] {
+    close_doors();
+    engine_->drain(true);
+    if (engine_->empty()) return on_empty();
+    engine_->on_empty(on_empty);
+  });
 }
 
 void Worker::start() {
@@ -47,7 +96,8 @@ void Worker::start() {
 void Worker::stop() {
   if (!thread_.joinable()) return;
   loop_.post([this] {
-    listeners_.clear();
+    doors_.clear();
+    engine_->on_empty({});
     engine_->close_all();
     loop_.stop();
   });

@@ -1,9 +1,9 @@
 // Worker: one thread that proxies: its loop, its listening sockets (SO_REUSEPORT), its engine with connections, pools and
-// counters. Made, started and stopped by the Supervisor on the control thread; everything inside is the worker thread's.
+// counters. Made and told what to do by the Supervisor on the control thread; everything inside is the worker thread's.
 #pragma once
 
+#include <functional>
 #include <memory>
-#include <string>
 #include <thread>
 #include <vector>
 
@@ -14,52 +14,68 @@
 
 namespace sluice::worker {
 
-/// What the workers of a process share, all of it immutable or safe to use from any thread.
-struct WorkerParts {
-  std::shared_ptr<const snapshot::Snapshot> snapshot;
-  std::shared_ptr<const proxy::Series> series;
-  stats::Registry& registry;
-  const proxy::LogFormat& log_format;
-  proxy::LogRing* log_ring = nullptr;  // this worker's; nullptr: the access log is off
+/// A configuration as one worker gets it.
+struct Assignment {
+  struct Socket {
+    proxy::ListenerSlot slot;
+    std::shared_ptr<event::ListenSocket> socket;
+  };
+  std::shared_ptr<const proxy::Publication> publication;
+  std::vector<Socket> sockets;         // where it accepts; what it watches already and is not here, it closes
+  proxy::LogRing* log_ring = nullptr;  // this worker's
 };
 
 class Worker {
  public:
-  Worker(uint32_t index, const WorkerParts& parts);
+  /// `farewell` may be called on the worker's thread.
+  Worker(uint32_t index, stats::Shard& shard, const Assignment& first, proxy::Engine::Farewell farewell);
   ~Worker();
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
 
-  /// Opens the listening sockets, before start(). `addresses` are one per listener of the snapshot; a port of 0 is replaced
-  /// by the one that the kernel chose, so that the next worker binds the same. A unix socket cannot be bound twice: the first
-  /// worker alone listens there.
-  [[nodiscard]] Result<void> listen(std::vector<SocketAddress>& addresses);
   void start();
+  /// New requests get this from now on. Any thread.
+  void assign(Assignment next);
+  /// Connections end with their next answer, or not any more.
+  void drain(bool on);
+  /// Stops accepting for good and drains; `on_empty` is called on the worker's thread when the last connection has ended.
+  void finish(std::function<void()> on_empty);
   /// Stops accepting, ends all connections and the thread; returns when it has ended. Idempotent.
   void stop();
 
+  [[nodiscard]] const event::Loop& loop() const { return loop_; }
+
  private:
-  /// Tells the engine through which listener a connection came.
-  class Door final : public event::Listener::Handler {
+  /// A listening socket, and through which listener its connections come.
+  class Door final : private event::Listener::Handler {
    public:
-    Door(proxy::Engine& engine, uint32_t listener) : engine_(engine), listener_(listener) {}
-    void on_accept(int fd, const SocketAddress& peer) override { engine_.accept(listener_, fd, peer); }
-    void on_accept_exhausted() override { engine_.count_exhausted(listener_); }
+    Door(proxy::Engine& engine, proxy::ListenerSlot slot) : engine_(engine), slot_(slot) {}
+    [[nodiscard]] bool open(event::Loop& loop, const std::shared_ptr<event::ListenSocket>& socket);
+    [[nodiscard]] event::Listener& listener() { return *listener_; }
+    void lead_to(proxy::ListenerSlot slot) { slot_ = slot; }
 
    private:
+    void on_accept(int fd, const SocketAddress& peer) override { engine_.accept(slot_, fd, peer); }
+    void on_accept_exhausted() override { engine_.count_exhausted(slot_); }
+
     proxy::Engine& engine_;
-    uint32_t listener_;
+    proxy::ListenerSlot slot_;
+    std::unique_ptr<event::Listener> listener_;
   };
 
+  void adopt(const Assignment& next);
+  void close_doors();
+  void open_doors(const Assignment& next);
+  [[nodiscard]] proxy::Engine::Share share_of(const Assignment& next);
   void pin_to_cpu() const;
 
   uint32_t index_;
+  uint32_t workers_;  // of the process, for as long as it lives
   bool pin_;
   event::Loop loop_;
   std::unique_ptr<proxy::AccessLog> access_log_;
   std::unique_ptr<proxy::Engine> engine_;
   std::vector<std::unique_ptr<Door>> doors_;
-  std::vector<std::unique_ptr<event::Listener>> listeners_;
   std::thread thread_;
 };
 

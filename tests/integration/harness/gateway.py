@@ -117,7 +117,7 @@ class Sluice:
         self.process = None
 
     def _completed(self, config):
-        config = merged({"version": 1, "process": {"workers": 1}, "admin": {}, "listeners": {"public": {}},
+        config = merged({"version": 1, "process": {"workers": 1, "shutdown_grace": "200ms"}, "admin": {}, "listeners": {"public": {}},
                          "access_log": {"path": str(self.log_path), "format": "json"}}, config)
         for listener in [*config["listeners"].values()]:
             listener.setdefault("address", f"127.0.0.1:{free_port()}")

@@ -25,9 +25,12 @@ struct Asker {
 
 bool contains(std::string_view text, std::string_view part) { return text.find(part) != std::string_view::npos; }
 
-TEST_CASE("every endpoint answers GET with the content type of its row") {
+bool is_page(const Endpoint& endpoint) { return (endpoint.methods & http::method_bit(Method::GET)) != 0; }
+
+TEST_CASE("every page answers GET with the content type of its row") {
   Asker asker;
   for (const Endpoint& endpoint : endpoints()) {
+    if (!is_page(endpoint)) continue;
     INFO(endpoint.path);
     const Response response = asker.ask(endpoint.path);
     CHECK(response.status == 200);
@@ -35,11 +38,12 @@ TEST_CASE("every endpoint answers GET with the content type of its row") {
   }
 }
 
-TEST_CASE("the index links every endpoint and says what it is for") {
+TEST_CASE("the index links every page, names every order, and says what they are for") {
   Asker asker;
   const std::string page = asker.ask("/").body;
   for (const Endpoint& endpoint : endpoints()) {
-    CHECK(contains(page, "href=\"" + std::string(endpoint.path) + "\""));
+    CHECK(contains(page, "href=\"" + std::string(endpoint.path) + "\"") == is_page(endpoint));
+    CHECK(contains(page, endpoint.path));
     CHECK(contains(page, html_escaped(endpoint.help)));
   }
   CHECK(contains(page, "1.2.3"));
@@ -59,6 +63,40 @@ TEST_CASE("readyz follows the flag while healthz stays") {
   asker.gateway.ready = false;
   CHECK(asker.ask("/readyz").status == 503);
   CHECK(asker.ask("/healthz").status == 200);
+}
+
+TEST_CASE("draining makes the gateway not ready, until it is taken back") {
+  Asker asker;
+  CHECK(asker.ask("/drain", Method::POST).body == "draining\n");
+  CHECK(asker.ask("/readyz").status == 503);
+  CHECK(asker.ask("/drain", Method::DELETE).body == "ready\n");
+  CHECK(asker.ask("/readyz").status == 200);
+}
+
+TEST_CASE("a reload is begun once, answered later, and refused at the end of the gateway's life") {
+  Asker asker;
+  CHECK(asker.ask("/reload", Method::POST).after_reload);
+  CHECK(asker.gateway.reloads == 1);
+  asker.gateway.ready = false;
+  CHECK(asker.ask("/reload", Method::POST).status == 503);
+  CHECK(asker.ask("/reload").status == 405);
+}
+
+TEST_CASE("the last reload is told as JSON and as text") {
+  Asker asker;
+  asker.gateway.report = {.accepted = false,
+                          .errors = {{"a.yaml", 3, 5, "unknown key \"x\"", "  x: 1"}},
+                          .failure = "",
+                          .changes = {},
+                          .generation = 7,
+                          .took = Micros(1500)};
+  CHECK(asker.ask("/config/errors").body ==
+        "{\"accepted\":false,\"generation\":7,\"took_us\":1500,\"failure\":\"\",\"errors\":[{\"file\":\"a.yaml\","
+        "\"line\":3,\"column\":5,\"message\":\"unknown key \\\"x\\\"\"}],\"changes\":[]}\n");
+  asker.header("accept", "text/plain");
+  const std::string text = asker.ask("/config/errors").body;
+  CHECK(contains(text, "a.yaml:3:5: error: unknown key \"x\"\n"));
+  CHECK(contains(text, "refused: configuration 7 goes on\n"));
 }
 
 TEST_CASE("config shows the redacted YAML") {

@@ -45,8 +45,18 @@ struct Gateway {
   std::atomic<bool> ready{true};
   std::atomic<int> refreshes{0};
 
+  std::atomic<int> reloads{0};
+  ReloadReport report;
+
   Sources sources() {
-    return {registry, [this] { return snapshot; }, [this] { return ready.load(); }, [this] { ++refreshes; }, "1.2.3"};
+    return {.registry = registry,
+            .current = [this] { return snapshot; },
+            .ready = [this] { return ready.load(); },
+            .refresh = [this] { ++refreshes; },
+            .reload = [this] { return ready.load() && ++reloads > 0; },
+            .last_reload = [this]() -> const ReloadReport& { return report; },
+            .drain = [this](bool on) { ready = !on; },
+            .version = "1.2.3"};
   }
 };
 

@@ -163,9 +163,10 @@ TEST_CASE("in the steady state a request allocates nothing, with access log and 
   const LogFile log;
   SmallOrigin origin;
   stats::Registry registry(1);
-  worker::Supervisor gateway(snapshot_for(origin.address(), log.path), registry);
+  event::Loop control;
+  worker::Supervisor gateway(control, registry);
   std::string error;
-  REQUIRE(gateway.start(error));
+  REQUIRE(gateway.start(snapshot_for(origin.address(), log.path), {}, error));
   const std::string post = post_of_4_kib();
   Client client(gateway.addresses().front());
   REQUIRE(client.run(kGet, kRequests) == kRequests);  // warms up

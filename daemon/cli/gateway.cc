@@ -1,0 +1,249 @@
+#include "cli/gateway.h"
+
+#include <malloc.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <csignal>
+
+#include "base/format.h"
+#include "base/log.h"
+#include "control/diff.h"
+
+namespace sluice::cli {
+
+namespace {
+
+constexpr size_t kChangesLogged = 20;
+constexpr int kCompilerNice = 10;
+
+// Each proxied connection is two descriptors; the soft limit of most systems (1024) is far too low for a gateway.
+void raise_descriptor_limit(uint32_t max_connections) {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  if (limit.rlim_cur < limit.rlim_max) {
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+  }
+  const uint64_t wanted = uint64_t{max_connections} * 2;
+  if (limit.rlim_cur < wanted) {
+    log::warn("process.max_connections is {}, which may need {} file descriptors; the limit is {} (LimitNOFILE)",
+              max_connections, wanted, limit.rlim_cur);
+  }
+}
+
+std::string listed(const std::vector<SocketAddress>& addresses) {
+  std::string text;
+  for (const SocketAddress& address : addresses) {
+    if (!text.empty()) text += ", ";
+    text += address.to_string();
+  }
+  return text;
+}
+
+const char* name_of(int signal) {
+  switch (signal) {
+    case SIGTERM: return "SIGTERM";
+    case SIGINT: return "SIGINT";
+    case SIGQUIT: return "SIGQUIT";
+    default: return "a signal";
+  }
+}
+
+void log_changes(const std::vector<std::string>& changes) {
+  for (size_t i = 0; i < std::min(changes.size(), kChangesLogged); ++i) log::info("reload: {}", changes[i]);
+  if (changes.size() > kChangesLogged) log::info("reload: and {} more changes", changes.size() - kChangesLogged);
+}
+
+// What can be changed by a new process only.
+void warn_of_fixed(const snapshot::ProcessSpec& running, const snapshot::ProcessSpec& next) {
+  if (running.workers != next.workers) log::warn("process.workers takes effect with the next start");
+  if (running.pin_cpus != next.pin_cpus) log::warn("process.pin_cpus takes effect with the next start");
+}
+
+}  // namespace
+
+Gateway::Gateway(std::shared_ptr<const snapshot::Snapshot> first, RunOptions options)
+    : options_(std::move(options)),
+      registry_(first->process.workers),
+      figures_(registry_, options_.version),
+      first_(std::move(first)),
+      supervisor_(loop_, registry_),
+      signals_(loop_, {SIGTERM, SIGINT, SIGQUIT, SIGHUP}, [this](int number) { on_signal(number); }),
+      grace_(
+          loop_.timers(), [](void* self) { static_cast<Gateway*>(self)->on_grace_over(); }, this) {}
+
+Gateway::~Gateway() {
+  if (compiler_.joinable()) compiler_.join();
+}
+
+int Gateway::run() {
+  std::signal(SIGPIPE, SIG_IGN);
+  raise_descriptor_limit(first_->process.max_connections);
+  if (!start()) return 1;
+  loop_.run();
+  supervisor_.stop();
+  log::info("ended");
+  log::flush();
+  return 0;
+}
+
+bool Gateway::start() {
+  if (first_->admin.enabled && !start_admin(first_->admin)) return false;
+  std::string error;
+  if (!supervisor_.start(first_, {}, error)) {
+    log::error("{}", error);
+    return false;
+  }
+  state_ = State::serving;
+  log::info("sluice {} listens on {}; admin on {}; {} workers, {} routes, {} upstreams", options_.version,
+            listed(supervisor_.addresses()), admin_ ? admin_->address().to_string() : "nothing",
+            first_->process.workers, first_->routes.size(), first_->clusters.size());
+  first_.reset();
+  return true;
+}
+
+bool Gateway::start_admin(const snapshot::AdminSpec& spec) {
+  auto started = admin::Server::start(loop_, spec,
+                                      {.registry = registry_,
+                                       .current = [this] { return first_ ? first_ : supervisor_.current(); },
+                                       .ready = [this] { return state_ == State::serving && !asked_to_drain_; },
+                                       .refresh =
+                                           [this] {
+                                             figures_.refresh();
+                                             state_figures();
+                                           },
+                                       .reload = [this] { return reload(); },
+                                       .last_reload = [this]() -> const admin::ReloadReport& { return last_reload_; },
+                                       .drain = [this](bool on) { drain(on); },
+                                       .version = options_.version});
+  if (!started) {
+    log::error("the admin listener {} cannot be opened: {}", spec.address.to_string(), started.error().detail);
+    return false;
+  }
+  admin_ = std::move(*started);
+  return true;
+}
+
+// Figures that are stated when somebody asks, rather than counted as they happen.
+void Gateway::state_figures() {
+  stats::Shard& shard = registry_.control();
+  shard.set(registry_.intern(stats::Family::workers), supervisor_.workers().size());
+  shard.set(registry_.intern(stats::Family::config_generation), last_reload_.generation);
+  if (const proxy::LogWriter* writer = supervisor_.log_writer()) {
+    shard.set(registry_.intern(stats::Family::access_log_dropped), writer->dropped_lines() + writer->lost_lines());
+  }
+}
+
+void Gateway::on_signal(int number) {
+  if (number == SIGHUP) {
+    log::info("got SIGHUP: reloading {}", options_.config_path);
+    reload();
+    return;
+  }
+  if (state_ != State::serving) {
+    log::info("got {} again: ending at once", name_of(number));
+    return loop_.stop();
+  }
+  log::info("got {}: ending", name_of(number));
+  finish();
+}
+
+// --- reload ---
+
+// False if the gateway ends.
+bool Gateway::reload() {
+  if (state_ != State::serving) return false;
+  reload_again_ = compiling_;
+  if (compiling_) return true;
+  compiling_ = true;
+  if (compiler_.joinable()) compiler_.join();
+  reload_began_ = MonoClock::now();
+  compiler_ = std::thread([this, path = options_.config_path] {
+    setpriority(PRIO_PROCESS, static_cast<id_t>(gettid()), kCompilerNice);  // of this thread alone
+    auto result = std::make_shared<control::CompileResult>(control::compile_file(path));
+    loop_.post([this, result] { on_compiled(std::move(*result)); });
+  });
+  return true;
+}
+
+void Gateway::on_compiled(control::CompileResult result) {
+  compiling_ = false;
+  if (state_ != State::serving) return;
+  if (reload_again_) {  // the file may have changed since
+    reload();
+    return;
+  }
+  if (result.snapshot == nullptr) {
+    for (const control::Diagnostic& error : result.errors) {
+      log::error("{}", control::to_text(error, control::Severity::error, false));
+    }
+    return conclude({.accepted = false, .errors = std::move(result.errors)});
+  }
+  for (const control::Diagnostic& warning : result.warnings) {
+    log::warn("{}", control::to_text(warning, control::Severity::warning, false));
+  }
+  publish(std::move(result.snapshot));
+}
+
+void Gateway::publish(std::shared_ptr<const snapshot::Snapshot> next) {
+  const std::shared_ptr<const snapshot::Snapshot> running = supervisor_.current();
+  std::vector<std::string> changes = control::diff(running->redacted_yaml, next->redacted_yaml);
+  log_changes(changes);
+  std::string error;
+  if (!supervisor_.publish(next, error)) return conclude({.accepted = false, .failure = std::move(error)});
+  warn_of_fixed(running->process, next->process);
+  conclude({.accepted = true, .changes = std::move(changes)});
+  change_admin(next->admin);
+}
+
+void Gateway::conclude(admin::ReloadReport report) {
+  report.generation = last_reload_.generation + (report.accepted ? 1 : 0);
+  report.took = std::chrono::duration_cast<Micros>(MonoClock::now() - reload_began_);
+  registry_.control().add(registry_.intern(stats::Family::config_reloads, {report.accepted ? "accepted" : "refused"}));
+  if (report.accepted) {
+    log::info("reload: configuration {} runs, {} changes, {} ms", report.generation, report.changes.size(),
+              report.took / Millis(1));
+  } else {
+    if (!report.failure.empty()) log::error("reload: {}", report.failure);
+    log::error("reload: {} was not accepted; configuration {} goes on", options_.config_path, report.generation);
+  }
+  last_reload_ = std::move(report);
+  if (admin_) admin_->on_reloaded();
+}
+
+// Last of all: who asked for the reload may have done so here.
+void Gateway::change_admin(const snapshot::AdminSpec& spec) {
+  if (admin_ && spec == admin_->spec()) return;
+  if (!spec.enabled) {
+    admin_.reset();
+  } else if (admin_ && spec.address == admin_->spec().address) {
+    admin_->change_token(spec);
+  } else {
+    start_admin(spec);  // the old one goes on if that fails
+  }
+}
+
+// --- the end ---
+
+void Gateway::drain(bool on) {
+  if (state_ != State::serving || asked_to_drain_ == on) return;
+  asked_to_drain_ = on;
+  log::info("{}", on ? "draining: not ready, and each connection ends with its next answer" : "no longer draining");
+  supervisor_.drain(on);
+}
+
+void Gateway::finish() {
+  state_ = State::draining;
+  supervisor_.finish([this] { loop_.stop(); });
+  grace_.set(loop_.now() + supervisor_.current()->process.shutdown_grace);
+}
+
+void Gateway::on_grace_over() {
+  log::warn("process.shutdown_grace is over: {} requests are broken off",
+            registry_.value(registry_.intern(stats::Family::requests_in_flight)));
+  loop_.stop();
+}
+
+}  // namespace sluice::cli

@@ -1,0 +1,78 @@
+// Gateway: the life of `sluice run`, on the control thread: start, reload, drain, end. What happens in each of them is the
+// Supervisor's, control's and admin's business; here stands when.
+//
+// State      meaning                                                     leaves by
+// serving    connections are accepted                                    SIGTERM, SIGINT, SIGQUIT -> draining
+// draining   none are accepted, running requests may end                 last one, or shutdown_grace -> over; a second
+//                                                                        signal -> over
+// over       whatever still runs is ended and counted
+//
+// Beside that the gateway may be asked, by POST /drain, to look not ready and to end each connection with its next answer.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <thread>
+
+#include "admin/server.h"
+#include "control/compile.h"
+#include "event/signals.h"
+#include "stats/process.h"
+#include "worker/supervisor.h"
+
+namespace sluice::cli {
+
+struct RunOptions {
+  std::string config_path;
+  std::string version;
+};
+
+class Gateway {
+ public:
+  Gateway(std::shared_ptr<const snapshot::Snapshot> first, RunOptions options);
+  ~Gateway();
+  Gateway(const Gateway&) = delete;
+  Gateway& operator=(const Gateway&) = delete;
+
+  /// Until a signal ends it. Returns the process's exit code: 0 after a clean end, 1 if it could not start.
+  int run();
+
+ private:
+  enum class State : uint8_t { starting, serving, draining };
+
+  bool start();
+  bool start_admin(const snapshot::AdminSpec& spec);
+  void on_signal(int number);
+
+  // Reload: compile on a thread of low priority, then publish here.
+  bool reload();
+  void on_compiled(control::CompileResult result);
+  void publish(std::shared_ptr<const snapshot::Snapshot> next);
+  void change_admin(const snapshot::AdminSpec& spec);
+  void conclude(admin::ReloadReport report);
+
+  void drain(bool on);
+  void finish();
+  void on_grace_over();
+  void state_figures();
+
+  RunOptions options_;
+  event::Loop loop_;
+  stats::Registry registry_;
+  stats::ProcessFigures figures_;
+  std::shared_ptr<const snapshot::Snapshot> first_;
+  worker::Supervisor supervisor_;
+  std::unique_ptr<admin::Server> admin_;
+  event::Signals signals_;
+  event::Timer grace_;
+  State state_ = State::starting;
+  bool asked_to_drain_ = false;
+  std::thread compiler_;
+  bool compiling_ = false;
+  bool reload_again_ = false;
+  MonoTime reload_began_;
+  admin::ReloadReport last_reload_;
+};
+
+}  // namespace sluice::cli

@@ -1,0 +1,15 @@
+// diff: what changes from one configuration to another, in words: 'route "users": timeout: 5s -> 10s'. It compares the
+// texts that /config shows (Snapshot::redacted_yaml), so it works against a gateway that runs elsewhere, and a secret
+// never shows; that a hidden value changed is not seen.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace sluice::control {
+
+/// One sentence per change: process and the like first, then listeners, upstreams and routes. Empty: nothing changes.
+std::vector<std::string> diff(std::string_view running_yaml, std::string_view next_yaml);
+
+}  // namespace sluice::control

@@ -1,0 +1,41 @@
+// Publication: what the control thread hands to every worker when a configuration takes effect: the snapshot, and what is
+// made of it once for all workers. Immutable; the last worker that lets go of it sends it home to be freed (Engine).
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "proxy/access_log_format.h"
+#include "proxy/series.h"
+#include "snapshot/snapshot.h"
+
+namespace sluice::proxy {
+
+/// A listener's number for as long as the process lives: its name keeps it from one publication to the next, whatever
+/// its place in the snapshot.
+using ListenerSlot = uint32_t;
+
+struct Publication {
+  static constexpr uint32_t kNone = UINT32_MAX;
+
+  std::shared_ptr<const snapshot::Snapshot> snapshot;
+  Series series;
+  LogFormat log_format;
+  /// By slot: the listener's name, and its index in the snapshot (kNone: this snapshot has it no more).
+  std::vector<std::string> slots;
+  std::vector<uint32_t> listener_of_slot;
+  /// By the snapshot's index of a cluster: the index that the same cluster, unchanged, has in the publication before, or
+  /// kNone. Such a cluster keeps its pools and what it knows of its endpoints.
+  std::vector<uint32_t> kept_clusters;
+
+  [[nodiscard]] ListenerSlot slot_of(uint32_t listener) const;
+
+  /// `before` may be nullptr. Fails, with `error` in words, if the access log's format cannot be compiled.
+  static std::shared_ptr<const Publication> make(std::shared_ptr<const snapshot::Snapshot> snapshot,
+                                                 stats::Registry& registry, const Publication* before,
+                                                 std::string& error);
+};
+
+}  // namespace sluice::proxy
