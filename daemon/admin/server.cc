@@ -39,11 +39,6 @@ void Server::on_accept(int fd, const SocketAddress&) {
   if (connection->open(fd)) connections_.push_back(std::move(connection));
 }
 
-void Server::change_token(const snapshot::AdminSpec& spec) {
-  spec_ = spec;
-  gate_.token = spec.token;
-}
-
 void Server::on_reloaded() {
   const std::vector<std::unique_ptr<Connection>>& all = connections_;
   for (size_t i = all.size(); i-- > 0;) all[i]->on_reloaded(sources_.last_reload());  // may remove itself

@@ -30,8 +30,7 @@ class Server final : private event::Listener::Handler {
   [[nodiscard]] const SocketAddress& address() const { return listener_->address(); }
   [[nodiscard]] size_t connections() const { return connections_.size(); }
   [[nodiscard]] const snapshot::AdminSpec& spec() const { return spec_; }
-  /// `spec` has the same address.
-  void change_token(const snapshot::AdminSpec& spec);
+  void change_token(std::string token) { gate_.token = std::move(token); }
   /// A reload is over: who waits for it gets its answer.
   void on_reloaded();
 

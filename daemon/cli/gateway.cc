@@ -90,9 +90,9 @@ int Gateway::run() {
 }
 
 bool Gateway::start() {
-  if (first_->admin.enabled && !start_admin(first_->admin)) return false;
   std::string error;
-  if (!supervisor_.start(first_, {}, error)) {
+  if (first_->admin.enabled) admin_ = open_admin(first_->admin, error);
+  if (!error.empty() || !supervisor_.start(first_, {}, error)) {
     log::error("{}", error);
     return false;
   }
@@ -104,7 +104,7 @@ bool Gateway::start() {
   return true;
 }
 
-bool Gateway::start_admin(const snapshot::AdminSpec& spec) {
+std::unique_ptr<admin::Server> Gateway::open_admin(const snapshot::AdminSpec& spec, std::string& error) {
   auto started = admin::Server::start(loop_, spec,
                                       {.registry = registry_,
                                        .current = [this] { return first_ ? first_ : supervisor_.current(); },
@@ -118,12 +118,9 @@ bool Gateway::start_admin(const snapshot::AdminSpec& spec) {
                                        .last_reload = [this]() -> const admin::ReloadReport& { return last_reload_; },
                                        .drain = [this](bool on) { drain(on); },
                                        .version = options_.version});
-  if (!started) {
-    log::error("the admin listener {} cannot be opened: {}", spec.address.to_string(), started.error().detail);
-    return false;
-  }
-  admin_ = std::move(*started);
-  return true;
+  if (started) return std::move(*started);
+  error = fmt::format("the admin listener {} cannot be opened: {}", spec.address.to_string(), started.error().detail);
+  return nullptr;
 }
 
 // Figures that are stated when somebody asks, rather than counted as they happen.
@@ -155,9 +152,9 @@ void Gateway::on_signal(int number) {
 // False if the gateway ends.
 bool Gateway::reload() {
   if (state_ != State::serving) return false;
-  reload_again_ = compiling_;
-  if (compiling_) return true;
-  compiling_ = true;
+  reload_again_ = reloading_;
+  if (reloading_) return true;
+  reloading_ = true;
   if (compiler_.joinable()) compiler_.join();
   reload_began_ = MonoClock::now();
   compiler_ = std::thread([this, path = options_.config_path] {
@@ -169,12 +166,7 @@ bool Gateway::reload() {
 }
 
 void Gateway::on_compiled(control::CompileResult result) {
-  compiling_ = false;
   if (state_ != State::serving) return;
-  if (reload_again_) {  // the file may have changed since
-    reload();
-    return;
-  }
   if (result.snapshot == nullptr) {
     for (const control::Diagnostic& error : result.errors) {
       log::error("{}", control::to_text(error, control::Severity::error, false));
@@ -192,10 +184,18 @@ void Gateway::publish(std::shared_ptr<const snapshot::Snapshot> next) {
   std::vector<std::string> changes = control::diff(running->redacted_yaml, next->redacted_yaml);
   log_changes(changes);
   std::string error;
-  if (!supervisor_.publish(next, error)) return conclude({.accepted = false, .failure = std::move(error)});
+  std::shared_ptr<admin::Server> admin;
+  const bool admin_moves = !admin_ || next->admin.address != admin_->spec().address;
+  if (next->admin.enabled && admin_moves) admin = open_admin(next->admin, error);
+  const auto on_adopted = [this, next, admin = std::move(admin), changes = std::move(changes)] {
+    if (admin_) admin_->change_token(next->admin.token);
+    conclude({.accepted = true, .changes = changes});
+    if (admin || !next->admin.enabled) admin_ = admin;  // who asked was answered by the old one
+  };
+  if (!error.empty() || !supervisor_.publish(next, on_adopted, error)) {
+    return conclude({.accepted = false, .failure = std::move(error)});
+  }
   warn_of_fixed(running->process, next->process);
-  conclude({.accepted = true, .changes = std::move(changes)});
-  change_admin(next->admin);
 }
 
 void Gateway::conclude(admin::ReloadReport report) {
@@ -210,19 +210,9 @@ void Gateway::conclude(admin::ReloadReport report) {
     log::error("reload: {} was not accepted; configuration {} goes on", options_.config_path, report.generation);
   }
   last_reload_ = std::move(report);
+  reloading_ = false;
+  if (reload_again_ && reload()) return;  // the file may have changed since; who asked hears of that one
   if (admin_) admin_->on_reloaded();
-}
-
-// Last of all: who asked for the reload may have done so here.
-void Gateway::change_admin(const snapshot::AdminSpec& spec) {
-  if (admin_ && spec == admin_->spec()) return;
-  if (!spec.enabled) {
-    admin_.reset();
-  } else if (admin_ && spec.address == admin_->spec().address) {
-    admin_->change_token(spec);
-  } else {
-    start_admin(spec);  // the old one goes on if that fails
-  }
 }
 
 // --- the end ---

@@ -42,14 +42,14 @@ class Gateway {
   enum class State : uint8_t { starting, serving, draining };
 
   bool start();
-  bool start_admin(const snapshot::AdminSpec& spec);
+  /// Empty, with `error`, if the address cannot be listened on.
+  std::unique_ptr<admin::Server> open_admin(const snapshot::AdminSpec& spec, std::string& error);
   void on_signal(int number);
 
   // Reload: compile on a thread of low priority, then publish here.
   bool reload();
   void on_compiled(control::CompileResult result);
   void publish(std::shared_ptr<const snapshot::Snapshot> next);
-  void change_admin(const snapshot::AdminSpec& spec);
   void conclude(admin::ReloadReport report);
 
   void drain(bool on);
@@ -63,13 +63,13 @@ class Gateway {
   stats::ProcessFigures figures_;
   std::shared_ptr<const snapshot::Snapshot> first_;
   worker::Supervisor supervisor_;
-  std::unique_ptr<admin::Server> admin_;
+  std::shared_ptr<admin::Server> admin_;
   event::Signals signals_;
   event::Timer grace_;
   State state_ = State::starting;
   bool asked_to_drain_ = false;
   std::thread compiler_;
-  bool compiling_ = false;
+  bool reloading_ = false;
   bool reload_again_ = false;
   MonoTime reload_began_;
   admin::ReloadReport last_reload_;

@@ -16,6 +16,7 @@ namespace {
 struct Item {
   std::string title;  // 'route "users"'
   std::string_view text;
+  bool is_named = false;  // the text begins with the name, or the "- ", of one of several
 };
 
 /// The values of an item by their paths, "pool.max_open".
@@ -109,7 +110,7 @@ void add_items(std::string_view section, std::string_view block, std::vector<Ite
                             ? route_title(text)
                             : fmt::format("{} \"{}\"", section.substr(0, section.size() - 1), unquoted(first.key));
     if (const int number = ++times[title]; number > 1) title += fmt::format(" #{}", number);
-    items.push_back({std::move(title), text});
+    items.push_back({std::move(title), text, true});
   }
 }
 
@@ -129,12 +130,15 @@ std::vector<Item> items_of(std::string_view yaml) {
 }
 
 // An element of a list is known by its first value, so that one more at the front does not change all the others.
-Values values_of(std::string_view text) {
+Values values_of(const Item& item) {
   Values values;
+  std::string_view text = item.text;
   std::vector<std::pair<size_t, std::string>> path;  // column and key of the blocks that we are in
   const auto path_to = [&](std::string_view key) {
     std::string joined;
-    for (const auto& [column, part] : path) joined += joined.empty() || part.starts_with('[') ? part : "." + part;
+    for (size_t i = item.is_named ? 1 : 0; i < path.size(); ++i) {
+      joined.append(joined.empty() || path[i].second.starts_with('[') ? "" : ".").append(path[i].second);
+    }
     if (!key.empty()) joined.append(joined.empty() ? "" : ".").append(unquoted(key));
     return joined;
   };
@@ -156,12 +160,12 @@ Values values_of(std::string_view text) {
 }
 
 void compare(const Item& before, const Item& now, std::vector<std::string>& sentences) {
-  Values old_values = values_of(before.text);
+  Values old_values = values_of(before);
   const auto told = [&](const std::string& path, std::string_view what) {
     sentences.push_back(path.empty() ? fmt::format("{}: {}", now.title, what)
                                      : fmt::format("{}: {}: {}", now.title, path, what));
   };
-  for (const auto& [path, value] : values_of(now.text)) {
+  for (const auto& [path, value] : values_of(now)) {
     const auto old = old_values.find(path);
     if (old == old_values.end()) {
       told(path, value.empty() ? "added" : "set to " + value);

@@ -148,7 +148,7 @@ void Engine::end_downstream(Downstream& downstream) {
         auto* ended = static_cast<Downstream*>(raw);
         Engine& engine = ended->engine();
         engine.downstream_slab_.reclaim(ended);
-        if (engine.empty() && engine.on_empty_) engine.on_empty_();
+        if (engine.empty() && engine.on_empty_) std::exchange(engine.on_empty_, nullptr)();
       },
       &downstream);
 }

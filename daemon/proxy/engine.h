@@ -42,7 +42,7 @@ class Engine {
   void adopt(std::shared_ptr<const Publication> publication, Share share);
   /// While on, each connection ends with its next answer, or soon if it has nothing to answer.
   void drain(bool on);
-  /// Called each time the last client connection has ended. May be empty.
+  /// Called once, when the last client connection has ended.
   void on_empty(std::function<void()> callback) { on_empty_ = std::move(callback); }
   [[nodiscard]] bool empty() const { return downstream_slab_.live() == 0; }
 

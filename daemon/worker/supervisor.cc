@@ -37,15 +37,27 @@ bool Supervisor::start(std::shared_ptr<const snapshot::Snapshot> first, std::vec
   return true;
 }
 
-bool Supervisor::publish(std::shared_ptr<const snapshot::Snapshot> next, std::string& error) {
+bool Supervisor::publish(std::shared_ptr<const snapshot::Snapshot> next, std::function<void()> on_adopted,
+                         std::string& error) {
   std::vector<Bound> bound;
   auto publication = proxy::Publication::make(std::move(next), registry_, publication_.get(), error);
   if (publication == nullptr || !bind(*publication->snapshot, bound, error)) return false;
   if (!open_log(publication->snapshot->access_log, error)) return false;
   publication_ = std::move(publication);
   std::swap(bound_, bound);
-  for (size_t i = 0; i < workers_.size(); ++i) workers_[i]->assign(assignment(i));
+  const std::function<void()> report = when_all(std::move(on_adopted));
+  for (size_t i = 0; i < workers_.size(); ++i) workers_[i]->assign(assignment(i), report);
   return true;
+}
+
+std::function<void()> Supervisor::when_all(std::function<void()> then) {
+  // Touched on the control thread only: the workers' reports come as letters.
+  auto waiting = std::make_shared<size_t>(workers_.size());
+  return [&control = control_, waiting, then = std::move(then)] {
+    control.post([waiting, then] {
+      if (--*waiting == 0) then();
+    });
+  };
 }
 
 // --- listening sockets ---
@@ -147,16 +159,8 @@ void Supervisor::drain(bool on) {
 
 void Supervisor::finish(std::function<void()> on_empty) {
   bound_.clear();
-  // Touched on the control thread only: the workers' reports come as letters.
-  auto waiting = std::make_shared<size_t>(workers_.size());
-  for (const auto& worker : workers_) {
-    auto told = std::make_shared<bool>(false);
-    worker->finish([this, waiting, told, on_empty] {
-      control_.post([waiting, told, on_empty] {
-        if (!std::exchange(*told, true) && --*waiting == 0) on_empty();
-      });
-    });
-  }
+  const std::function<void()> report = when_all(std::move(on_empty));
+  for (const auto& worker : workers_) worker->finish(report);
 }
 
 void Supervisor::stop() {

@@ -30,8 +30,10 @@ class Supervisor {
   /// where name and port fit a listener. False: nothing runs, and `error` tells the user why.
   [[nodiscard]] bool start(std::shared_ptr<const snapshot::Snapshot> first, std::vector<NamedSocket> inherited,
                            std::string& error);
-  /// New requests get `next` from now on. False: nothing has changed, and `error` tells the user why.
-  [[nodiscard]] bool publish(std::shared_ptr<const snapshot::Snapshot> next, std::string& error);
+  /// New requests get `next`; `on_adopted` is called on the control thread when that is so everywhere. False: nothing has
+  /// changed, and `error` tells the user why.
+  [[nodiscard]] bool publish(std::shared_ptr<const snapshot::Snapshot> next, std::function<void()> on_adopted,
+                             std::string& error);
 
   /// While on, each client connection ends with its next answer.
   void drain(bool on);
@@ -60,6 +62,8 @@ class Supervisor {
   [[nodiscard]] bool bind_listener(const snapshot::ListenerSpec& listener, Bound& bound, std::string& error);
   [[nodiscard]] bool open_log(const snapshot::AccessLogSpec& spec, std::string& error);
   [[nodiscard]] Assignment assignment(size_t worker) const;
+  /// A callback for every worker; when all have called it, from their threads, `then` runs on the control thread.
+  [[nodiscard]] std::function<void()> when_all(std::function<void()> then);
 
   event::Loop& control_;
   stats::Registry& registry_;

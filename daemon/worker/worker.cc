@@ -53,8 +53,11 @@ void Worker::open_doors(const Assignment& next) {
   std::swap(doors_, open);
 }
 
-void Worker::assign(Assignment next) {
-  loop_.post([this, next = std::move(next)] { adopt(next); });
+void Worker::assign(Assignment next, std::function<void()> on_adopted) {
+  loop_.post([this, next = std::move(next), on_adopted = std::move(on_adopted)] {
+    adopt(next);
+    on_adopted();
+  });
 }
 
 void Worker::adopt(const Assignment& next) {

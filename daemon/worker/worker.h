@@ -34,11 +34,11 @@ class Worker {
   Worker& operator=(const Worker&) = delete;
 
   void start();
-  /// New requests get this from now on. Any thread.
-  void assign(Assignment next);
+  /// New requests get this from now on. `on_adopted` is called on the worker's thread when it is so.
+  void assign(Assignment next, std::function<void()> on_adopted);
   /// Connections end with their next answer, or not any more.
   void drain(bool on);
-  /// Stops accepting for good and drains; `on_empty` is called on the worker's thread when the last connection has ended.
+  /// Stops accepting for good and drains; `on_empty` is called once, on the worker's thread, when the last connection has ended.
   void finish(std::function<void()> on_empty);
   /// Stops accepting, ends all connections and the thread; returns when it has ended. Idempotent.
   void stop();

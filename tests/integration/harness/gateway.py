@@ -57,9 +57,12 @@ def sluice(*arguments, stdin=None, env=None, cwd=None):
 
 
 def merged(base, changes):
-    """`changes` laid over `base`, dict by dict."""
+    """`changes` laid over `base`, dict by dict; None removes a key."""
     result = copy.deepcopy(base)
     for key, value in changes.items():
+        if value is None:
+            result.pop(key, None)
+            continue
         both = isinstance(value, dict) and isinstance(result.get(key), dict)
         result[key] = merged(result[key], value) if both else copy.deepcopy(value)
     return result
@@ -126,8 +129,7 @@ class Sluice:
 
     # --- life ---
     def __enter__(self):
-        path = self.directory / "sluice.yaml"
-        path.write_text(json.dumps(self.config, indent=1))
+        path = self.write_config()
         with open(self.directory / "stdout", "wb") as out, open(self.directory / "stderr", "wb") as err:
             self.process = subprocess.Popen([BINARY, "run", "--config", path, *self.arguments], stdout=out, stderr=err,
                                             stdin=subprocess.DEVNULL, env=self.env, cwd=self.directory,
@@ -139,6 +141,22 @@ class Sluice:
             shutil.rmtree(self.directory, ignore_errors=True)
             raise
         return self
+
+    def write_config(self, **changes):
+        """Lays `changes` over the configuration, and puts it in the place of the file at once, as editors do."""
+        self.config = self._completed(merged(self.config, changes))
+        path = self.directory / "sluice.yaml"
+        new = self.directory / "sluice.yaml.new"
+        new.write_text(json.dumps(self.config, indent=1))
+        return new.replace(path)
+
+    def reload(self, **changes):
+        """Writes the changed configuration and has it adopted; returns what the gateway says of it."""
+        self.write_config(**changes)
+        status, report, _ = self.admin("/reload", "POST")
+        report = json.loads(report)
+        assert (status == 200) == report["accepted"], (status, report)
+        return report
 
     def _in_child(self):
         LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # a test run that is killed leaves no gateway behind
@@ -215,9 +233,9 @@ class Sluice:
         return self.ask("GET", path, headers, **options)
 
     # --- what it says about itself ---
-    def admin(self, path, method="GET", headers=None):
+    def admin(self, path, method="GET", headers=None, at=None):
         """(status, body as text, headers) of a request to the admin listener."""
-        url = f"http://{self.config['admin']['listen']}{path}"
+        url = f"http://{at or self.config['admin']['listen']}{path}"
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
             asked = urllib.request.Request(url, method=method, headers=headers or {})
