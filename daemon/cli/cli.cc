@@ -6,6 +6,7 @@
 
 #include "base/format.h"
 #include "base/log.h"
+#include "cli/admin_client.h"
 #include "cli/check.h"
 #include "cli/configuration.h"
 #include "cli/explain.h"
@@ -43,6 +44,8 @@ int dispatch(const Options& options) {
     case Command::check: return check(options);
     case Command::explain: return explain(options);
     case Command::routes: return routes(options);
+    case Command::reload: return reload(options);
+    case Command::diff: return diff(options);
     case Command::origin: return origin(options);
     case Command::version: return version(options);
     case Command::kCount: break;

@@ -23,7 +23,7 @@ std::string option_line(const OptionRow& row) {
 }  // namespace
 
 std::string general_help() {
-  std::string text = "Sluice, a reverse proxy and API gateway.\n\nUsage: sluice COMMAND [OPTION]...\n\n";
+  std::string text = "Sluice, a reverse proxy and API gateway. Usage: sluice COMMAND [OPTION]...\n\n";
   for (const CommandRow& row : command_rows()) {
     text += fmt::format("  {:<22}{}\n  {:<22}  {}\n", usage(row), row.help, "", row.example);
   }

@@ -10,7 +10,9 @@ namespace sluice::cli {
 
 namespace {
 
-constexpr unsigned kWithConfig = bit(Command::run) | bit(Command::check) | bit(Command::explain) | bit(Command::routes);
+constexpr unsigned kAsksAdmin = bit(Command::reload) | bit(Command::diff);
+constexpr unsigned kWithConfig =
+    bit(Command::run) | bit(Command::check) | bit(Command::explain) | bit(Command::routes) | kAsksAdmin;
 constexpr unsigned kAll = bit(Command::kCount) - 1;
 constexpr std::string_view kDefaultOrigin = "127.0.0.1:9001";
 
@@ -21,6 +23,9 @@ constexpr CommandRow kCommands[] = {
     {Command::explain, "explain", "METHOD URL", "Tell which route a request takes, and why the others lost",
      "sluice explain GET http://api.example.com/users/7 -H 'x-canary: 1'"},
     {Command::routes, "routes", "", "List the routes", "sluice routes --config my.yaml"},
+    {Command::reload, "reload", "", "Have the running gateway read its configuration anew", "sluice reload"},
+    {Command::diff, "diff", "", "Tell what a configuration would change in the running gateway",
+     "sluice diff --config new.yaml"},
     {Command::origin, "origin", "", "Start a small HTTP server to try the gateway with",
      "sluice origin --listen 127.0.0.1:9001"},
     {Command::version, "version", "", "Print the version", "sluice version"},
@@ -45,6 +50,11 @@ std::string set_listen(Options& options, std::string_view argument) {
   return {};
 }
 
+std::string set_admin(Options& options, std::string_view argument) {
+  options.admin = SocketAddress::parse(argument);
+  return options.admin ? "" : "needs an address such as 127.0.0.1:9901 or unix:/run/sluice/admin.sock";
+}
+
 std::string set_log_level(Options& options, std::string_view argument) {
   constexpr std::pair<std::string_view, log::Level> kLevels[] = {{"debug", log::Level::debug},
                                                                  {"info", log::Level::info},
@@ -67,6 +77,7 @@ constexpr OptionRow kOptions[] = {
     {"--config", "-c", "FILE", kWithConfig, "Default: /etc/sluice/sluice.yaml, else config/sluice.yaml", set_config},
     {"--header", "-H", "'NAME: VALUE'", bit(Command::explain), "A header of the request; may be repeated", add_header},
     {"--listen", "-l", "ADDRESS", bit(Command::origin), "Where to listen; default: 127.0.0.1:9001", set_listen},
+    {"--admin", "-a", "ADDRESS", kAsksAdmin, "Where the gateway's admin listens; default: as configured", set_admin},
     {"--log-level", "", "LEVEL", bit(Command::run), "debug, info (default), warn or error", set_log_level},
     {"--help", "-h", "", kAll, "This text", set_help},
 };

@@ -2,6 +2,7 @@
 // (help.h) are made. To add an option, add a row and a member of Options.
 #pragma once
 
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -22,7 +23,7 @@ enum ExitCode : int {
   kNoRoute = 4,             // explain: no route takes the request
 };
 
-enum class Command : uint8_t { run, check, explain, routes, origin, version, kCount };
+enum class Command : uint8_t { run, check, explain, routes, reload, diff, origin, version, kCount };
 
 struct CommandRow {
   Command command;
@@ -40,6 +41,7 @@ struct Options {
   std::string config;                                        // empty: the default places
   std::vector<std::pair<std::string, std::string>> headers;  // explain
   SocketAddress listen;                                      // origin
+  std::optional<SocketAddress> admin;                        // reload, diff
   log::Level log_level = log::Level::info;                   // run
 };
 

@@ -77,7 +77,8 @@ void check_whole(const Node& root, const Draft& draft, const std::vector<bool>& 
   if (draft.routes.empty()) diagnostics.warning(root.place, "there are no routes: every request will be answered 404");
 }
 
-std::shared_ptr<const Snapshot> compile_tree(Node& root, const Tree& tree, Diagnostics& diagnostics) {
+std::shared_ptr<const Snapshot> compile_tree(Node& root, const Tree& tree, Diagnostics& diagnostics,
+                                             snapshot::AdminSpec& admin) {
   Draft draft;
   draft.process.workers = usable_cpus();
   SectionReader(tree, diagnostics).read(Section::root, root, &draft, &bind::kTypeTag<Draft>);
@@ -87,7 +88,7 @@ std::shared_ptr<const Snapshot> compile_tree(Node& root, const Tree& tree, Diagn
   snapshot->trusted_proxies = std::move(draft.trusted_proxies);
   ListenerCompiler listeners(diagnostics);
   snapshot->listeners = listeners.compile(draft.listeners);
-  snapshot->admin = listeners.compile(draft.admin);
+  snapshot->admin = admin = listeners.compile(draft.admin);
   snapshot->clusters = compile_upstreams(draft.upstreams, diagnostics);
   RouteCompiler routes(draft.upstreams, diagnostics);
   snapshot->routes = routes.compile(draft.routes);
@@ -103,7 +104,7 @@ CompileResult compile(Load&& load) {
   Tree tree;
   Diagnostics diagnostics;
   CompileResult result;
-  if (Node* root = load(tree, diagnostics)) result.snapshot = compile_tree(*root, tree, diagnostics);
+  if (Node* root = load(tree, diagnostics)) result.snapshot = compile_tree(*root, tree, diagnostics, result.admin);
   result.errors = diagnostics.errors();
   // With errors, what seems useless may be in use by what is wrong.
   if (result.errors.empty()) result.warnings = diagnostics.warnings();

@@ -14,6 +14,7 @@ namespace sluice::control {
 
 struct CompileResult {
   std::shared_ptr<const snapshot::Snapshot> snapshot;  // null if there are errors
+  snapshot::AdminSpec admin;                           // as far as it could be read, if there are errors
   std::vector<Diagnostic> errors;                      // in the order of files and lines
   std::vector<Diagnostic> warnings;
 };

@@ -8,7 +8,7 @@ import pytest
 
 from harness.wire import STATUS_LINE
 from harness import (OK, End, RawClient, RawOrigin, Sluice, answering, free_port, proxy_config, proxying, request,
-                     response, upstream, wait_until)
+                     response, sluice, upstream, wait_until)
 
 
 def respond(name, path, body):
@@ -259,6 +259,45 @@ def test_errors_are_told_as_text_to_those_who_ask_for_it():
         status, text, _ = gateway.admin("/reload", "POST", {"Accept": "text/plain"})
         assert status == 422
         assert 'error: unknown key "surprise"' in text and "^" in text
+
+
+# --- from the command line ---
+def test_the_command_line_reloads_and_shows_what_changed():
+    with Sluice(FIRST) as gateway:
+        path = gateway.write_config(**SECOND)
+        done = sluice("reload", "--config", path)
+        assert (done.returncode, done.stdout) == (0, 'route "a": respond.body: first -> second\nconfiguration 2 runs\n')
+        assert gateway.get("/a").body == b"second"
+
+
+def test_the_command_line_shows_the_errors_of_a_refused_reload_and_fails():
+    with Sluice(FIRST) as gateway:
+        path = gateway.write_config(surprise=1)
+        done = sluice("reload", "--config", path)
+        assert done.returncode == 3
+        assert 'error: unknown key "surprise"' in done.stderr
+        assert "refused: configuration 1 goes on" in done.stderr
+
+
+def test_the_command_line_finds_a_gateway_with_a_token_and_names_one_that_is_not_there():
+    with Sluice({**FIRST, "admin": {"token_file": "token"}}, files={"token": "s3cret-token-of-the-test"}) as gateway:
+        assert sluice("reload", "--config", gateway.directory / "sluice.yaml").returncode == 0
+        nowhere = f"127.0.0.1:{free_port()}"
+        done = sluice("reload", "--config", gateway.directory / "sluice.yaml", "--admin", nowhere)
+        assert done.returncode == 1
+        assert f"cannot connect to the admin listener at {nowhere}: Connection refused" in done.stderr
+
+
+def test_what_a_new_configuration_would_change_is_told_before_it_runs():
+    with Sluice(FIRST) as gateway:
+        new = gateway.directory / "new.yaml"
+        new.write_text(json.dumps({**gateway.config, "routes": [respond("b", "/b", "new")]}))
+        done = sluice("diff", "--config", new)
+        assert (done.returncode, done.stdout) == (0, 'route "b": added\nroute "a": removed\n')
+        assert sluice("diff", "--config", gateway.directory / "sluice.yaml").stdout == "nothing changes\n"
+        new.write_text("surprise: 1")
+        assert sluice("diff", "--config", new).returncode == 3
+        assert gateway.get("/a").body == b"first"
 
 
 # --- the log and the admin listener ---
