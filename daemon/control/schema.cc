@@ -129,7 +129,8 @@ constexpr Row kRows[] = {
     {.section = S::root, .key = "access_log", .child = S::access_log,
      .help = "The log of requests.", .binding = section<&Draft::access_log>},
     {.section = S::root, .key = "trusted_proxies", .type = T::network, .shape = kList, .fallback = "[]",
-     .help = "Peers whose X-Forwarded-* headers are believed; by default nobody's.",
+     .help = "Peers whose X-Forwarded-* headers are believed and added to, and whose Forwarded goes on as it came; by "
+             "default nobody's: others' are replaced, and their Forwarded is dropped.",
      .binding = list<&Draft::trusted_proxies>},
     {.section = S::root, .key = "listeners", .shape = kMap, .child = S::listener, .presence = kRequired,
      .help = "Where clients connect, by name.", .binding = named_sections<&Draft::listeners>},

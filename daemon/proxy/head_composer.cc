@@ -26,6 +26,8 @@ constexpr uint64_t kHopByHop = bit(HeaderId::connection) | bit(HeaderId::keep_al
 constexpr uint64_t kRemadeForUpstream = kHopByHop | bit(HeaderId::host) | bit(HeaderId::x_forwarded_for) |
                                         bit(HeaderId::x_forwarded_proto) | bit(HeaderId::x_forwarded_host) |
                                         bit(HeaderId::x_request_id) | bit(HeaderId::traceparent);
+// RFC 7239. The gateway makes none of its own, and passes on what a trusted proxy says, as it came.
+constexpr uint64_t kFromTrustedOnly = bit(HeaderId::forwarded);
 constexpr uint64_t kRemadeForClient = kHopByHop;
 
 bool names(const std::vector<std::pair<std::string, snapshot::Template>>& edits, std::string_view name) {
@@ -158,7 +160,7 @@ void write_forwarded_for(HeadWriter& out, const Request& request) {
   out.text("\r\n");
 }
 
-// A client's own X-Forwarded-* are believed, and added to, only if the peer is trusted; else they are replaced.
+// X-Forwarded-* are believed, and added to, only if the peer is trusted; else they are replaced.
 void write_forwarded(HeadWriter& out, const Request& request, const snapshot::HeaderEdits& edits) {
   const auto believed = [&](HeaderId id, std::string_view otherwise) {
     const std::string_view value = request.peer_trusted ? request.head.headers.value(id) : std::string_view();
@@ -238,7 +240,8 @@ Result<std::string_view> compose_upstream_head(const Request& request, Arena& ar
   const Result<std::string_view> host = upstream_host(request, arena);
   if (!host) return host;
   const snapshot::HeaderEdits& edits = request.route->request_headers;
-  const Filter filter{kRemadeForUpstream, request.head.headers, request.framing.connection, &edits};
+  const uint64_t dropped = kRemadeForUpstream | (request.peer_trusted ? 0 : kFromTrustedOnly);
+  const Filter filter{dropped, request.head.headers, request.framing.connection, &edits};
   const size_t guess = path->size() + request.target.query.size() + bytes_of(request.head.headers) + 640;
   return compose(arena, guess, [&](HeadWriter& out) {
     out.request_line(request.head.method_text, *path, request.target.query, request.target.has_query);

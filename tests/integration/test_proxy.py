@@ -404,6 +404,14 @@ def test_x_forwarded_from_a_trusted_proxy_is_kept_and_appended_to():
         assert (sent.get("x-forwarded-proto"), sent.get("x-forwarded-host")) == ("https", "evil.example")
 
 
+@pytest.mark.parametrize("trusted, seen", [(["127.0.0.0/8"], "for=6.6.6.6;proto=https"), ([], None)],
+                         ids=["trusted", "stranger"])
+def test_forwarded_goes_on_from_a_trusted_proxy_only(trusted, seen):
+    with proxying(answering(echo), trusted_proxies=trusted) as (gateway, origin):
+        gateway.get("/", [("Forwarded", "for=6.6.6.6;proto=https")])
+        assert origin.requests[-1].get("forwarded") == seen
+
+
 def test_a_request_id_and_a_trace_are_made_for_each_request(echoing):
     gateway, origin = echoing
     for _ in range(2):

@@ -136,6 +136,17 @@ TEST_CASE("X-Forwarded-* of a trusted peer are believed, and its address is adde
             with_ids("") + "\r\n");
 }
 
+TEST_CASE("Forwarded goes on from a trusted peer only") {
+  const std::string lines =
+      "GET / HTTP/1.1\r\nHost: a\r\nforwarded: for=6.6.6.6;proto=https\r\nA: b\r\nForwarded: for=_x\r\n";
+  GivenRequest stranger(with_ids(lines), kTrusted, "192.0.2.1");
+  CHECK(upstream_head(stranger) == "GET / HTTP/1.1\r\nHost: a\r\nA: b\r\n" + kAdded + "\r\n");
+  GivenRequest trusted(with_ids(lines), kTrusted, "10.0.0.1");
+  CHECK(upstream_head(trusted) ==
+        lines + "X-Forwarded-For: 10.0.0.1\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Host: a\r\n" + with_ids("") +
+            "\r\n");
+}
+
 TEST_CASE("a request without ids gets both, of one trace") {
   GivenRequest given("GET / HTTP/1.1\r\nHost: a\r\ntraceparent: 00-garbage\r\n");
   const std::string head = upstream_head(given);
