@@ -31,6 +31,7 @@ void Connection::lease(User& user, http::Method method) {
   user_ = &user;
   method_ = method;
   state_ = State::head;
+  leased_turn_ = loop_.turns();
   scanner_.reset();
   // The user before may have ended, and this one begun, inside of consume(): what is kept there is not this one's.
   head_bytes_.clear();
@@ -96,8 +97,16 @@ void Connection::on_readable() {
     const bool spoke = result.status == event::IoStatus::ok;
     return pool_.on_idle_closed(*this, spoke ? Reason::upstream_bad_response : Reason::upstream_closed_idle);
   }
+  if (state_ == State::head && is_older_than_request()) {
+    return fail(Reason::upstream_reset, "bytes or an end that came before the request");
+  }
   read_some();
 }
+
+// True if what can be read now cannot be an answer: the loop heard of it in this turn before any callback ran, and the
+// lease began in one of them. It is the end of a stale connection, or what an endpoint said out of turn, which nobody may
+// take for its response. A first exchange is no one's successor: an endpoint that refuses by answering at once is heard.
+bool Connection::is_older_than_request() const { return reused() && leased_turn_ == loop_.turns(); }
 
 void Connection::read_some() {
   const std::span<char> buffer = loop_.read_buffer();
@@ -111,6 +120,7 @@ void Connection::read_some() {
     if (result.status == event::IoStatus::eof) return on_eof();
     if (result.status == event::IoStatus::error) return fail(Reason::upstream_reset, "read failed");
     got_bytes_ = true;
+    read_all_ = result.bytes < most;
     consume({buffer.data(), result.bytes});
     if (user_ != nullptr) user_->on_upstream_pause_point();
     if (state_ != State::head) head_bytes_.clear();
@@ -134,6 +144,7 @@ bool Connection::splice_some() {
     body_.length -= result.bytes;
     pool_.arm_body_timeout(*this);
     if (body_.length == 0) {
+      read_all_ = false;
       end_response(false);
       return true;  // the pipe is gone, and the user may be another one
     }
@@ -244,9 +255,16 @@ void Connection::end_response(bool surplus_bytes) {
     trailers = *parsed;
   }
   state_ = State::done;
-  if (surplus_bytes) reusable_ = false;
+  reusable_ = reusable_ && !surplus_bytes && !more_is_there();
   timer_.cancel();
   user_->on_response_end(trailers);
+}
+
+// The response's last byte was read, and nothing past it. Who waits for the connection may get it at once, so what stands
+// in the socket already must not be left for it.
+bool Connection::more_is_there() {
+  char byte;
+  return !read_all_ && stream_.read({&byte, 1}).status != event::IoStatus::again;
 }
 
 void Connection::on_eof() {

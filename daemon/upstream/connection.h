@@ -93,6 +93,7 @@ class Connection final : public event::Deferred, public ListNode<ConnectionTag>,
   void on_error() override;
   void on_timer();
 
+  [[nodiscard]] bool is_older_than_request() const;
   void read_some();
   bool splice_some();
   void consume(std::string_view bytes);
@@ -102,6 +103,7 @@ class Connection final : public event::Deferred, public ListNode<ConnectionTag>,
   void take_body(std::string_view bytes);
   void take_chunked(std::string_view bytes);
   void end_response(bool surplus_bytes);
+  [[nodiscard]] bool more_is_there();
   void on_eof();
   void fail(Reason reason, const char* detail);
   void become_idle(Millis idle_for);
@@ -118,12 +120,14 @@ class Connection final : public event::Deferred, public ListNode<ConnectionTag>,
   http::BodyFraming body_;  // `length` counts down
   MonoTime opened_at_;
   uint64_t served_ = 0;
+  uint64_t leased_turn_ = 0;  // the loop's, when the lease began
   http::Method method_ = http::Method::GET;
   Reason timeout_reason_ = Reason::connect_timeout;
   State state_ = State::connecting;
   uint8_t informationals_ = 0;
   bool reusable_ = false;
   bool got_bytes_ = false;
+  bool read_all_ = true;  // the last read left nothing in the socket
 };
 
 }  // namespace sluice::upstream

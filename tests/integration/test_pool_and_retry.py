@@ -210,6 +210,58 @@ def test_a_fresh_connection_that_dies_is_not_retried_without_a_policy():
         assert len(origin.connections) == 1
 
 
+# --- an endpoint that says more than it was asked ---
+POISON = response(b"poison")
+
+
+def with_one_idle_connection(gateway, origin):
+    client = gateway.client().send(request("GET", "/first"))
+    connection, _ = origin.answer(OK)
+    assert client.read_response().body == b"ok"
+    gateway.wait_for_metric("sluice_upstream_connections_idle", 1)
+    return client, connection
+
+
+@pytest.mark.parametrize("order", ["request first", "surplus first"])
+def test_what_came_before_a_request_is_never_its_response(order):
+    """The loop hears of both in one batch: of the next request, and of bytes on the connection that it will lease."""
+    with proxying(upstream_settings={"retry": {"attempts": 0}}) as (gateway, origin):
+        client, stale = with_one_idle_connection(gateway, origin)
+        steps = [lambda: client.send(request("GET", "/second")), lambda: stale.send(POISON)]
+        with gateway.stopped():
+            for step in steps if order == "request first" else reversed(steps):
+                step()
+        assert origin.answer(response(b"second"))[1].target == "/second"
+        assert client.read_response().body == b"second"
+        why = {"request first": "upstream_reset", "surplus first": "upstream_bad_response"}[order]
+        gateway.wait_for_metric("sluice_upstream_connections_closed_total", 1, reason=why)
+
+
+def test_a_post_beside_bytes_out_of_turn_is_answered_by_an_error_and_never_by_them():
+    with proxying(upstream_settings={"retry": {"attempts": 0}}) as (gateway, origin):
+        client, stale = with_one_idle_connection(gateway, origin)
+        with gateway.stopped():
+            client.send(request("POST", "/second", body=b"once"))
+            stale.send(POISON)
+        assert_problem(client.read_response(), 502, "upstream_reset")
+        assert stale.read_request().target == "/second"  # it was sent, so it may have been run
+        assert len(origin.connections) == 1
+
+
+def test_who_waits_for_a_connection_never_gets_what_stands_behind_a_large_response():
+    """A spliced body is taken to the byte, so that what the endpoint sent behind it is still in the socket."""
+    body = bytes(300_000)
+    with proxying(upstream_settings=ONE_CONNECTION) as (gateway, origin):
+        first, second, connection = ends_as_another_waits(gateway, origin, "GET", None)
+        connection.send(response(body)[:-100])
+        first.read_through(b"\r\n\r\n")
+        first.read_exactly(len(body) - 100)
+        connection.send(response(body)[-100:] + POISON)  # one segment
+        assert first.read_exactly(100) == body[-100:]
+        assert origin.answer(response(b"second"))[1].target == "/second"
+        assert second.read_response().body == b"second"
+
+
 # --- the retry policy ---
 def first_answers(*answers):
     """A script of one origin: its n-th request over all connections gets answers[n]; None closes, "reset" resets."""

@@ -6,6 +6,8 @@
 
 using namespace sluice;
 using http::Method;
+using upstream::Pool;
+using upstream::test::Origin;
 using upstream::test::Peer;
 using upstream::test::Probe;
 using upstream::test::World;
@@ -132,6 +134,24 @@ TEST_CASE("bytes past the end of a response spoil the connection and reach nobod
   CHECK((talk.probe.body.empty() || talk.probe.body == "ok"));
   CHECK(talk.probe.reusable_at_end == false);
   CHECK(talk.world.quiet());
+}
+
+TEST_CASE("bytes past the end of a response are found even if a read ended exactly there") {
+  const std::string behind = GENERATE(values<std::string>({"", "x"}));
+  const sockaddr nameless{.sa_family = AF_UNIX, .sa_data = {}};  // a unix socket's bytes are there once they are sent
+  Origin origin(SocketAddress::from(&nameless, sizeof(sa_family_t)));
+  World world;
+  Pool pool(world.shared, origin.address(), {}, {}, World::series_of(world.registry));
+  Probe probe(world.loop);
+  REQUIRE(pool.acquire(probe, false).has_value());
+  Peer peer = origin.accept();
+  constexpr size_t kRead = 64 * 1024;  // while a head is awaited
+  std::string response = "HTTP/1.1 200 OK\r\nContent-Length: 65494\r\n\r\n";
+  response.resize(kRead, '.');
+  peer.send(response + behind);
+  REQUIRE(world.driver.until([&] { return probe.heard("end"); }));
+  CHECK(probe.body.size() == 65494);
+  CHECK(probe.reusable_at_end == behind.empty());
 }
 
 TEST_CASE("bytes that come while the user still holds a complete response spoil the connection") {

@@ -88,12 +88,11 @@ class Peer {
   UniqueFd fd_;
 };
 
-/// A listening socket on loopback.
+/// A listening socket, on loopback unless `any` says otherwise.
 class Origin {
  public:
-  Origin() {
-    fd_.reset(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-    const SocketAddress any = *SocketAddress::parse("127.0.0.1:0");
+  explicit Origin(const SocketAddress& any = *SocketAddress::parse("127.0.0.1:0")) {
+    fd_.reset(::socket(any.family(), SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     REQUIRE(::bind(fd_.get(), any.get(), any.length()) == 0);
     REQUIRE(::listen(fd_.get(), 64) == 0);
     sockaddr_storage bound{};
