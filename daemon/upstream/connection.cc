@@ -36,6 +36,7 @@ void Connection::lease(User& user, http::Method method) {
   // The user before may have ended, and this one begun, inside of consume(): what is kept there is not this one's.
   head_bytes_.clear();
   informationals_ = 0;
+  informational_bytes_ = 0;
   reusable_ = true;
   got_bytes_ = false;
   ++served_;
@@ -190,18 +191,23 @@ bool Connection::take_head(std::string_view& bytes) {
   if (!length) fail(length.error().reason, length.error().detail);
   if (!length || *length == 0) return false;
   bytes.remove_prefix(*length);
-  return deliver_head(head);
+  return head.status < 200 && head.status != 101 ? deliver_informational(head, *length) : deliver_head(head);
+}
+
+// The user keeps all 1xx heads of a response in memory, so that together they may be no larger than one head.
+bool Connection::deliver_informational(const http::ResponseHead& head, size_t bytes) {
+  informational_bytes_ += static_cast<uint32_t>(bytes);
+  if (++informationals_ > kMaxInformationals) {
+    fail(Reason::upstream_bad_response, "too many 1xx responses");
+  } else if (informational_bytes_ > kHeadLimits.head_bytes) {
+    fail(Reason::upstream_head_too_large, "too large 1xx responses");
+  } else {
+    user_->on_informational(head);
+  }
+  return user_ != nullptr;
 }
 
 bool Connection::deliver_head(const http::ResponseHead& head) {
-  if (head.status < 200 && head.status != 101) {
-    if (++informationals_ > kMaxInformationals) {
-      fail(Reason::upstream_bad_response, "too many 1xx responses");
-      return false;
-    }
-    user_->on_informational(head);
-    return user_ != nullptr;
-  }
   const Result<http::ResponseFraming> framing = http::response_framing(head, method_);
   if (!framing) {
     fail(framing.error().reason, framing.error().detail);

@@ -99,6 +99,7 @@ class Connection final : public event::Deferred, public ListNode<ConnectionTag>,
   void consume(std::string_view bytes);
   void keep_unfinished_head(std::string_view bytes);
   bool take_head(std::string_view& bytes);
+  bool deliver_informational(const http::ResponseHead& head, size_t bytes);
   bool deliver_head(const http::ResponseHead& head);
   void take_body(std::string_view bytes);
   void take_chunked(std::string_view bytes);
@@ -125,6 +126,7 @@ class Connection final : public event::Deferred, public ListNode<ConnectionTag>,
   Reason timeout_reason_ = Reason::connect_timeout;
   State state_ = State::connecting;
   uint8_t informationals_ = 0;
+  uint32_t informational_bytes_ = 0;
   bool reusable_ = false;
   bool got_bytes_ = false;
   bool read_all_ = true;  // the last read left nothing in the socket

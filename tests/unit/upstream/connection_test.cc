@@ -79,6 +79,17 @@ TEST_CASE("an endpoint that sends 1xx without end is given up") {
   CHECK(talk.world.quiet());
 }
 
+TEST_CASE("1xx responses may together be as large as one head") {
+  Talk talk;
+  const std::string hint = "HTTP/1.1 103 Early Hints\r\nX: " + std::string(16 * 1024 - 33, 'x') + "\r\n\r\n";
+  REQUIRE(hint.size() == 16 * 1024);
+  for (int i = 0; i < 5; ++i) talk.say(hint);
+  Events four(4, "informational 103");
+  four.emplace_back("error upstream_head_too_large");
+  CHECK(talk.probe.events == four);
+  CHECK(talk.world.quiet());
+}
+
 TEST_CASE("responses without a body end with their head") {
   struct Row {
     Method method;
