@@ -157,24 +157,25 @@ std::string_view Downstream::process(std::string_view bytes) {
 bool Downstream::begin_request(std::string_view& bytes) {
   if (state_ == ConnectionState::idle) request_began_ = engine_.loop().now();
   if (!generation_) generation_ = GenerationRef(engine_.current());
-  const size_t empty_line = state_ == ConnectionState::reading ? 0 : http::skip_leading_crlf(bytes);
-  bytes.remove_prefix(empty_line);
+  // An empty line is tolerated (RFC 9112 §2.2). It is kept with the head behind it, and half of one waits for the rest: in
+  // how many pieces all this comes makes no difference.
+  const std::string_view from_line = bytes.substr(bytes == "\r" ? 1 : http::skip_leading_crlf(bytes));
   http::RequestHead head;
-  const Result<size_t> length = http::read_request(bytes, listener().head, scanner_, engine_.field_scratch(), head);
+  const Result<size_t> length = http::read_request(from_line, listener().head, scanner_, engine_.field_scratch(), head);
   if (!length) {
     refuse_head(length.error());
     return false;
   }
   if (*length == 0) {
-    if (!bytes.empty() || empty_line > 0) expect_rest_of_head();
+    if (!bytes.empty()) expect_rest_of_head();
     return false;
   }
   timer_.cancel();
   ++requests_;
   set_state(ConnectionState::waiting);
   exchange_ = &engine_.start_exchange(*this);
-  exchange_->start(head, bytes.substr(0, *length));
-  bytes.remove_prefix(*length);
+  exchange_->start(head, from_line.substr(0, *length));
+  bytes = from_line.substr(*length);
   return true;
 }
 

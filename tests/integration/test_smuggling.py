@@ -102,6 +102,7 @@ REFUSED = {
     "bare CR in a value": (get("X: a\rb"), HEADER),
     "bare CR in the request line": ("GET /x\r HTTP/1.1\r\nHost: a.test\r\n\r\n", LINE | TARGET),
     "LF before the request line": ("\n" + get(), LINE),
+    "two empty lines before the request line": ("\r\n\r\n" + get(), LINE),
     "three empty lines before the request line": ("\r\n\r\n\r\n" + get(), LINE),
     **{f"control {octet:#04x} in a value": (get(f"X: a{chr(octet)}b"), HEADER) for octet in
        [0x00, 0x01, 0x07, 0x08, 0x0b, 0x0c, 0x1b, 0x1f, 0x7f]},
@@ -207,6 +208,7 @@ def forwarded(data, method="GET", target="/x", body="", has=None, lacks=()):
 
 
 FORWARDED = {
+    "an empty line before the request line": forwarded("\r\n" + get()),
     "a request in the body of a GET": forwarded(get(f"Content-Length: {len(SMUGGLED)}") + SMUGGLED, body=SMUGGLED),
     "a request in the body of a POST": forwarded(post(f"Content-Length: {len(SMUGGLED)}", body=SMUGGLED), "POST", body=SMUGGLED),
     "a request in a chunk": forwarded(
@@ -350,6 +352,20 @@ def test_a_legal_oddity_is_forwarded_as_exactly_one_clean_request(judged, vector
     assert not sent.names & lacks
     framing = sent.names & {"content-length", "transfer-encoding"}
     assert len(framing) == (1 if body else 0) or (method == "POST" and len(framing) == 1)
+
+
+@pytest.mark.parametrize("first, rest, reason", [
+    ("\r", "\n" + get(), None), ("\r\n", get(), None), ("\r\nG", get()[1:], None),
+    ("\r\n", "\r\n" + get(), LINE), ("\r\n\r", "\n" + get(), LINE), ("\r", get(), LINE)])
+def test_an_empty_line_before_a_request_means_the_same_in_whatever_pieces_it_comes(first, rest, reason):
+    with proxying(answering(OK)) as (gateway, _):
+        client = gateway.client().send(first)
+        gateway.wait_for_metric("sluice_downstream_connections", 1, state="reading")
+        client.send(rest)
+        if reason:
+            assert_refused(client, reason)
+        else:
+            assert client.read_response().body == b"ok"
 
 
 def test_there_are_more_than_a_hundred_vectors():
