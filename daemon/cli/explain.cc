@@ -108,10 +108,7 @@ std::string with_query(std::string path, const http::Target& target) {
 // The path that the upstream, or the folder, sees.
 std::string path_sent_on(const Request& request, const RouteSpec& route, const RouteMatch& match) {
   if (!route.rewrite_path.empty()) return expanded(route.rewrite_path, request, route, match);
-  std::string_view path = request.path;
-  if (!route.strip_prefix.empty() && path.starts_with(route.strip_prefix))
-    path.remove_prefix(route.strip_prefix.size());
-  return path.starts_with('/') ? std::string(path) : fmt::format("/{}", path);
+  return std::string(http::without_prefix(request.path, route.strip_prefix));
 }
 
 std::string upstreams_of(const RouteSpec& route, const snapshot::Snapshot& snapshot) {

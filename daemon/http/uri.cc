@@ -218,6 +218,12 @@ Result<std::string_view> normalise_path(std::string_view path, std::span<char> s
   return normaliser.result() == path ? path : normaliser.result();
 }
 
+std::string_view without_prefix(std::string_view path, std::string_view prefix) {
+  if (path == prefix) return "/";
+  const bool whole = path.starts_with(prefix) && path[prefix.size()] == '/';
+  return whole ? path.substr(prefix.size()) : path;
+}
+
 bool is_valid_authority(std::string_view authority) {
   size_t host = name_length(authority);
   if (authority.starts_with('[')) {

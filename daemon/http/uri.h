@@ -33,6 +33,10 @@ Result<Target> parse_target(std::string_view target, Method method);
 Result<std::string_view> normalise_path(std::string_view path, std::span<char> scratch,
                                         bool allow_encoded_slash = false);
 
+/// `path` without `prefix`, which must be whole segments of it: "/api" is one of "/api" and "/api/x", not of "/apiary". The
+/// rest begins with '/'.
+std::string_view without_prefix(std::string_view path, std::string_view prefix);
+
 /// host[:port] as in Host (RFC 9110 §7.2): a name of letters, digits, '-', '_' and single dots, IPv4, or [IPv6]; a port of one to
 /// five digits up to 65535. Of RFC 3986's reg-name this leaves out escapes and the punctuation that no host name has.
 bool is_valid_authority(std::string_view authority);

@@ -126,15 +126,7 @@ Result<std::string_view> upstream_path(const Request& request, Arena& arena) {
     if (!target || target->has_query) return Reason::bad_template;
     return std::string_view(memory, *length);
   }
-  if (route.strip_prefix.empty() || request.path.substr(0, route.strip_prefix.size()) != route.strip_prefix)
-    return request.path;
-  const std::string_view rest = request.path.substr(route.strip_prefix.size());
-  if (rest.empty()) return std::string_view("/");
-  if (rest.front() == '/') return rest;
-  char* memory = arena.allocate(rest.size() + 1);
-  memory[0] = '/';
-  std::memcpy(memory + 1, rest.data(), rest.size());
-  return std::string_view(memory, rest.size() + 1);
+  return route.strip_prefix.empty() ? request.path : http::without_prefix(request.path, route.strip_prefix);
 }
 
 Result<std::string_view> upstream_host(const Request& request, Arena& arena) {

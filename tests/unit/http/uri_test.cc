@@ -286,6 +286,16 @@ TEST_CASE("the host is the authority without port and final dot") {
   CHECK(host_of("") == "");
 }
 
+TEST_CASE("a prefix is dropped from a path if it is whole segments of it") {
+  CHECK(without_prefix("/api/x/y", "/api") == "/x/y");
+  CHECK(without_prefix("/api/", "/api") == "/");
+  CHECK(without_prefix("/api", "/api") == "/");
+  CHECK(without_prefix("/apiary", "/api") == "/apiary");
+  CHECK(without_prefix("/ap", "/api") == "/ap");
+  CHECK(without_prefix("/x/api/y", "/api") == "/x/api/y");
+  CHECK(without_prefix("/api/x", "") == "/api/x");
+}
+
 TEST_CASE("a query parameter is found by its decoded name") {
   const auto find = [](std::string_view query, std::string_view name) {
     std::string_view value = "untouched";
