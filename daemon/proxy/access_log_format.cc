@@ -59,9 +59,7 @@ std::string unknown_field(std::string_view wrong, size_t at) {
 
 std::string_view client_ip(std::string_view client) {
   if (client.starts_with('[')) return client.substr(1, client.find(']') - 1);
-  const size_t colon = client.find(':');
-  const bool bare_v6 = colon != client.rfind(':');
-  return bare_v6 ? client : client.substr(0, colon);
+  return client.substr(0, client.find(':'));
 }
 
 std::optional<LogFormat> LogFormat::compile(const snapshot::AccessLogSpec& spec, std::string& error) {

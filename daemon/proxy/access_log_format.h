@@ -19,7 +19,7 @@ namespace sluice::proxy {
 struct AccessRecord {
   Micros wall_start{0};  // when its first byte came, since the epoch
   std::string_view request_id;
-  std::string_view client;  // "192.0.2.1:40312", "[2001:db8::1]:40312" or "unix"
+  std::string_view client;  // "192.0.2.1:40312", "[2001:db8::1]:40312", the same without port, or "unix"
   std::string_view method;
   std::string_view host;
   std::string_view target;  // as received
@@ -51,7 +51,7 @@ std::string_view client_ip(std::string_view client);
 #define SL_LOG_FIELDS(X) \
   X(time,                   rfc3339, r.wall_start,          "when the request began: RFC 3339, UTC, milliseconds") \
   X(request_id,             text,    r.request_id,          "id of the request, also sent upstream") \
-  X(client,                 text,    r.client,              "address and port of the client") \
+  X(client,                 text,    r.client,              "address and port of the client; no port if a trusted proxy named it") \
   X(method,                 text,    r.method,              "request method") \
   X(host,                   text,    r.host,                "host that was asked for") \
   X(path,                   text,    r.target,              "path and query as received") \

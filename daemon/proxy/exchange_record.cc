@@ -1,6 +1,10 @@
 // What is left of an Exchange when it is over: its counters and its line in the access log.
 
+#include <netinet/in.h>
+
+#include <algorithm>
 #include <charconv>
+#include <span>
 
 #include "proxy/engine.h"
 
@@ -29,22 +33,26 @@ void Exchange::count() {
   if (reason_ != Reason::none && reason_ != Reason::tunnel_done) shard.add(stats::pick(series.failures, reason_));
 }
 
-void Exchange::log() {
-  // "192.0.2.1:40312": a trusted peer's word for the client comes without a port.
-  char client[64];
-  std::string_view client_text = request_.client;
-  if (request_.client.data() == request_.peer.data() && downstream_ != nullptr && request_.peer.size() < 50) {
-    const bool v6 = request_.peer.find(':') != std::string_view::npos;
-    char* at = client;
-    if (v6) *at++ = '[';
-    at = std::copy(request_.peer.begin(), request_.peer.end(), at);
-    if (v6) *at++ = ']';
-    if (downstream_->peer_port() != 0) {
-      *at++ = ':';
-      at = std::to_chars(at, client + sizeof(client), downstream_->peer_port()).ptr;
-    }
-    client_text = {client, static_cast<size_t>(at - client)};
+namespace {
+// "192.0.2.1:40312", "[2001:db8::1]:40312", "unix"; without a port if it is a trusted peer that named the client.
+std::string_view write_client(std::span<char> out, std::string_view ip, uint16_t port) {
+  const bool v6 = ip.find(':') != std::string_view::npos;
+  char* at = out.data();
+  if (v6) *at++ = '[';
+  at = std::copy(ip.begin(), ip.end(), at);
+  if (v6) *at++ = ']';
+  if (port != 0) {
+    *at++ = ':';
+    at = std::to_chars(at, out.data() + out.size(), port).ptr;
   }
+  return {out.data(), at};
+}
+}  // namespace
+
+void Exchange::log() {
+  char client[INET6_ADDRSTRLEN + sizeof("[]:65535")];
+  const bool is_peer = request_.client.data() == request_.peer.data();
+  const std::string_view client_text = write_client(client, request_.client, is_peer ? downstream_->peer_port() : 0);
   const event::Loop& loop = engine_.loop();
   const bool written = engine_.access_log()->write({
       .wall_start = loop.wall() - (loop.now() - slices_.began),
