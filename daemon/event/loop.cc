@@ -10,6 +10,9 @@ Loop::Loop() : timers_(MonoClock::now()), read_buffer_(new char[kReadBufferBytes
   // sendfile and splice know no MSG_NOSIGNAL: a peer that went away must not end the process.
   std::signal(SIGPIPE, SIG_IGN);
   refresh_now();
+  constexpr size_t kTurnEnds = Poller::kEventsPerWait;  // more is rare, and kept
+  turn_ends_.reserve(kTurnEnds);
+  turn_ends_running_.reserve(kTurnEnds);
   SL_ASSERT(uv_loop_init(&uv_) == 0);
   auto* mailbox = new uv_async_t;
   SL_ASSERT(uv_async_init(&uv_, mailbox, [](uv_async_t* self) {
