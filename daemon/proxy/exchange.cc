@@ -98,7 +98,6 @@ std::string_view Exchange::take_request_bytes(std::string_view bytes) {
   if (phase_ == Phase::tunnel) {
     forward_body(bytes);
     bytes = {};
-    watch_tunnel();
   } else if (request_.framing.body.kind == http::BodyFraming::Kind::chunked) {
     bytes = take_chunked(bytes);
   } else {
@@ -192,6 +191,7 @@ void Exchange::watch_client() {
   downstream_->arm(downstream_->listener().timeouts.request_body, Reason::request_body_timeout);
 }
 
+// Begins, or goes on: a tunnel is idle while neither side takes a byte.
 void Exchange::watch_tunnel() {
   if (downstream_ != nullptr) downstream_->arm(downstream_->listener().timeouts.idle, Reason::tunnel_idle);
 }
@@ -203,7 +203,9 @@ void Exchange::on_client_pause_point() {
 void Exchange::flush_upstream() {
   if (!lease_ || upstream_dead_) return hold_request();
   event::Stream& stream = lease_->stream();
+  const uint64_t sent_before = to_upstream_.sent();
   const event::IoStatus status = to_upstream_.flush(stream);
+  if (phase_ == Phase::tunnel && to_upstream_.sent() > sent_before) watch_tunnel();
   stream.want_write(status == event::IoStatus::again);
   if (status != event::IoStatus::ok) {
     // A dead endpoint may have answered before it closed: its bytes, or its end, come as an event of their own.

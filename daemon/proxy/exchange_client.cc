@@ -20,6 +20,7 @@ void Exchange::flush_client() {
   const event::IoStatus status = to_client_.flush(stream);
   const uint64_t sent = to_client_.sent() - sent_before;
   engine_.shard().add(downstream_->series().sent, sent);
+  if (phase_ == Phase::tunnel && sent > 0) watch_tunnel();
   if (status == event::IoStatus::error) return downstream_->close(Reason::client_closed);
   if (status == event::IoStatus::again) return wait_for_client(sent > 0);
   if (file_left_ > 0 && !write_file_body()) return;

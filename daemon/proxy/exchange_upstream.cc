@@ -160,7 +160,6 @@ ClientFraming Exchange::client_framing(const http::ResponseHead& head, const Bod
 }
 
 void Exchange::on_response_body(std::string_view data) {
-  if (phase_ == Phase::tunnel) watch_tunnel();
   if (phase_ != Phase::tunnel && client_framing_.body.kind == BodyFraming::Kind::chunked) {
     to_client_.add_chunk(data);
   } else {
