@@ -216,7 +216,7 @@ def test_without_a_descriptor_for_the_upstream_a_request_is_a_503_and_its_client
 def test_a_garbage_client_is_refused_and_forgotten():
     with proxying(answering(OK)) as (gateway, origin):
         for number in range(100):
-            with RawClient(gateway.port()) as client:
+            with RawClient(gateway.address()) as client:
                 client.send_if_open(bytes((number * octet) % 256 for octet in range(1000)))
                 client.half_close()
                 client.read_to_end()
@@ -230,7 +230,7 @@ def test_clients_that_come_and_go_on_two_workers_leave_every_gauge_at_0():
 
         def come_and_go(seed):
             for number in range(100):
-                with RawClient(gateway.port()) as client:
+                with RawClient(gateway.address()) as client:
                     client.send(request("POST", "/", body=b"x" * (number * 100)))
                     if (number + seed) % 3 == 0:
                         client.reset()

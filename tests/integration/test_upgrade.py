@@ -207,7 +207,7 @@ def test_websocket_clients_and_servers_talk_through_the_gateway():
             await socket.send(message)
 
     async def converse(gateway, number):
-        async with websockets.connect(f"ws://127.0.0.1:{gateway.port()}/chat", max_size=None) as socket:
+        async with websockets.connect(f"ws://{gateway.address()}/chat", max_size=None) as socket:
             for size in (0, 1, 125, 126, 65535, 65536, 1 << 20):
                 message = bytes([number]) * size
                 await socket.send(message)

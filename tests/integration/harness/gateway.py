@@ -17,8 +17,6 @@ import signal
 import socket
 import subprocess
 import tempfile
-import urllib.error
-import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -168,7 +166,7 @@ class Sluice:
         try:
             if self.config["admin"]["listen"] != "off":
                 return self.admin("/readyz")[0] == 200
-            RawClient(self.port()).close()
+            RawClient(self.address()).close()
             return True
         except OSError:
             return False
@@ -216,17 +214,17 @@ class Sluice:
         return "".join((self.directory / name).read_text(errors="replace") for name in ("stdout", "stderr"))
 
     # --- talking to it ---
-    def port(self, listener="public"):
-        return int(self.config["listeners"][listener]["address"].rsplit(":", 1)[1])
+    def address(self, listener="public"):
+        return self.config["listeners"][listener]["address"]
 
     def client(self, listener="public", **options):
         """A new connection, closed at the latest with the gateway."""
-        self.clients.append(RawClient(self.port(listener), **options))
+        self.clients.append(RawClient(self.address(listener), **options))
         return self.clients[-1]
 
     def ask(self, method, path, headers=(), body=None, **options):
         """One request on a connection of its own."""
-        with RawClient(self.port()) as client:
+        with RawClient(self.address()) as client:
             return client.ask(method, path, headers, body, **options)
 
     def get(self, path, headers=(), **options):
@@ -234,15 +232,10 @@ class Sluice:
 
     # --- what it says about itself ---
     def admin(self, path, method="GET", headers=None, at=None):
-        """(status, body as text, headers) of a request to the admin listener."""
-        url = f"http://{at or self.config['admin']['listen']}{path}"
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        try:
-            asked = urllib.request.Request(url, method=method, headers=headers or {})
-            with opener.open(asked, timeout=DEADLINE) as answer:
-                return answer.status, answer.read().decode(), answer.headers
-        except urllib.error.HTTPError as refused:
-            return refused.code, refused.read().decode(), refused.headers
+        """(status, body as text, the answer itself) of a request to the admin listener."""
+        with RawClient(at or self.config["admin"]["listen"]) as client:
+            answer = client.ask(method, path, headers or {}, host="localhost")
+            return answer.status, answer.body.decode(), answer
 
     def metrics(self):
         return Metrics(self.admin("/metrics")[1])

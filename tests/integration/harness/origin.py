@@ -10,7 +10,7 @@ import socket
 import threading
 
 from .deadline import DEADLINE
-from .wire import End, Peer, PeerEnded, REQUEST_LINE, response
+from .wire import End, Peer, PeerEnded, REQUEST_LINE, address_of, family_and_place, response
 
 
 class OriginConnection(Peer):
@@ -58,7 +58,7 @@ class OriginConnection(Peer):
 
 
 class RawOrigin:
-    def __init__(self, script=None, recording=True, backlog=512):
+    def __init__(self, script=None, recording=True, backlog=512, address="127.0.0.1:0"):
         self.script = script
         self.recording = recording
         self.lock = threading.Lock()
@@ -67,16 +67,13 @@ class RawOrigin:
         self.failures = []
         self.accepted = queue.Queue()
         self.stopping = threading.Event()  # scripts that wait for something wait for this too
-        self.listener = socket.socket()
+        family, place = family_and_place(address)
+        self.listener = socket.socket(family)
         self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self.listener.bind(("127.0.0.1", 0))
+        self.listener.bind(place)
         self.listener.listen(backlog)
-        self.port = self.listener.getsockname()[1]
+        self.endpoint = address_of(self.listener.getsockname())
         self.threads = [threading.Thread(target=self._accept_all, daemon=True)]
-
-    @property
-    def endpoint(self):
-        return f"127.0.0.1:{self.port}"
 
     @property
     def targets(self):

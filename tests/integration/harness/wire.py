@@ -104,13 +104,30 @@ def parse_head(block, first_line):
     return Message(lines[0].decode("latin-1"), parse_fields(lines[1:]))
 
 
+def family_and_place(address):
+    """What the socket module calls "127.0.0.1:80", "[::1]:80" and "unix:/run/x.sock"."""
+    if address.startswith("unix:"):
+        return socket.AF_UNIX, address.removeprefix("unix:")
+    host, port = address.rsplit(":", 1)
+    return (socket.AF_INET6 if host.startswith("[") else socket.AF_INET), (host.strip("[]"), int(port))
+
+
+def address_of(place):
+    """The other way round; a unix socket without a name has an empty place."""
+    if isinstance(place, (str, bytes)):
+        return f"unix:{place}"
+    host, port = place[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 class Peer:
     """One end of a connection. Every wait has the harness's deadline."""
 
     def __init__(self, connected):
         self.socket = connected
         self.socket.settimeout(DEADLINE)
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if connected.family != socket.AF_UNIX:
+            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.buffer = bytearray()  # received, not yet taken by a read
 
     # --- writing ---
@@ -273,12 +290,14 @@ class Peer:
 class RawClient(Peer):
     """A client of the gateway that says exactly what it is told to say."""
 
-    def __init__(self, port, receive_buffer=None):
-        connecting = socket.socket()
+    def __init__(self, address, receive_buffer=None):
+        """`address` as a configuration writes it."""
+        family, place = family_and_place(address)
+        connecting = socket.socket(family)
         if receive_buffer:
             connecting.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         connecting.settimeout(DEADLINE)
-        connecting.connect(("127.0.0.1", port))
+        connecting.connect(place)
         super().__init__(connecting)
 
     def __enter__(self):
@@ -289,7 +308,7 @@ class RawClient(Peer):
 
     @property
     def address(self):
-        return "%s:%d" % self.socket.getsockname()
+        return address_of(self.socket.getsockname())
 
     def read_response(self, to="GET"):
         """The next final response (its 1xx in .interim). A body cut short shows in .end; no head at all is PeerEnded."""

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <catch2/catch.hpp>
+#include <functional>
 #include <future>
 #include <thread>
 
@@ -55,6 +56,11 @@ class Client {
     send("GET " + std::string(path) + " HTTP/1.1\r\nHost: localhost\r\n" + std::string(more) + "\r\n");
     return read_answer();
   }
+  /// All that still comes.
+  const std::string& read_to_end() {
+    while (receive()) continue;
+    return received_;
+  }
   /// True if the server sent its FIN and nothing before it.
   bool at_end() { return received_.empty() && !receive() && received_.empty(); }
 
@@ -90,9 +96,18 @@ struct Running {
 
   /// As the loop's thread sees it.
   size_t connections() {
-    std::promise<size_t> answer;
-    loop.post([&] { answer.set_value(server->connections()); });
-    return answer.get_future().get();
+    size_t count = 0;
+    in_loop([&] { count = server->connections(); });
+    return count;
+  }
+  /// Waits until the loop has seen all that clients did before: accepting and reading are turns of their own.
+  void settle() {
+    for (int turn = 0; turn < 3; ++turn) in_loop([] {});
+  }
+  /// Timers fire as if it were `after` from now.
+  void fast_forward(Millis after) {
+    settle();
+    in_loop([&] { loop.timers().advance(loop.now() + after); });
   }
 
   test::Gateway gateway;
@@ -100,6 +115,16 @@ struct Running {
   std::unique_ptr<Server> server;
   SocketAddress where;
   std::thread thread;
+
+ private:
+  void in_loop(const std::function<void()>& what) {
+    std::promise<void> done;
+    loop.post([&] {
+      what();
+      done.set_value();
+    });
+    done.get_future().get();
+  }
 };
 
 TEST_CASE("a connection is kept alive from one request to the next") {
@@ -245,6 +270,42 @@ TEST_CASE("one connection too many gets 503, and a place that becomes free is us
   clients.pop_back();
   while (running.connections() == Server::kMaxConnections) std::this_thread::yield();
   CHECK(Client(running.where).get("/healthz").status() == "200");
+}
+
+TEST_CASE("a head that does not arrive in time is a 408") {
+  Running running;
+  Client client(running.where);
+  client.send("GET /healthz HTTP/1.1\r\nHost: localhost\r\n");
+  running.fast_forward(Connection::kHeadTimeout + Millis(1'000));
+  const auto answer = client.read_answer();
+  CHECK(answer.status() == "408");
+  CHECK(answer.body.find("request_header_timeout") != std::string::npos);
+  CHECK(client.at_end());
+}
+
+TEST_CASE("a client that says nothing is closed: soon at first, later between two requests") {
+  Running running;
+  Client silent(running.where);
+  Client idle(running.where);
+  CHECK(idle.get("/healthz").status() == "200");
+  running.fast_forward(Connection::kHeadTimeout + Millis(1'000));
+  CHECK(running.connections() == 1);
+  CHECK(silent.at_end());
+  running.fast_forward(Connection::kIdleTimeout + Millis(1'000));
+  CHECK(running.connections() == 0);
+  CHECK(idle.at_end());
+}
+
+TEST_CASE("an answer that the client does not take in time is given up") {
+  Running running;
+  make_page_large(running.gateway.registry);
+  Client client(running.where, 4096);
+  client.send("GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n");
+  running.fast_forward(Connection::kWriteTimeout - Millis(1'000));
+  CHECK(running.connections() == 1);
+  running.fast_forward(Connection::kWriteTimeout + Millis(1'000));
+  CHECK(running.connections() == 0);
+  CHECK(client.read_to_end().size() < stats::prometheus_text(running.gateway.registry).size());
 }
 
 TEST_CASE("a token is asked for over the wire too") {
