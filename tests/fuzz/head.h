@@ -1,7 +1,9 @@
 // What the fuzz targets for request and response heads share: scanning one input in every way that matters.
 #pragma once
 
+#include <array>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -60,6 +62,39 @@ inline void check_same(const http::HeaderMap& a, const http::HeaderMap& b) {
     FUZZ_CHECK(left.name == right.name && left.value == right.value && left.id == right.id);
     FUZZ_CHECK(a.repeated(left.id) == b.repeated(left.id));
   }
+}
+
+/// What a target of heads does with its input. `parse` is the parser of what the scanner delimits, and `read` what reads most
+/// heads in one pass: it must come to the same, by `same` for a pair of heads and for a pair of reasons. `check` gets a head
+/// that was accepted.
+template <typename Head, typename Same, typename Check>
+void check_head(std::string_view bytes, Result<Head> (&parse)(std::string_view, std::span<http::HeaderField>),
+                Result<size_t> (&read)(std::string_view, const http::HeadLimits&, http::HeadScanner&,
+                                       std::span<http::HeaderField>, Head&),
+                Same&& same, Check&& check) {
+  http::HeadScanner scanner;
+  const Result<size_t> length = scan_all_ways(bytes, scanner);
+  const std::string head(bytes.substr(0, length ? *length : 0));
+  std::array<http::HeaderField, kLimits.fields> fields;
+  const Result<Head> parsed = length ? parse(head, fields) : Result<Head>(length.error());
+
+  http::HeadScanner fresh;
+  std::array<http::HeaderField, kLimits.fields> fields_at_once;
+  Head at_once;
+  const Result<size_t> taken = read(bytes, kLimits, fresh, fields_at_once, at_once);
+  if (length && *length == 0) {
+    FUZZ_CHECK(taken && *taken == 0);
+    return;
+  }
+  FUZZ_CHECK(taken.has_value() == parsed.has_value());
+  if (!taken) {
+    FUZZ_CHECK(same(taken.error().reason, parsed.error().reason));
+    return;
+  }
+  FUZZ_CHECK(*taken == *length && same(at_once, *parsed) && at_once.version == parsed->version);
+  check_same(at_once.headers, parsed->headers);
+  check_fields(parsed->headers, head, scanner.fields());
+  check(*parsed);
 }
 
 }  // namespace sluice::fuzz

@@ -54,39 +54,20 @@ void check_meaning(const http::RequestHead& head) {
   (void)http::find_query_parameter(target->query, "a", value);
 }
 
-// read_request(), which reads most heads in one pass, must come to what scanner and parser come to one after the other.
-void check_one_pass(std::string_view bytes, const Result<size_t>& length, const Result<http::RequestHead>& two) {
-  std::array<http::HeaderField, 30> fields;
-  http::RequestHead head;
-  http::HeadScanner scanner;
-  const auto read = http::read_request(bytes, fuzz::kLimits, scanner, fields, head);
-  if (length && *length == 0) {
-    FUZZ_CHECK(read && *read == 0);
-    return;
+struct Same {
+  bool operator()(Reason a, Reason b) const { return a == b; }
+  bool operator()(const http::RequestHead& a, const http::RequestHead& b) const {
+    return a.method == b.method && a.target == b.target;
   }
-  FUZZ_CHECK(read.has_value() == two.has_value());
-  if (!read) {
-    FUZZ_CHECK(read.error().reason == two.error().reason);
-    return;
-  }
-  FUZZ_CHECK(*read == *length);
-  FUZZ_CHECK(head.method == two->method && head.target == two->target && head.version == two->version);
-  fuzz::check_same(head.headers, two->headers);
-}
+};
 
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  const std::string bytes(reinterpret_cast<const char*>(data), size);
-  http::HeadScanner scanner;
-  const auto length = fuzz::scan_all_ways(bytes, scanner);
-  const std::string head = bytes.substr(0, length ? *length : 0);
-  std::array<http::HeaderField, 30> fields;
-  const auto request = length ? http::parse_request(head, fields) : Result<http::RequestHead>(length.error());
-  check_one_pass(bytes, length, request);
-  if (!request) return 0;
-  fuzz::check_fields(request->headers, head, scanner.fields());
-  check_written_again(*request);
-  check_meaning(*request);
+  fuzz::check_head({reinterpret_cast<const char*>(data), size}, http::parse_request, http::read_request, Same(),
+                   [](const http::RequestHead& head) {
+                     check_written_again(head);
+                     check_meaning(head);
+                   });
   return 0;
 }

@@ -46,6 +46,14 @@ struct Pair {
   std::array<int, 2> ends{-1, -1};
 };
 
+struct OpenStream {
+  OpenStream() { REQUIRE(stream.open(loop, pair.ends[0], events)); }
+  Loop loop;
+  Pair pair;
+  Events events;
+  Stream stream;
+};
+
 std::string drain(Stream& stream) {
   std::string all;
   char chunk[4096];
@@ -63,13 +71,8 @@ void fill(Stream& stream) {
 }
 }  // namespace
 
-TEST_CASE("what the peer sends becomes readable, and its end is eof", "[stream]") {
-  Loop loop;
-  Pair pair;
-  Events events;
-  Stream stream;
+TEST_CASE_METHOD(OpenStream, "what the peer sends becomes readable, and its end is eof", "[stream]") {
   std::string got;
-  REQUIRE(stream.open(loop, pair.ends[0], events));
   events.readable = [&] {
     char chunk[64];
     const auto result = stream.read(chunk);
@@ -87,22 +90,12 @@ TEST_CASE("what the peer sends becomes readable, and its end is eof", "[stream]"
   CHECK(stream.read(loop.read_buffer()).status == IoStatus::eof);
 }
 
-TEST_CASE("reading a socket without bytes says again", "[stream]") {
-  Loop loop;
-  Pair pair;
-  Events events;
-  Stream stream;
-  REQUIRE(stream.open(loop, pair.ends[0], events));
+TEST_CASE_METHOD(OpenStream, "reading a socket without bytes says again", "[stream]") {
   CHECK(stream.read(loop.read_buffer()).status == IoStatus::again);
 }
 
-TEST_CASE("readiness is level-triggered: what is left comes again next turn", "[stream]") {
-  Loop loop;
-  Pair pair;
-  Events events;
-  Stream stream;
+TEST_CASE_METHOD(OpenStream, "readiness is level-triggered: what is left comes again next turn", "[stream]") {
   std::string got;
-  REQUIRE(stream.open(loop, pair.ends[0], events));
   events.readable = [&] {
     char one;
     REQUIRE(stream.read({&one, 1}).bytes == 1);
@@ -114,12 +107,7 @@ TEST_CASE("readiness is level-triggered: what is left comes again next turn", "[
   CHECK(got == "abc");
 }
 
-TEST_CASE("pieces are gathered in order", "[stream]") {
-  Loop loop;
-  Pair pair;
-  Events events;
-  Stream stream;
-  REQUIRE(stream.open(loop, pair.ends[0], events));
+TEST_CASE_METHOD(OpenStream, "pieces are gathered in order", "[stream]") {
   std::string a = "GET ", b = "/path", c = " HTTP/1.1";
   const std::array<iovec, 3> pieces = {iovec{a.data(), a.size()}, iovec{b.data(), b.size()}, iovec{c.data(), c.size()}};
   const auto sent = stream.write(pieces);
@@ -129,12 +117,7 @@ TEST_CASE("pieces are gathered in order", "[stream]") {
   CHECK(std::string_view(chunk, ::read(pair.ends[1], chunk, sizeof chunk)) == "GET /path HTTP/1.1");
 }
 
-TEST_CASE("a full socket says again, and on_writable comes when there is room", "[stream]") {
-  Loop loop;
-  Pair pair;
-  Events events;
-  Stream stream;
-  REQUIRE(stream.open(loop, pair.ends[0], events));
+TEST_CASE_METHOD(OpenStream, "a full socket says again, and on_writable comes when there is room", "[stream]") {
   fill(stream);
   CHECK(stream.write("more"sv).status == IoStatus::again);
   int calls = 0;
@@ -155,12 +138,7 @@ TEST_CASE("a full socket says again, and on_writable comes when there is room", 
   CHECK(calls == 1);
 }
 
-TEST_CASE("a stream that does not want to read is not told of bytes until it does", "[stream]") {
-  Loop loop;
-  Pair pair;
-  Events events;
-  Stream stream;
-  REQUIRE(stream.open(loop, pair.ends[0], events));
+TEST_CASE_METHOD(OpenStream, "a stream that does not want to read is not told of bytes until it does", "[stream]") {
   stream.want_read(false);
   REQUIRE(::write(pair.ends[1], "x", 1) == 1);
   int turns = 0;
@@ -177,12 +155,7 @@ TEST_CASE("a stream that does not want to read is not told of bytes until it doe
   CHECK(turns == 5);
 }
 
-TEST_CASE("a paused stream whose peer hung up on both sides does not spin", "[stream]") {
-  Loop loop;
-  Pair pair;
-  Events events;
-  Stream stream;
-  REQUIRE(stream.open(loop, pair.ends[0], events));
+TEST_CASE_METHOD(OpenStream, "a paused stream whose peer hung up on both sides does not spin", "[stream]") {
   stream.want_read(false);
   stream.shutdown_write();
   pair.hang_up();
@@ -196,12 +169,7 @@ TEST_CASE("a paused stream whose peer hung up on both sides does not spin", "[st
   CHECK(loop.turns() - before <= 4);
 }
 
-TEST_CASE("after shutdown_write the peer sees the end and can still answer", "[stream]") {
-  Loop loop;
-  Pair pair;
-  Events events;
-  Stream stream;
-  REQUIRE(stream.open(loop, pair.ends[0], events));
+TEST_CASE_METHOD(OpenStream, "after shutdown_write the peer sees the end and can still answer", "[stream]") {
   stream.shutdown_write();
   char byte;
   CHECK(::read(pair.ends[1], &byte, 1) == 0);
@@ -215,12 +183,7 @@ TEST_CASE("after shutdown_write the peer sees the end and can still answer", "[s
   CHECK(got == "late");
 }
 
-TEST_CASE("close inside a handler ends its calls, also those of the same turn", "[stream]") {
-  Loop loop;
-  Pair pair;
-  Events events;
-  Stream stream;
-  REQUIRE(stream.open(loop, pair.ends[0], events));
+TEST_CASE_METHOD(OpenStream, "close inside a handler ends its calls, also those of the same turn", "[stream]") {
   REQUIRE(::write(pair.ends[1], "x", 1) == 1);
   stream.want_write(true);
   int calls = 0;
@@ -251,12 +214,9 @@ TEST_CASE("a stream may be destroyed inside its own handler", "[stream]") {
   CHECK(stream == nullptr);
 }
 
-TEST_CASE("a stream opened again inside its own handler does not get the rest of the old event", "[stream]") {
-  Loop loop;
-  Pair pair, second;
-  Events events;
-  Stream stream;
-  REQUIRE(stream.open(loop, pair.ends[0], events));
+TEST_CASE_METHOD(OpenStream, "a stream opened again inside its own handler does not get the rest of the old event",
+                 "[stream]") {
+  Pair second;
   REQUIRE(::write(pair.ends[1], "x", 1) == 1);
   stream.want_write(true);
   events.writable = [&] {
@@ -414,12 +374,7 @@ TEST_CASE("close_with_reset makes the peer's read fail instead of end", "[stream
   CHECK(failed);
 }
 
-TEST_CASE("a file is sent from the offset given", "[stream]") {
-  Loop loop;
-  Pair pair;
-  Events events;
-  Stream stream;
-  REQUIRE(stream.open(loop, pair.ends[0], events));
+TEST_CASE_METHOD(OpenStream, "a file is sent from the offset given", "[stream]") {
   const int file = ::memfd_create("sluice-test", MFD_CLOEXEC);
   REQUIRE(::write(file, "0123456789", 10) == 10);
   const auto sent = stream.write_file(file, 3, 4);

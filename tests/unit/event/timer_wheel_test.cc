@@ -15,13 +15,19 @@ constexpr int64_t kTickMicros = TimerWheel::kTick.count();
 
 // A timer that counts, remembers when it fired, and may do something then.
 struct Alarm {
-  explicit Alarm(TimerWheel& wheel) : timer(wheel, &Alarm::fire, this) {}
+  explicit Alarm(TimerWheel& of) : wheel(of), timer(of, &Alarm::fire, this) {}
   static void fire(void* raw) {
     auto& self = *static_cast<Alarm*>(raw);
     ++self.fired;
     CHECK_FALSE(self.timer.is_set());
     if (self.then) self.then();
   }
+  /// How often, once the wheel is at `now`.
+  int fired_by(MonoTime now) {
+    wheel.advance(now);
+    return fired;
+  }
+  TimerWheel& wheel;
   Timer timer;
   int fired = 0;
   std::function<void()> then{};
@@ -40,20 +46,16 @@ TEST_CASE("a timer fires at its deadline, late by less than a tick and never ear
   const auto deadline = GENERATE(1, 9'999, 10'000, 10'001, 25'500, 2'559'999, 2'560'000, 2'560'001, 655'360'000);
   CAPTURE(deadline);
   alarm.timer.set(scene.at(Micros(deadline)));
-  scene.wheel.advance(scene.at(Micros(deadline - 1)));
-  CHECK(alarm.fired == 0);
-  scene.wheel.advance(scene.at(Micros(deadline + kTickMicros - 1)));
-  CHECK(alarm.fired == 1);
-  scene.wheel.advance(scene.at(Micros(deadline) + Seconds(10)));
-  CHECK(alarm.fired == 1);
+  CHECK(alarm.fired_by(scene.at(Micros(deadline - 1))) == 0);
+  CHECK(alarm.fired_by(scene.at(Micros(deadline + kTickMicros - 1))) == 1);
+  CHECK(alarm.fired_by(scene.at(Micros(deadline) + Seconds(10))) == 1);
 }
 
 TEST_CASE("a deadline in the past fires at the next tick", "[wheel]") {
   Scene scene;
   Alarm alarm(scene.wheel);
   alarm.timer.set(scene.start - Seconds(5));
-  scene.wheel.advance(scene.at(TimerWheel::kTick));
-  CHECK(alarm.fired == 1);
+  CHECK(alarm.fired_by(scene.at(TimerWheel::kTick)) == 1);
 }
 
 TEST_CASE("timers on both sides of every cascade border fire at their own tick", "[wheel]") {
@@ -80,10 +82,8 @@ TEST_CASE("a deadline past the horizon of two days is kept", "[wheel]") {
   Alarm alarm(scene.wheel);
   const auto far = std::chrono::hours(24 * 30);
   alarm.timer.set(scene.at(far));
-  scene.wheel.advance(scene.at(far - TimerWheel::kTick));
-  CHECK(alarm.fired == 0);
-  scene.wheel.advance(scene.at(far + TimerWheel::kTick));
-  CHECK(alarm.fired == 1);
+  CHECK(alarm.fired_by(scene.at(far - TimerWheel::kTick)) == 0);
+  CHECK(alarm.fired_by(scene.at(far + TimerWheel::kTick)) == 1);
 }
 
 TEST_CASE("a cancelled timer does not fire and may be set again", "[wheel]") {
@@ -95,10 +95,8 @@ TEST_CASE("a cancelled timer does not fire and may be set again", "[wheel]") {
   CHECK_FALSE(alarm.timer.is_set());
   scene.wheel.advance(scene.at(Millis(40)));
   alarm.timer.set(scene.at(Millis(80)));
-  scene.wheel.advance(scene.at(Millis(79)));
-  CHECK(alarm.fired == 0);
-  scene.wheel.advance(scene.at(Millis(80)));
-  CHECK(alarm.fired == 1);
+  CHECK(alarm.fired_by(scene.at(Millis(79))) == 0);
+  CHECK(alarm.fired_by(scene.at(Millis(80))) == 1);
 }
 
 TEST_CASE("a timer moved later stays filed where it was, and fires at the later time only", "[wheel]") {
@@ -108,10 +106,8 @@ TEST_CASE("a timer moved later stays filed where it was, and fires at the later 
   const auto wake = scene.wheel.next_wake();
   for (int i = 1; i <= 50; ++i) alarm.timer.set(scene.at(Millis(100 + i * 100)));
   CHECK(scene.wheel.next_wake() == wake);
-  scene.wheel.advance(scene.at(Millis(5090)));
-  CHECK(alarm.fired == 0);
-  scene.wheel.advance(scene.at(Millis(5100)));
-  CHECK(alarm.fired == 1);
+  CHECK(alarm.fired_by(scene.at(Millis(5090))) == 0);
+  CHECK(alarm.fired_by(scene.at(Millis(5100))) == 1);
 }
 
 TEST_CASE("a timer moved earlier fires at the earlier time", "[wheel]") {
@@ -119,8 +115,7 @@ TEST_CASE("a timer moved earlier fires at the earlier time", "[wheel]") {
   Alarm alarm(scene.wheel);
   alarm.timer.set(scene.at(Seconds(60)));
   alarm.timer.set(scene.at(Millis(30)));
-  scene.wheel.advance(scene.at(Millis(30)));
-  CHECK(alarm.fired == 1);
+  CHECK(alarm.fired_by(scene.at(Millis(30))) == 1);
 }
 
 TEST_CASE("a destroyed timer leaves the wheel", "[wheel]") {
@@ -137,10 +132,8 @@ TEST_CASE("a callback may set its own timer again without being called twice in 
   Alarm alarm(scene.wheel);
   alarm.then = [&] { alarm.timer.set(scene.start); };
   alarm.timer.set(scene.start);
-  scene.wheel.advance(scene.at(TimerWheel::kTick));
-  CHECK(alarm.fired == 1);
-  scene.wheel.advance(scene.at(TimerWheel::kTick * 2));
-  CHECK(alarm.fired == 2);
+  CHECK(alarm.fired_by(scene.at(TimerWheel::kTick)) == 1);
+  CHECK(alarm.fired_by(scene.at(TimerWheel::kTick * 2)) == 2);
 }
 
 TEST_CASE("a callback may set a timer a whole turn of the wheel ahead", "[wheel]") {
@@ -150,10 +143,8 @@ TEST_CASE("a callback may set a timer a whole turn of the wheel ahead", "[wheel]
     if (alarm.fired == 1) alarm.timer.set(scene.at(TimerWheel::kTick * 257));
   };
   alarm.timer.set(scene.at(TimerWheel::kTick));
-  scene.wheel.advance(scene.at(TimerWheel::kTick * 256));
-  CHECK(alarm.fired == 1);
-  scene.wheel.advance(scene.at(TimerWheel::kTick * 257));
-  CHECK(alarm.fired == 2);
+  CHECK(alarm.fired_by(scene.at(TimerWheel::kTick * 256)) == 1);
+  CHECK(alarm.fired_by(scene.at(TimerWheel::kTick * 257)) == 2);
 }
 
 TEST_CASE("a callback may cancel, move and destroy timers that are due in the same tick", "[wheel]") {

@@ -3,19 +3,14 @@
 #include <poll.h>
 #include <catch2/catch.hpp>
 
-#include <cstring>
 #include <string>
+
+#include "log_lines.h"
 
 namespace sluice::proxy {
 namespace {
 
-bool push(LogRing& ring, const std::string& line) {
-  char* at = ring.reserve(line.size());
-  if (at == nullptr) return false;
-  std::memcpy(at, line.data(), line.size());
-  ring.commit(line.size());
-  return true;
-}
+using test::push;
 
 bool rings(const LogBell& bell) {
   pollfd ready{bell.fd(), POLLIN, 0};

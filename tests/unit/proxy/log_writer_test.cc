@@ -9,23 +9,17 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
 #include <functional>
 #include <string>
 #include <thread>
 
+#include "log_lines.h"
 #include "test_folder.h"
 
 namespace sluice::proxy {
 namespace {
 
-bool push(LogRing& ring, const std::string& line) {
-  char* at = ring.reserve(line.size());
-  if (at == nullptr) return false;
-  std::memcpy(at, line.data(), line.size());
-  ring.commit(line.size());
-  return true;
-}
+using test::push;
 
 // Waits for a condition; false past a deadline that only a broken build meets.
 bool eventually(const std::function<bool()>& condition) {
