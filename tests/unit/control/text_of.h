@@ -1,8 +1,10 @@
 // What a user would see: the diagnostics of a compilation as one text, for comparison with golden strings.
 #pragma once
 
+#include <catch2/catch.hpp>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "control/compile.h"
 
@@ -32,5 +34,19 @@ inline std::string with(std::string_view more) {
 
 /// One with that route, whose line is the fifth.
 inline std::string with_route(std::string_view route) { return with("routes:\n  - " + std::string(route) + "\n"); }
+
+struct Case {
+  std::string yaml;      // the whole text
+  std::string messages;  // "line:col message\n"..., none if it is right
+};
+
+inline void check_all(const std::vector<Case>& cases) {
+  for (const Case& one : cases) {
+    CAPTURE(one.yaml);
+    const auto result = compile_text(one.yaml, "x.yaml");
+    CHECK(messages_of(result.errors) == one.messages);
+    CHECK((result.snapshot == nullptr) == !one.messages.empty());
+  }
+}
 
 }  // namespace sluice::control
