@@ -140,6 +140,16 @@ inline constexpr Binding sections = {[](SectionReader& reader, const Row& row, N
                                      },
                                      nullptr, &kTypeTag<OwnerOf<Member>>};
 
+/// A list of sections that are read later: their nodes into a vector<Node*>.
+template <auto Member>
+inline constexpr Binding section_nodes = {[](SectionReader& reader, const Row& row, Node& node, void* owner) {
+                                            if (!reader.expect_list(row, node)) return;
+                                            auto& nodes = static_cast<OwnerOf<Member>*>(owner)->*Member;
+                                            nodes.reserve(node.entries.size());
+                                            for (const Entry& entry : node.entries) nodes.push_back(entry.value);
+                                          },
+                                          nullptr, &kTypeTag<OwnerOf<Member>>};
+
 /// A map from names to sections into a vector; each element gets its `name` and `name_place`.
 template <auto Member>
 inline constexpr Binding named_sections = {[](SectionReader& reader, const Row& row, Node& node, void* owner) {

@@ -81,7 +81,8 @@ std::shared_ptr<const Snapshot> compile_tree(Node& root, const Tree& tree, Diagn
                                              snapshot::AdminSpec& admin) {
   Draft draft;
   draft.process.workers = usable_cpus();
-  SectionReader(tree, diagnostics).read(Section::root, root, &draft, &bind::kTypeTag<Draft>);
+  SectionReader reader(tree, diagnostics);
+  reader.read(Section::root, root, &draft, &bind::kTypeTag<Draft>);
   auto snapshot = std::make_shared<Snapshot>();
   snapshot->process = draft.process;
   snapshot->access_log = std::move(draft.access_log);
@@ -90,7 +91,7 @@ std::shared_ptr<const Snapshot> compile_tree(Node& root, const Tree& tree, Diagn
   snapshot->listeners = listeners.compile(draft.listeners);
   snapshot->admin = admin = listeners.compile(draft.admin);
   snapshot->clusters = compile_upstreams(draft.upstreams, diagnostics);
-  RouteCompiler routes(draft.upstreams, diagnostics);
+  RouteCompiler routes(draft.upstreams, reader, diagnostics);
   snapshot->routes = routes.compile(draft.routes);
   check_whole(root, draft, routes.used_upstreams(), diagnostics);
   if (diagnostics.error_count() > 0) return nullptr;

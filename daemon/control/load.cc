@@ -10,6 +10,7 @@
 #include <cstring>
 #include <filesystem>
 #include <memory>
+#include <span>
 #include <unordered_map>
 
 #include "base/format.h"
@@ -169,7 +170,7 @@ void Loader::merge_value(Entry& into, const Entry& from) {
 void Loader::merge_maps(Node& into, const Entry& from) {
   std::unordered_map<std::string_view, Place> known;  // views into entries that must not move before all is looked up
   for (const Entry& entry : into.entries) known.emplace(entry.key, entry.key_place);
-  const std::vector<Entry>& added = from.value->entries;
+  const std::span<const Entry> added = from.value->entries;
   std::vector<const Entry*> fresh;
   for (const Entry& entry : added) {
     const auto found = known.find(entry.key);

@@ -10,6 +10,7 @@
 
 #include "base/format.h"
 #include "base/strings.h"
+#include "control/binding.h"
 #include "control/load.h"
 #include "control/schema.h"
 #include "control/values.h"
@@ -49,45 +50,52 @@ constexpr size_t kMaxRouteName = 128;
 
 }  // namespace
 
-RouteCompiler::RouteCompiler(std::span<const UpstreamDraft> upstreams, Diagnostics& diagnostics)
-    : upstreams_(upstreams), diagnostics_(diagnostics), used_(upstreams.size()) {
+RouteCompiler::RouteCompiler(std::span<const UpstreamDraft> upstreams, SectionReader& reader, Diagnostics& diagnostics)
+    : upstreams_(upstreams), reader_(reader), diagnostics_(diagnostics), used_(upstreams.size()) {
   for (uint32_t i = 0; i < upstreams.size(); ++i) upstream_index_.emplace(upstreams[i].name, i);
 }
 
-std::vector<snapshot::RouteSpec> RouteCompiler::compile(std::span<RouteDraft> drafts) {
-  name_routes(drafts);
+std::vector<snapshot::RouteSpec> RouteCompiler::compile(std::span<Node* const> nodes) {
   std::vector<RouteSpec> routes;
-  routes.reserve(drafts.size());
-  for (RouteDraft& draft : drafts) {
+  std::vector<const Node*> names;
+  routes.reserve(nodes.size());
+  names.reserve(nodes.size());
+  for (Node* node : nodes) {
+    RouteDraft draft;
+    draft.node = node;
+    reader_.read(Section::route, *node, &draft, &bind::kTypeTag<RouteDraft>);
     compile_route(draft);
     routes.push_back(std::move(draft.spec));
+    names.push_back(draft.name);
   }
+  name_routes(names, routes);
   return routes;
 }
 
-void RouteCompiler::name_routes(std::span<RouteDraft> drafts) {
-  std::unordered_map<std::string, Place> taken;
-  for (RouteDraft& draft : drafts) {
-    if (draft.name == nullptr) continue;
-    const std::string& name = draft.name->text;
+void RouteCompiler::name_routes(std::span<const Node* const> given, std::span<RouteSpec> routes) {
+  std::unordered_map<std::string_view, const Node*> taken;
+  taken.reserve(routes.size());
+  for (size_t i = 0; i < routes.size(); ++i) {
+    if (given[i] == nullptr) continue;
+    const std::string_view name = given[i]->text;
     if (name.empty() || name.size() > kMaxRouteName || !is_printable(name)) {
-      diagnostics_.error(draft.name->place, fmt::format("name: {}", row_of(Type::name).written));
+      diagnostics_.error(given[i]->place, fmt::format("name: {}", row_of(Type::name).written));
     }
-    const auto [first, is_new] = taken.emplace(name, draft.name->place);
+    const auto [first, is_new] = taken.emplace(name, given[i]);
     if (!is_new) {
-      diagnostics_.error(draft.name->place, fmt::format("name: \"{}\" is already the name of the route at {}",
-                                                        shortened(name), diagnostics_.describe(first->second)));
+      diagnostics_.error(given[i]->place, fmt::format("name: \"{}\" is already the name of the route at {}",
+                                                      shortened(name), diagnostics_.describe(first->second->place)));
     }
-    draft.spec.name = name;
+    routes[i].name = name;
   }
-  std::unordered_map<std::string, uint32_t> count;
-  for (RouteDraft& draft : drafts) {
-    if (draft.name != nullptr || draft.match.path == nullptr) continue;
-    const std::string& pattern = draft.match.path->text;
+  std::unordered_map<std::string_view, uint32_t> count;
+  for (size_t i = 0; i < routes.size(); ++i) {
+    const std::string& pattern = routes[i].match.path;
+    if (given[i] != nullptr || pattern.empty()) continue;
     do {
       const uint32_t number = ++count[pattern];
-      draft.spec.name = number == 1 ? pattern : fmt::format("{} #{}", pattern, number);
-    } while (!taken.emplace(draft.spec.name, draft.node->place).second);
+      routes[i].name = number == 1 ? pattern : fmt::format("{} #{}", pattern, number);
+    } while (!taken.emplace(routes[i].name, nullptr).second);
   }
 }
 
@@ -260,14 +268,14 @@ void RouteCompiler::compile_rewrite(const RouteDraft& draft, RouteSpec& route) {
 }
 
 void RouteCompiler::compile_strip_prefix(const Node& prefix, const MatchDraft& match, RouteSpec& route) {
-  const std::string& text = prefix.text;
+  const std::string_view text = prefix.text;
   if (!text.starts_with('/') || text.ends_with('/') || text.find_first_of("{}") != std::string::npos) {
     return diagnostics_.error(
         prefix.place, fmt::format("strip_prefix: \"{}\" is not a path prefix; write it as /api/v1", shortened(text)));
   }
   route.strip_prefix = text;
   if (match.path == nullptr) return;
-  const std::string& pattern = match.path->text;
+  const std::string_view pattern = match.path->text;
   const bool starts = pattern.starts_with(text) && (pattern.size() == text.size() || pattern[text.size()] == '/');
   if (!starts) {
     diagnostics_.error(prefix.place, fmt::format("strip_prefix: no path that matches \"{}\" begins with \"{}\"",
@@ -279,7 +287,7 @@ void RouteCompiler::compile_edits(const HeaderEditsDraft& draft, const RouteSpec
   compile_edits(draft.set, route, edits.set);
   compile_edits(draft.add, route, edits.add);
   for (const Node* node : draft.remove) {
-    if (check_header_name(node->text, node->place)) edits.remove.push_back(node->text);
+    if (check_header_name(node->text, node->place)) edits.remove.emplace_back(node->text);
   }
 }
 

@@ -1,4 +1,4 @@
-// RouteCompiler: from the draft of a route to its RouteSpec: the pattern and its captures, the one action,
+// RouteCompiler: reads a route by the schema, and makes its RouteSpec out of the draft: the pattern and its captures, the one action,
 // templates, header edits, and the upstreams by index. Reports every mistake; lives during one compilation.
 #pragma once
 
@@ -13,6 +13,7 @@
 
 #include "control/diagnostic.h"
 #include "control/draft.h"
+#include "control/section_reader.h"
 #include "control/tree.h"
 #include "snapshot/spec.h"
 
@@ -21,17 +22,18 @@ namespace sluice::control {
 class RouteCompiler {
  public:
   /// `upstreams` must outlive the compiler; its order is that of Snapshot::clusters.
-  RouteCompiler(std::span<const UpstreamDraft> upstreams, Diagnostics& diagnostics);
+  RouteCompiler(std::span<const UpstreamDraft> upstreams, SectionReader& reader, Diagnostics& diagnostics);
 
-  /// Moves out of the drafts. With errors the result is incomplete.
-  std::vector<snapshot::RouteSpec> compile(std::span<RouteDraft> drafts);
+  /// With errors the result is incomplete.
+  std::vector<snapshot::RouteSpec> compile(std::span<Node* const> nodes);
   /// By index: does a route use the upstream?
   [[nodiscard]] const std::vector<bool>& used_upstreams() const { return used_; }
 
  private:
   using RouteSpec = snapshot::RouteSpec;
 
-  void name_routes(std::span<RouteDraft> drafts);
+  /// `given`: the node of each route's name, null if it has none.
+  void name_routes(std::span<const Node* const> given, std::span<RouteSpec> routes);
   void compile_route(RouteDraft& draft);
   void compile_pattern(const MatchDraft& draft, RouteSpec& route);
   void compile_action(RouteDraft& draft);
@@ -52,6 +54,7 @@ class RouteCompiler {
   [[nodiscard]] Place place_inside(const Node& node, size_t at) const;
 
   std::span<const UpstreamDraft> upstreams_;
+  SectionReader& reader_;
   Diagnostics& diagnostics_;
   std::unordered_map<std::string_view, uint32_t> upstream_index_;
   std::vector<bool> used_;

@@ -22,6 +22,7 @@ using bind::node_of;
 using bind::nodes;
 using bind::owned_by;
 using bind::section;
+using bind::section_nodes;
 using bind::sections;
 using http::HeadLimits;
 using snapshot::AccessLogSpec;
@@ -139,7 +140,7 @@ constexpr Row kRows[] = {
     {.section = S::root, .key = "routes", .shape = kList, .child = S::route,
      .help = "Which request goes to which upstream. The most specific path wins, not the first: literal, then typed "
              "or regular expression, then plain parameter, then rest.",
-     .binding = sections<&Draft::routes>},
+     .binding = section_nodes<&Draft::routes>},
     {.section = S::root, .key = "stores", .presence = kLater, .help = "Memory and Redis stores."},
     {.section = S::root, .key = "plugins", .presence = kLater, .help = "Plugin instances."},
 

@@ -1,5 +1,7 @@
 #include "control/tree.h"
 
+#include <algorithm>
+
 namespace sluice::control {
 
 const Entry* Node::find_entry(std::string_view key) const {
@@ -16,15 +18,21 @@ Node* Node::find(std::string_view key) const {
 }
 
 Node& Tree::add(Node::Kind kind, Place place) {
-  Node& node = nodes_.emplace_back();
+  Node& node = nodes_.emplace_back(&memory_);
   node.kind = kind;
   node.place = place;
   return node;
 }
 
+std::string_view Tree::keep(std::string_view text) {
+  char* copy = static_cast<char*>(memory_.allocate(text.size(), 1));
+  std::copy(text.begin(), text.end(), copy);
+  return {copy, text.size()};
+}
+
 std::string_view Tree::written(const Node& node) const {
   const auto found = written_.find(&node);
-  return found == written_.end() ? std::string_view(node.text) : std::string_view(found->second);
+  return found == written_.end() ? node.text : std::string_view(found->second);
 }
 
 }  // namespace sluice::control

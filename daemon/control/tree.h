@@ -1,9 +1,11 @@
 // The tree that the YAML reader makes of the configuration's files: plain nodes that know where they were
-// written. It is kept only while a configuration is compiled. Aliases share nodes, so a node may be reached
-// on several ways.
+// written. It is kept only while a configuration is compiled, and given back at once: everything lies in one
+// growing piece of memory, since a large configuration has millions of keys and values. Aliases share nodes,
+// so a node may be reached on several ways.
 #pragma once
 
 #include <deque>
+#include <memory_resource>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -17,12 +19,14 @@ struct Node;
 
 /// An element of a map or of a list; a list's elements have no key.
 struct Entry {
-  std::string key;
+  std::string_view key;
   Place key_place;
   Node* value = nullptr;
 };
 
 struct Node {
+  explicit Node(std::pmr::memory_resource* memory) : entries(memory) {}
+
   enum class Kind : uint8_t {
     null,    // nothing was written, or ~
     scalar,  // `text`, with environment variables replaced
@@ -35,8 +39,8 @@ struct Node {
   bool from_environment = false;  // a scalar with a variable in it; Tree::written() has what the file says
   bool secret = false;            // a schema row says so: never printed
   Place place;
-  std::string text;
-  std::vector<Entry> entries;
+  std::string_view text;
+  std::pmr::vector<Entry> entries;
 
   /// A map's entry; nullptr if there is none of that key.
   [[nodiscard]] const Entry* find_entry(std::string_view key) const;
@@ -44,10 +48,12 @@ struct Node {
   [[nodiscard]] Node* find(std::string_view key) const;
 };
 
-/// Owns the nodes; addresses are stable.
+/// Owns the nodes and their texts; addresses are stable.
 class Tree {
  public:
   Node& add(Node::Kind kind, Place place);
+  /// A copy of a text, for a node or an entry.
+  [[nodiscard]] std::string_view keep(std::string_view text);
 
   void keep_written(const Node& node, std::string text) { written_.emplace(&node, std::move(text)); }
   /// A scalar as it stands in the file, before variables were replaced.
@@ -56,7 +62,8 @@ class Tree {
   [[nodiscard]] size_t size() const { return nodes_.size(); }
 
  private:
-  std::deque<Node> nodes_;
+  std::pmr::monotonic_buffer_resource memory_;  // lives longer than what is made of it
+  std::pmr::deque<Node> nodes_{&memory_};
   std::unordered_map<const Node*, std::string> written_;
 };
 

@@ -90,7 +90,7 @@ void read_value(SectionReader& reader, const Row& row, Node& node, std::string& 
     value = std::move(*host);
     return;
   }
-  const std::string& text = node.text;
+  const std::string_view text = node.text;
   const bool is_name = !text.empty() && text.find('/') == std::string::npos && text != "." && text != "..";
   if (row.type == Type::file_name && !is_name) return reader.refuse(row, node);
   if (row.type == Type::log_path && text != "stdout" && !text.starts_with('/')) return reader.refuse(row, node);
@@ -216,7 +216,7 @@ void read_conditions(SectionReader& reader, const Row& row, Node& node, bool of_
     const Node& value = *entry.value;
     if (!reader.expect_scalar(row, value)) continue;
     snapshot::FieldCondition condition{
-        .name = entry.key, .value = value.text, .any = !value.quoted && value.text == "true"};
+        .name = std::string(entry.key), .value = std::string(value.text), .any = !value.quoted && value.text == "true"};
     if (condition.any) condition.value.clear();
     if (!value.quoted && value.text == "false") {
       reader.refuse(row, value, "would ask for the text false; write \"false\" in quotes if that is meant");

@@ -4,7 +4,10 @@
 #include <yaml-cpp/exceptions.h>
 #include <yaml-cpp/parser.h>
 
-#include <sstream>
+#include <istream>
+#include <memory>
+#include <span>
+#include <streambuf>
 #include <unordered_map>
 
 #include "base/format.h"
@@ -57,10 +60,11 @@ class TreeBuilder : public YAML::EventHandler {
     Node* node;
     YAML::anchor_t anchor;
     size_t bytes;
+    size_t first_entry;    // its first one of entries_
     bool has_key = false;  // a map's key was read, its value comes next
-    std::string key;
+    std::string_view key;
     Place key_place;
-    std::unordered_map<std::string, Place> keys;  // all of a map's keys, once there are many
+    std::unique_ptr<std::unordered_map<std::string_view, Place>> keys;  // all of a map's keys, once there are many
   };
   static constexpr size_t kFewKeys = 8;
   Node& add(Node::Kind kind, const YAML::Mark& mark);
@@ -72,6 +76,7 @@ class TreeBuilder : public YAML::EventHandler {
   }
   void take_key(const YAML::Mark& mark, const std::string& text);
   void put_in_map(Level& level, Node& value);
+  std::span<const Entry> entries_of(const Level& level) const { return std::span(entries_).subspan(level.first_entry); }
   const Place* find_key(Level& level) const;
 
   uint32_t file_;
@@ -80,6 +85,7 @@ class TreeBuilder : public YAML::EventHandler {
   const YamlLimits& limits_;
   Node* root_ = nullptr;
   std::vector<Level> levels_;
+  std::vector<Entry> entries_;  // of all levels_, until each is complete and its number of entries known
   struct Anchored {
     Node* node;
     size_t bytes;
@@ -101,14 +107,14 @@ void TreeBuilder::OnScalar(const YAML::Mark& mark, const std::string& tag, YAML:
   Node& node = add(Node::Kind::scalar, mark);
   node.quoted = tag == "!";
   if (value.find("${") == std::string::npos) {
-    node.text = value;
+    node.text = tree_.keep(value);
   } else {
     Substitution result = substitute_environment(value);
     if (!result.error.empty()) {
       diagnostics_.error(node.place, std::move(result.error));
       node.kind = Node::Kind::broken;
     }
-    node.text = std::move(result.text);
+    node.text = tree_.keep(result.text);
     node.from_environment = result.changed;
     tree_.keep_written(node, value);
   }
@@ -131,12 +137,14 @@ void TreeBuilder::open(Node::Kind kind, const YAML::Mark& mark, YAML::anchor_t a
   if (levels_.size() >= limits_.depth) {
     throw YAML::ParserException(mark, fmt::format("more than {} levels deep", limits_.depth));
   }
-  levels_.push_back({&add(kind, mark), anchor, kNodeBytes, false, {}, {}, {}});
+  levels_.push_back({&add(kind, mark), anchor, kNodeBytes, entries_.size(), false, {}, {}, {}});
 }
 
 void TreeBuilder::close() {
   const Level level = std::move(levels_.back());
   levels_.pop_back();
+  level.node->entries.assign(entries_.begin() + static_cast<ptrdiff_t>(level.first_entry), entries_.end());
+  entries_.resize(level.first_entry);
   take(*level.node, level.anchor, level.bytes);
 }
 
@@ -150,7 +158,7 @@ void TreeBuilder::take(Node& node, YAML::anchor_t anchor, size_t bytes) {
   Level& level = levels_.back();
   level.bytes += bytes;
   if (level.node->kind == Node::Kind::list) {
-    level.node->entries.push_back({{}, node.place, &node});
+    entries_.push_back({{}, node.place, &node});
   } else {
     put_in_map(level, node);
   }
@@ -159,24 +167,25 @@ void TreeBuilder::take(Node& node, YAML::anchor_t anchor, size_t bytes) {
 void TreeBuilder::take_key(const YAML::Mark& mark, const std::string& text) {
   Level& level = levels_.back();
   level.has_key = true;
-  level.key = text;
+  level.key = tree_.keep(text);
   level.key_place = place_of(mark);
   level.bytes += text.size();
 }
 
 // Where the open map's current key was given before; nullptr if it is new.
 const Place* TreeBuilder::find_key(Level& level) const {
-  const std::vector<Entry>& entries = level.node->entries;
+  const std::span<const Entry> entries = entries_of(level);
   if (entries.size() < kFewKeys) {
     for (const Entry& entry : entries) {
       if (entry.key == level.key) return &entry.key_place;
     }
     return nullptr;
   }
-  if (level.keys.empty()) {
-    for (const Entry& entry : entries) level.keys.emplace(entry.key, entry.key_place);
+  if (level.keys == nullptr) {
+    level.keys = std::make_unique<std::unordered_map<std::string_view, Place>>();
+    for (const Entry& entry : entries) level.keys->emplace(entry.key, entry.key_place);
   }
-  const auto [found, is_new] = level.keys.emplace(level.key, level.key_place);
+  const auto [found, is_new] = level.keys->emplace(level.key, level.key_place);
   return is_new ? nullptr : &found->second;
 }
 
@@ -187,15 +196,24 @@ void TreeBuilder::put_in_map(Level& level, Node& value) {
     diagnostics_.error(level.key_place, fmt::format("\"{}\" is given twice; first in line {}", level.key, first->line));
     return;
   }
-  level.node->entries.push_back({std::move(level.key), level.key_place, &value});
+  entries_.push_back({level.key, level.key_place, &value});
 }
+
+// A stream over text that is there already; a stringstream would copy it.
+class TextStream : private std::streambuf, public std::istream {
+ public:
+  explicit TextStream(std::string_view text) : std::istream(static_cast<std::streambuf*>(this)) {
+    char* begin = const_cast<char*>(text.data());  // is only read from
+    setg(begin, begin, begin + text.size());
+  }
+};
 
 }  // namespace
 
 Node* read_yaml(uint32_t file, Tree& tree, Diagnostics& diagnostics, const YamlLimits& limits) {
   TreeBuilder builder(file, tree, diagnostics, limits);
   try {
-    std::istringstream stream{std::string(diagnostics.text(file))};
+    TextStream stream(diagnostics.text(file));
     YAML::Parser parser(stream);
     while (parser.HandleNextDocument(builder)) {
     }
