@@ -60,10 +60,10 @@ std::string action_of(const snapshot::Snapshot& snapshot, const snapshot::RouteS
   const std::string text = std::string(name(route.action)) + " ";
   switch (route.action) {
     case snapshot::Action::proxy: return text + shares_of(snapshot, route);
-    case snapshot::Action::respond: return text + std::to_string(route.respond.status);
+    case snapshot::Action::respond: return text + std::to_string(route.respond->status);
     case snapshot::Action::redirect:
-      return text + std::to_string(route.redirect.status) + " " + route.redirect.to.source();
-    case snapshot::Action::static_files: return text + route.files.root;
+      return text + std::to_string(route.redirect->status) + " " + route.redirect->to.source();
+    case snapshot::Action::static_files: return text + route.files->root;
   }
   return text;
 }

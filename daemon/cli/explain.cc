@@ -107,8 +107,8 @@ std::string with_query(std::string path, const http::Target& target) {
 
 // The path that the upstream, or the folder, sees.
 std::string path_sent_on(const Request& request, const RouteSpec& route, const RouteMatch& match) {
-  if (!route.rewrite_path.empty()) return expanded(route.rewrite_path, request, route, match);
-  return std::string(http::without_prefix(request.path, route.strip_prefix));
+  if (!route.rewrite->path.empty()) return expanded(route.rewrite->path, request, route, match);
+  return std::string(http::without_prefix(request.path, route.rewrite->strip_prefix));
 }
 
 std::string upstreams_of(const RouteSpec& route, const snapshot::Snapshot& snapshot) {
@@ -126,16 +126,16 @@ std::string action_text(const snapshot::Snapshot& snapshot, const Request& reque
   const RouteSpec& route = snapshot.routes[match.route];
   switch (route.action) {
     case snapshot::Action::respond:
-      return fmt::format("answers: {}, {}", route.respond.status, route.respond.content_type);
+      return fmt::format("answers: {}, {}", route.respond->status, route.respond->content_type);
     case snapshot::Action::redirect:
-      return fmt::format("answers: {}, Location: {}", route.redirect.status,
-                         expanded(route.redirect.to, request, route, match));
+      return fmt::format("answers: {}, Location: {}", route.redirect->status,
+                         expanded(route.redirect->to, request, route, match));
     case snapshot::Action::static_files:
-      return fmt::format("serves: {} from {}", path_sent_on(request, route, match), route.files.root);
+      return fmt::format("serves: {} from {}", path_sent_on(request, route, match), route.files->root);
     case snapshot::Action::proxy: break;
   }
   const std::string host =
-      route.rewrite_host.empty() ? std::string(request.authority) : expanded(route.rewrite_host, request, route, match);
+      route.rewrite->host.empty() ? std::string(request.authority) : expanded(route.rewrite->host, request, route, match);
   return fmt::format("sends: {} {} with Host {} to upstream {}", http::name(request.method),
                      with_query(path_sent_on(request, route, match), request.target), host,
                      upstreams_of(route, snapshot));

@@ -179,7 +179,8 @@ std::optional<uint32_t> RouteCompiler::find_upstream(const Node& node) {
 }
 
 void RouteCompiler::compile_respond(const RespondDraft& draft, RouteSpec& route) {
-  route.respond = draft.spec;
+  snapshot::RespondSpec& respond = route.respond.make();
+  respond = draft.spec;
   std::vector<const Entry*> others;
   for (const Entry* entry : draft.headers) {
     if (!iequals(entry->key, "content-type")) {
@@ -187,17 +188,18 @@ void RouteCompiler::compile_respond(const RespondDraft& draft, RouteSpec& route)
     } else if (!http::is_field_value(entry->value->text)) {
       diagnostics_.error(entry->value->place, "content-type: not a header value");
     } else {
-      route.respond.content_type = entry->value->text;
+      respond.content_type = entry->value->text;
     }
   }
-  compile_edits(others, route, route.response_headers.set);
+  if (!others.empty()) compile_edits(others, route, route.response_headers.make().set);
 }
 
 void RouteCompiler::compile_redirect(const RouteDraft& draft, RouteSpec& route) {
-  route.redirect.status = draft.redirect.spec.status;
+  snapshot::RedirectSpec& redirection = route.redirect.make();
+  redirection.status = draft.redirect.spec.status;
   constexpr uint16_t kStatuses[] = {301, 302, 303, 307, 308};
   const Node* redirect = draft.node->find("redirect");
-  if (std::find(std::begin(kStatuses), std::end(kStatuses), route.redirect.status) == std::end(kStatuses)) {
+  if (std::find(std::begin(kStatuses), std::end(kStatuses), redirection.status) == std::end(kStatuses)) {
     diagnostics_.error(redirect->find("status")->place,
                        "status: a redirection has the status 301, 302, 303, 307 or 308");
   }
@@ -208,14 +210,15 @@ void RouteCompiler::compile_redirect(const RouteDraft& draft, RouteSpec& route) 
   if (!good_start || !http::is_field_value(to.text) || to.text.find(' ') != std::string::npos) {
     diagnostics_.error(to.place, "to: not a URL; write https://{host}{path} or a path that begins with /");
   }
-  if (auto compiled = compile_template(to, route)) route.redirect.to = std::move(*compiled);
+  if (auto compiled = compile_template(to, route)) redirection.to = std::move(*compiled);
 }
 
 void RouteCompiler::compile_static(const StaticDraft& draft, RouteSpec& route) {
-  route.files = draft.spec;
+  snapshot::StaticSpec& files = route.files.make();
+  files = draft.spec;
   if (draft.root == nullptr) return;
-  route.files.root = resolve_path(diagnostics_, *draft.root);
-  route.files.root_fd = open_folder(route.files.root, *draft.root);
+  files.root = resolve_path(diagnostics_, *draft.root);
+  files.root_fd = open_folder(files.root, *draft.root);
 }
 
 std::shared_ptr<const int> RouteCompiler::open_folder(const std::string& path, const Node& node) {
@@ -249,7 +252,7 @@ void RouteCompiler::compile_rewrite(const RouteDraft& draft, RouteSpec& route) {
     if (const size_t at = path->text.find_first_of("?#"); at != std::string::npos) {
       diagnostics_.error(place_inside(*path, at), "path: a rewritten path has no query; the client's goes on as it is");
     }
-    if (auto compiled = compile_template(*path, route)) route.rewrite_path = std::move(*compiled);
+    if (auto compiled = compile_template(*path, route)) route.rewrite.make().path = std::move(*compiled);
   }
   if (const Node* host = draft.rewrite.host) {
     if (host->text.find('{') == std::string::npos && !http::is_valid_authority(host->text)) {
@@ -257,7 +260,7 @@ void RouteCompiler::compile_rewrite(const RouteDraft& draft, RouteSpec& route) {
                          fmt::format("host: \"{}\" is not a host; write users.internal or users.internal:8080",
                                      shortened(host->text)));
     }
-    if (auto compiled = compile_template(*host, route)) route.rewrite_host = std::move(*compiled);
+    if (auto compiled = compile_template(*host, route)) route.rewrite.make().host = std::move(*compiled);
   }
   if (draft.strip_prefix != nullptr) {
     compile_strip_prefix(*draft.strip_prefix, draft.match, route);
@@ -273,7 +276,7 @@ void RouteCompiler::compile_strip_prefix(const Node& prefix, const MatchDraft& m
     return diagnostics_.error(
         prefix.place, fmt::format("strip_prefix: \"{}\" is not a path prefix; write it as /api/v1", shortened(text)));
   }
-  route.strip_prefix = text;
+  route.rewrite.make().strip_prefix = text;
   if (match.path == nullptr) return;
   const std::string_view pattern = match.path->text;
   const bool starts = pattern.starts_with(text) && (pattern.size() == text.size() || pattern[text.size()] == '/');
@@ -283,7 +286,10 @@ void RouteCompiler::compile_strip_prefix(const Node& prefix, const MatchDraft& m
   }
 }
 
-void RouteCompiler::compile_edits(const HeaderEditsDraft& draft, const RouteSpec& route, snapshot::HeaderEdits& edits) {
+void RouteCompiler::compile_edits(const HeaderEditsDraft& draft, const RouteSpec& route,
+                                  snapshot::Rare<snapshot::HeaderEdits>& made) {
+  if (draft.set.empty() && draft.add.empty() && draft.remove.empty()) return;
+  snapshot::HeaderEdits& edits = made.make();
   compile_edits(draft.set, route, edits.set);
   compile_edits(draft.add, route, edits.add);
   for (const Node* node : draft.remove) {

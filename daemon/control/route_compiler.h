@@ -44,7 +44,8 @@ class RouteCompiler {
   void compile_rewrite(const RouteDraft& draft, RouteSpec& route);
   void compile_strip_prefix(const Node& prefix, const MatchDraft& match, RouteSpec& route);
   using Edits = std::vector<std::pair<std::string, snapshot::Template>>;
-  void compile_edits(const HeaderEditsDraft& draft, const RouteSpec& route, snapshot::HeaderEdits& edits);
+  void compile_edits(const HeaderEditsDraft& draft, const RouteSpec& route,
+                     snapshot::Rare<snapshot::HeaderEdits>& made);
   void compile_edits(std::span<const Entry* const> entries, const RouteSpec& route, Edits& edits);
   bool check_header_name(std::string_view name, Place place);
   std::optional<snapshot::Template> compile_template(const Node& node, const RouteSpec& route);

@@ -71,7 +71,7 @@ void Exchange::answer_options() {
 }
 
 void Exchange::answer_respond() {
-  const snapshot::RespondSpec& respond = request_.route->respond;
+  const snapshot::RespondSpec& respond = *request_.route->respond;
   HeadWriter fields = lines(arena_, respond.content_type.size() + kSmallLines);
   if (!respond.body.empty()) fields.field("Content-Type", respond.content_type);
   answer(respond.status, fields.view(), respond.body);
@@ -80,16 +80,16 @@ void Exchange::answer_respond() {
 void Exchange::answer_redirect() {
   constexpr size_t kMaxLocation = 16 * 1024;
   char* memory = arena_.allocate(kMaxLocation);
-  const auto length = request_.route->redirect.to.expand(request_.values(), {memory, kMaxLocation});
+  const auto length = request_.route->redirect->to.expand(request_.values(), {memory, kMaxLocation});
   if (!length || !http::is_field_value({memory, *length})) return answer_error({Reason::bad_template, ""});
   HeadWriter fields = lines(arena_, *length + kSmallLines);
   fields.field("Location", std::string_view(memory, *length));
-  answer(request_.route->redirect.status, fields.view(), {});
+  answer(request_.route->redirect->status, fields.view(), {});
 }
 
 void Exchange::answer_file() {
   StaticAnswer file =
-      open_static(request_.route->files, path_below_root(request_), request_.head.method, request_.head.headers);
+      open_static(*request_.route->files, path_below_root(request_), request_.head.method, request_.head.headers);
   HeadWriter fields = lines(arena_, request_.head.target.size() + 2 * kSmallLines);
   file.write_fields(fields, request_.target.query);
   if (file.reason != Reason::none) return answer_problem(file.reason, file.status, fields);

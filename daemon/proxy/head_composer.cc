@@ -117,20 +117,21 @@ bool write_edits(HeadWriter& out, const snapshot::HeaderEdits& edits, const Requ
 // The path that goes upstream: rewritten, stripped of its prefix, or as it is.
 Result<std::string_view> upstream_path(const Request& request, Arena& arena) {
   const snapshot::RouteSpec& route = *request.route;
-  if (!route.rewrite_path.empty()) {
+  const snapshot::RewriteSpec& rewrite = *route.rewrite;
+  if (!rewrite.path.empty()) {
     constexpr size_t kMaxPath = 16 * 1024;
     char* memory = arena.allocate(kMaxPath);
-    const auto length = route.rewrite_path.expand(request.values(), {memory, kMaxPath});
+    const auto length = rewrite.path.expand(request.values(), {memory, kMaxPath});
     if (!length || *length == 0 || memory[0] != '/') return Reason::bad_template;
     const Result<http::Target> target = http::parse_target({memory, *length}, request.head.method);
     if (!target || target->has_query) return Reason::bad_template;
     return std::string_view(memory, *length);
   }
-  return route.strip_prefix.empty() ? request.path : http::without_prefix(request.path, route.strip_prefix);
+  return rewrite.strip_prefix.empty() ? request.path : http::without_prefix(request.path, rewrite.strip_prefix);
 }
 
 Result<std::string_view> upstream_host(const Request& request, Arena& arena) {
-  const snapshot::Template& rewrite = request.route->rewrite_host;
+  const snapshot::Template& rewrite = request.route->rewrite->host;
   if (rewrite.empty()) return request.framing.host;
   constexpr size_t kMaxHost = 512;
   char* memory = arena.allocate(kMaxHost);
@@ -231,7 +232,7 @@ Result<std::string_view> compose_upstream_head(const Request& request, Arena& ar
   if (!path) return path;
   const Result<std::string_view> host = upstream_host(request, arena);
   if (!host) return host;
-  const snapshot::HeaderEdits& edits = request.route->request_headers;
+  const snapshot::HeaderEdits& edits = *request.route->request_headers;
   const uint64_t dropped = kRemadeForUpstream | (request.peer_trusted ? 0 : kFromTrustedOnly);
   const Filter filter{dropped, request.head.headers, request.framing.connection, &edits};
   const size_t guess = path->size() + request.target.query.size() + bytes_of(request.head.headers) + 640;
@@ -251,7 +252,7 @@ Result<std::string_view> compose_upstream_head(const Request& request, Arena& ar
 Result<std::string_view> compose_client_head(const Request& request, const http::ResponseHead& head,
                                              const http::ConnectionOptions& connection, const ClientFraming& framing,
                                              std::string_view date, Arena& arena) {
-  const snapshot::HeaderEdits& edits = request.route->response_headers;
+  const snapshot::HeaderEdits& edits = *request.route->response_headers;
   const Filter filter{kRemadeForClient, head.headers, connection, &edits};
   return compose(arena, bytes_of(head.headers) + head.phrase.size() + 256, [&](HeadWriter& out) {
     out.status_line(head.status, head.phrase);
@@ -296,7 +297,7 @@ std::string_view compose_trailers(const HeaderMap& trailers, Arena& arena) {
 Result<std::string_view> compose_local_head(const Request& request, uint16_t status, std::string_view field_lines,
                                             const ClientFraming& framing, std::string_view date, Arena& arena) {
   static const snapshot::HeaderEdits kNone;
-  const snapshot::HeaderEdits& edits = request.route == nullptr ? kNone : request.route->response_headers;
+  const snapshot::HeaderEdits& edits = request.route == nullptr ? kNone : *request.route->response_headers;
   return compose(arena, field_lines.size() + 512, [&](HeadWriter& out) {
     out.status_line(status, http::phrase_of(status));
     if (!is_edited_away("Date", edits)) out.field("Date", date);

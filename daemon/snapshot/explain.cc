@@ -173,10 +173,10 @@ std::string winner_json(const Explanation& e) {
 
 std::string target_of(const RouteSpec& route, std::span<const ClusterSpec> clusters) {
   switch (route.action) {
-    case Action::respond: return "respond " + std::to_string(route.respond.status);
+    case Action::respond: return "respond " + std::to_string(route.respond->status);
     case Action::redirect:
-      return "redirect " + std::to_string(route.redirect.status) + " " + route.redirect.to.source();
-    case Action::static_files: return "static " + route.files.root;
+      return "redirect " + std::to_string(route.redirect->status) + " " + route.redirect->to.source();
+    case Action::static_files: return "static " + route.files->root;
     case Action::proxy: break;
   }
   std::vector<std::string> shares;

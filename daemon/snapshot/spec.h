@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "http/head_scanner.h"
 #include "http/message.h"
+#include "snapshot/rare.h"
 #include "snapshot/template.h"
 
 namespace sluice::snapshot {
@@ -163,23 +164,29 @@ struct StaticSpec {
   std::shared_ptr<const int> root_fd;  // O_PATH descriptor, closed with the last snapshot that uses it
 };
 
-struct RouteSpec {
-  std::string name;    // given, or made from the pattern
-  std::string source;  // "sluice.yaml:42"
-  MatchSpec match;
-  Action action = Action::proxy;
-  std::vector<SplitShare> split;  // proxy: one or more clusters by weight
-  uint32_t split_total = 0;       // sum of the weights
-  RespondSpec respond;
-  RedirectSpec redirect;
-  StaticSpec files;
-  Template rewrite_path;     // empty: the path goes on unchanged
+struct RewriteSpec {
+  Template path;             // empty: the path goes on unchanged
+  Template host;             // empty: the client's Host goes on
   std::string strip_prefix;  // empty: none
-  Template rewrite_host;     // empty: the client's Host goes on
-  HeaderEdits request_headers;
-  HeaderEdits response_headers;
+};
+
+/// What a request reads of its route comes first, in two cache lines: with many routes each line is a cache miss.
+struct alignas(64) RouteSpec {
+  std::string name;  // given, or made from the pattern
+  Action action = Action::proxy;
+  uint32_t split_total = 0;       // sum of the weights
+  std::vector<SplitShare> split;  // proxy: one or more clusters by weight
+  Rare<RewriteSpec> rewrite;
+  Rare<HeaderEdits> request_headers;
+  Rare<HeaderEdits> response_headers;
   Millis timeout{0};        // whole exchange; 0: none
   uint64_t body_limit = 0;  // 0: the listener's
+  Rare<RespondSpec> respond;
+  Rare<RedirectSpec> redirect;
+  Rare<StaticSpec> files;
+
+  std::string source;  // "sluice.yaml:42"
+  MatchSpec match;
   /// Names of the path pattern's parameters in order; capture i of a match belongs to captures[i].
   std::vector<std::string> captures;
 };

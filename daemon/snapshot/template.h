@@ -52,9 +52,9 @@ class Template {
   /// False if there is no such placeholder.
   bool append_placeholder(std::string_view name, std::span<const std::string> captures);
 
-  std::string source_;
+  std::vector<Part> parts_;  // what a request reads comes first
   std::string literals_;
-  std::vector<Part> parts_;
+  std::string source_;
 };
 
 }  // namespace sluice::snapshot

@@ -33,7 +33,7 @@ inline std::shared_ptr<const snapshot::Snapshot> small_snapshot() {
   users.split = {{0, 95}, {1, 5}};
   users.split_total = 100;
   auto files = route("files", "/{path...}", snapshot::Action::static_files);
-  files.files.root = "/srv/<www>";
+  files.files.make().root = "/srv/<www>";
   snapshot->routes = {users, route("ok", "/ok", snapshot::Action::respond), files};
   return snapshot;
 }

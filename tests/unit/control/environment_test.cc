@@ -94,6 +94,6 @@ TEST_CASE("what a variable holds never becomes YAML") {
   const auto result =
       compile_text(with_route("{match: {path: /}, respond: {body: \"${SLUICE_TEST_YAML}\"}}"), "x.yaml");
   REQUIRE(result.snapshot != nullptr);
-  CHECK(result.snapshot->routes[0].respond.body == "{status: 500}");
-  CHECK(result.snapshot->routes[0].respond.status == 200);
+  CHECK(result.snapshot->routes[0].respond->body == "{status: 500}");
+  CHECK(result.snapshot->routes[0].respond->status == 200);
 }

@@ -80,6 +80,6 @@ TEST_CASE("what is shown can be read again and means the same") {
   CHECK(messages_of(second.errors).empty());
   REQUIRE(second.snapshot != nullptr);
   CHECK(second.snapshot->routes[0].name == first.snapshot->routes[0].name);
-  CHECK(second.snapshot->routes[0].respond.body == first.snapshot->routes[0].respond.body);
+  CHECK(second.snapshot->routes[0].respond->body == first.snapshot->routes[0].respond->body);
   CHECK(second.snapshot->redacted_yaml == first.snapshot->redacted_yaml);
 }

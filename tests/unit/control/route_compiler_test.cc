@@ -136,6 +136,6 @@ TEST_CASE("a static root is relative to the file that names it, and opened once 
   const auto result = compile_file(folder.write("x.yaml", with("include: routes.d/*.yaml")));
   CHECK(text_of(result.errors, Severity::error).empty());
   REQUIRE(result.snapshot != nullptr);
-  CHECK(result.snapshot->routes[0].files.root == folder / "site");
-  CHECK(*result.snapshot->routes[0].files.root_fd >= 0);
+  CHECK(result.snapshot->routes[0].files->root == folder / "site");
+  CHECK(*result.snapshot->routes[0].files->root_fd >= 0);
 }

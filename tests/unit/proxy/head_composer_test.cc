@@ -163,16 +163,16 @@ TEST_CASE("a request without ids gets both, of one trace") {
 TEST_CASE("the route's edits: set replaces, add adds, remove removes, all with templates") {
   GivenRequest given(
       with_ids("GET /x HTTP/1.1\r\nHost: a\r\nX-Set: old\r\nX-Keep: 1\r\nx-set: older\r\nX-Gone: 2\r\nX-Add: 3\r\n"));
-  given.route.request_headers.set.emplace_back("X-Set", compiled("{client_ip} {path}"));
-  given.route.request_headers.add.emplace_back("X-Add", compiled("{route}"));
-  given.route.request_headers.remove.emplace_back("x-gone");
+  given.route.request_headers.make().set.emplace_back("X-Set", compiled("{client_ip} {path}"));
+  given.route.request_headers.make().add.emplace_back("X-Add", compiled("{route}"));
+  given.route.request_headers.make().remove.emplace_back("x-gone");
   CHECK(upstream_head(given) == "GET /x HTTP/1.1\r\nHost: a\r\nX-Keep: 1\r\nX-Add: 3\r\n" + kAdded +
                                     "X-Set: 192.0.2.1 /x\r\nX-Add: users\r\n\r\n");
 }
 
 TEST_CASE("what the gateway says itself can be replaced and removed like any other field") {
   GivenRequest replaced(with_ids("GET / HTTP/1.1\r\nHost: a\r\n"));
-  auto& set = replaced.route.request_headers.set;
+  auto& set = replaced.route.request_headers.make().set;
   set.emplace_back("x-forwarded-proto", compiled("https"));
   set.emplace_back("X-Forwarded-For", compiled("{client_ip}"));
   set.emplace_back("X-Request-ID", compiled("edge-{request_id}"));
@@ -181,7 +181,7 @@ TEST_CASE("what the gateway says itself can be replaced and removed like any oth
             "x-forwarded-proto: https\r\nX-Forwarded-For: 192.0.2.1\r\nX-Request-ID: edge-id1\r\n\r\n");
 
   GivenRequest removed(with_ids("GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-Host: b\r\n"));
-  removed.route.request_headers.remove = {"X-Forwarded-For", "x-forwarded-proto", "X-Forwarded-Host", "X-Request-Id",
+  removed.route.request_headers.make().remove = {"X-Forwarded-For", "x-forwarded-proto", "X-Forwarded-Host", "X-Request-Id",
                                           "Traceparent"};
   CHECK(upstream_head(removed) == "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
 }
@@ -190,8 +190,8 @@ TEST_CASE("rewrites of path and host") {
   GivenRequest given(with_ids("GET /users/7?x=1 HTTP/1.1\r\nHost: a\r\n"));
   given.request.match.captures[0] = "7";
   given.request.match.capture_count = 1;
-  given.route.rewrite_path = compiled("/v2/{id}", {"id"});
-  given.route.rewrite_host = compiled("{route}.internal:81");
+  given.route.rewrite.make().path = compiled("/v2/{id}", {"id"});
+  given.route.rewrite.make().host = compiled("{route}.internal:81");
   CHECK(upstream_head(given) == "GET /v2/7?x=1 HTTP/1.1\r\nHost: users.internal:81\r\n" + kAdded + "\r\n");
 }
 
@@ -202,7 +202,7 @@ TEST_CASE("strip_prefix leaves a path that begins with a slash") {
   const auto row = GENERATE(values<Row>(
       {{"/api", "/api/x", "/x"}, {"/api", "/api", "/"}, {"/api", "/apiary", "/apiary"}, {"/b", "/api", "/api"}}));
   GivenRequest given(with_ids("GET " + std::string(row.path) + " HTTP/1.1\r\nHost: a\r\n"));
-  given.route.strip_prefix = row.prefix;
+  given.route.rewrite.make().strip_prefix = row.prefix;
   CHECK(upstream_head(given) == "GET " + std::string(row.left) + " HTTP/1.1\r\nHost: a\r\n" + kAdded + "\r\n");
 }
 
@@ -212,25 +212,25 @@ TEST_CASE("a template that makes something invalid is bad_template, and never go
   given.request.match.captures[0] = evil;
   given.request.match.capture_count = 1;
   SECTION("a path") {
-    given.route.rewrite_path = compiled("{id}", {"id"});
+    given.route.rewrite.make().path = compiled("{id}", {"id"});
     CHECK(upstream_head(given) == "error bad_template");
   }
   SECTION("a path behind a slash") {
     if (evil.empty()) return;
-    given.route.rewrite_path = compiled("/{id}", {"id"});
+    given.route.rewrite.make().path = compiled("/{id}", {"id"});
     CHECK(upstream_head(given) == "error bad_template");
   }
   SECTION("a host") {
-    given.route.rewrite_host = compiled("{id}", {"id"});
+    given.route.rewrite.make().host = compiled("{id}", {"id"});
     CHECK(upstream_head(given) == "error bad_template");
   }
   SECTION("a field") {
-    given.route.request_headers.set.emplace_back("X-A", compiled("{id}", {"id"}));
+    given.route.request_headers.make().set.emplace_back("X-A", compiled("{id}", {"id"}));
     const bool fits_a_field = evil.find('\r') == std::string_view::npos;
     CHECK((upstream_head(given) != "error bad_template") == fits_a_field);
   }
   SECTION("a field of the response") {
-    given.route.response_headers.add.emplace_back("X-A", compiled("{id}", {"id"}));
+    given.route.response_headers.make().add.emplace_back("X-A", compiled("{id}", {"id"}));
     const bool fits_a_field = evil.find('\r') == std::string_view::npos;
     CHECK((client_head(given, "HTTP/1.1 200 OK\r\n", kLength2) != "error bad_template") == fits_a_field);
   }
@@ -241,7 +241,7 @@ TEST_CASE("edits may make a head much larger than the one that came") {
   const std::string value(2'000, 'x');
   std::string expected = "GET / HTTP/1.1\r\nHost: a\r\n" + kAdded;
   for (int i = 0; i < 10; ++i) {
-    given.route.request_headers.add.emplace_back("X-Long", compiled(value));
+    given.route.request_headers.make().add.emplace_back("X-Long", compiled(value));
     expected += "X-Long: " + value + "\r\n";
   }
   CHECK(upstream_head(given) == expected + "\r\n");
@@ -290,7 +290,7 @@ TEST_CASE("a 101 names its protocol and has no framing") {
 
 TEST_CASE("the route's edits of the response, the gateway's own Date among them") {
   GivenRequest given("GET / HTTP/1.1\r\nHost: a\r\nX-Request-Id: id1\r\n");
-  auto& edits = given.route.response_headers;
+  auto& edits = given.route.response_headers.make();
   edits.set.emplace_back("Server", compiled("sluice"));
   edits.add.emplace_back("X-Id", compiled("{request_id}"));
   edits.remove = {"x-powered-by", "Date"};
@@ -331,9 +331,9 @@ TEST_CASE("a local answer's head") {
 
 TEST_CASE("the route's edits apply to local answers too") {
   GivenRequest given("GET / HTTP/1.1\r\nHost: a\r\n");
-  given.route.response_headers.set.emplace_back("content-type", compiled("text/html"));
-  given.route.response_headers.set.emplace_back("Date", compiled("now"));
-  given.route.response_headers.remove = {"Location"};
+  given.route.response_headers.make().set.emplace_back("content-type", compiled("text/html"));
+  given.route.response_headers.make().set.emplace_back("Date", compiled("now"));
+  given.route.response_headers.make().remove = {"Location"};
   CHECK(
       local_head(given, 308, "Location: /x\r\nX-A: 1\r\nContent-Type: text/plain\r\n") ==
       "HTTP/1.1 308 Permanent Redirect\r\nX-A: 1\r\nContent-Length: 2\r\ncontent-type: text/html\r\nDate: now\r\n\r\n");

@@ -163,9 +163,9 @@ TEST_CASE("the list of routes shows what each matches and where it goes") {
   std::string error;
   size_t at = 0;
   routes[2].action = Action::redirect;
-  routes[2].redirect.to = *Template::compile("https://{host}/", {}, error, at);
+  routes[2].redirect.make().to = *Template::compile("https://{host}/", {}, error, at);
   routes[3].action = Action::static_files;
-  routes[3].files.root = "/srv/www";
+  routes[3].files.make().root = "/srv/www";
   routes[4].action = Action::respond;
   const std::vector<ClusterSpec> clusters{{.name = "users"}, {.name = "web"}};
   CHECK(route_list_text(routes, clusters) ==
