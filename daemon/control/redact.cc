@@ -1,6 +1,7 @@
 #include "control/redact.h"
 
 #include <algorithm>
+#include <array>
 #include <string_view>
 
 #include "base/strings.h"
@@ -22,8 +23,15 @@ bool carries_credentials(std::string_view key) {
 
 // Can the text stand in YAML as it is, and mean the same text?
 bool is_plain(std::string_view text) {
-  constexpr std::string_view kSafe = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./-";
-  return !text.empty() && text.front() != '-' && text.find_first_not_of(kSafe) == std::string_view::npos;
+  static constexpr auto kSafe = [] {
+    std::array<bool, 256> safe{};
+    for (const char c : std::string_view("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./-")) {
+      safe[static_cast<unsigned char>(c)] = true;
+    }
+    return safe;
+  }();
+  return !text.empty() && text.front() != '-' &&
+         std::all_of(text.begin(), text.end(), [](char c) { return kSafe[static_cast<unsigned char>(c)]; });
 }
 
 class Writer {

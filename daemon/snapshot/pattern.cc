@@ -1,6 +1,7 @@
 #include "snapshot/pattern.h"
 
 #include <algorithm>
+#include <array>
 #include <optional>
 
 #include "base/assert.h"
@@ -10,13 +11,19 @@
 namespace sluice::snapshot {
 namespace {
 
-bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
+constexpr bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
 bool is_hex(char c) { return is_digit(c) || (to_lower(c) >= 'a' && to_lower(c) <= 'f'); }
 // RFC 3986 §2.3
-bool is_unreserved(char c) { return is_letter(c) || is_digit(c) || c == '-' || c == '.' || c == '_' || c == '~'; }
+constexpr bool is_unreserved(char c) { return is_letter(c) || is_digit(c) || c == '-' || c == '.' || c == '_' || c == '~'; }
 // RFC 3986 §3.3 without the percent-escapes, and what http::parse_target() lets through beside it.
 bool is_path_byte(char c) {
-  return is_unreserved(c) || std::string_view("!$&'()*+,;=:@[]|^").find(c) != std::string_view::npos;
+  static constexpr auto kPathBytes = [] {
+    std::array<bool, 256> table{};
+    for (size_t i = 0; i < 128; ++i) table[i] = is_unreserved(static_cast<char>(i));
+    for (const char other : std::string_view("!$&'()*+,;=:@[]|^")) table[static_cast<unsigned char>(other)] = true;
+    return table;
+  }();
+  return kPathBytes[static_cast<unsigned char>(c)];
 }
 
 int hex_value(char c) { return is_digit(c) ? c - '0' : to_lower(c) - 'a' + 10; }
@@ -180,6 +187,7 @@ std::variant<Pattern, PatternError> parse_pattern(std::string_view pattern) {
     return PatternError{"a path pattern is at most " + std::to_string(kMaxPatternBytes) + " bytes", kMaxPatternBytes};
   }
   Pattern segments;
+  segments.reserve(static_cast<size_t>(std::count(pattern.begin(), pattern.end(), '/')));
   for (size_t at = 1, end = 0; end < pattern.size(); at = end + 1) {
     auto parsed = parse_segment(pattern, at, end);
     if (auto* error = std::get_if<PatternError>(&parsed)) return std::move(*error);

@@ -13,6 +13,7 @@
 #include <functional>
 #include <map>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "snapshot/host_table.h"
 #include "snapshot/pattern.h"
@@ -57,16 +58,18 @@ class ShadowFinder {
     group();
     for (auto& [key, members] : groups_) sort(members);
     find_take_all();
-    for (const auto& [key, members] : groups_) judge(key, members);
+    for (const auto& [key, members] : groups_) {
+      if (members.size() > 1 || !take_all_.empty()) judge(key, members);
+    }
     return warnings();
   }
 
  private:
-  // All groups of one host together, its name first.
-  using GroupKey = std::pair<std::string, std::string>;
+  // Host and pattern key: views of hosts_ and key_of_route_.
+  using GroupKey = std::pair<std::string_view, std::string_view>;
   struct GroupHash {
     size_t operator()(const GroupKey& k) const {
-      return std::hash<std::string>()(k.first) * 31 + std::hash<std::string>()(k.second);
+      return std::hash<std::string_view>()(k.first) * 31 + std::hash<std::string_view>()(k.second);
     }
   };
 
@@ -80,7 +83,7 @@ class ShadowFinder {
   void add_to(Cover& cover, uint32_t route) const;
   std::vector<std::vector<std::string>> condition_variants(uint32_t route) const;
   std::vector<ConditionKey> weaker_keys(uint32_t route) const;
-  std::vector<std::string> preferred_keys(const std::string& key) const;
+  std::vector<std::string> preferred_keys(std::string_view key) const;
   std::vector<RouteWarning> warnings() const;
   RouteWarning warning(uint32_t route) const;
   std::string contradiction(uint32_t route) const;
@@ -88,6 +91,8 @@ class ShadowFinder {
 
   std::span<const RouteSpec> routes_;
   PatternKeys keys_;
+  std::vector<std::string> key_of_route_;
+  std::unordered_set<std::string> hosts_;
   std::unordered_map<GroupKey, std::vector<uint32_t>, GroupHash> groups_;
   std::unordered_map<GroupKey, Cover, GroupHash> whole_covers_;  // filled as asked for
   std::vector<std::string> take_all_;                            // tokens of the expressions in kTakeAll that occur
@@ -100,14 +105,17 @@ class ShadowFinder {
 };
 
 void ShadowFinder::group() {
+  key_of_route_.reserve(routes_.size());
+  groups_.reserve(routes_.size());
+  std::vector<std::string_view> hosts;
   for (uint32_t i = 0; i < routes_.size(); ++i) {
-    const std::string key = keys_.key_of(parsed_pattern(routes_[i].match.path));
-    std::vector<std::string> hosts;
-    for (const std::string& host : routes_[i].match.hosts) hosts.push_back(canonical_host(host));
+    const std::string_view key = key_of_route_.emplace_back(keys_.key_of(parsed_pattern(routes_[i].match.path)));
+    hosts.clear();
+    for (const std::string& host : routes_[i].match.hosts) hosts.push_back(*hosts_.insert(canonical_host(host)).first);
     if (hosts.empty()) hosts.emplace_back();
     std::sort(hosts.begin(), hosts.end());
     hosts.erase(std::unique(hosts.begin(), hosts.end()), hosts.end());
-    for (const std::string& host : hosts) groups_[{host, key}].push_back(i);
+    for (const std::string_view host : hosts) groups_[{host, key}].push_back(i);
     findings_[i].hosts = static_cast<uint32_t>(hosts.size());
   }
 }
@@ -229,7 +237,7 @@ void ShadowFinder::add_to(Cover& cover, uint32_t route) const {
 
 // The keys that differ from `key` in having an expression that takes everything for one plain parameter or more. find()
 // tries them first, whatever else they hold.
-std::vector<std::string> ShadowFinder::preferred_keys(const std::string& key) const {
+std::vector<std::string> ShadowFinder::preferred_keys(std::string_view key) const {
   std::vector<std::string> keys{std::string()};
   for (const std::string_view token : tokens_of(key)) {
     const bool plain = token[0] == static_cast<char>(Mark::plain);
