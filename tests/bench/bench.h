@@ -41,10 +41,13 @@ class Runner {
     }
   }
 
+  /// Is the case asked for? To spare its preparation.
+  [[nodiscard]] bool wants(std::string_view name) const { return only_.empty() || only_ == name; }
+
   /// Times `call`, which does the work once. Names are unique within a benchmark.
   template <typename F>
   void run(std::string_view name, F&& call) {
-    if (!only_.empty() && only_ != name) return;
+    if (!wants(name)) return;
     if (count_ > 0) {
       for (uint64_t i = 0; i < count_; ++i) call();
       return;

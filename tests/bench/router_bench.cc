@@ -83,12 +83,14 @@ Requests requests_of(size_t route_count, Kind kind) {
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
 void match(bench::Runner& runner, size_t count, Kind kind) {
+  const std::string name = std::to_string(count) + " routes, " + kKindNames[static_cast<int>(kind)] + " parameters";
+  if (!runner.wants(name)) return;
   const RouteTable table = RouteTable::build(routes_of(count, kind));
   const Requests requests = requests_of(count, kind);
   RouteMatch match;
   RouteQuery query{.host = "api.example.com", .path = {}, .query = {}};
   size_t i = 0;
-  runner.run(std::to_string(count) + " routes, " + kKindNames[static_cast<int>(kind)] + " parameters", [&] {
+  runner.run(name, [&] {
     query.path = requests.paths[i];
     table.find(query, match);
     if (match.outcome != RouteMatch::Outcome::matched || match.route != requests.routes[i]) std::abort();
