@@ -24,18 +24,42 @@ uint64_t load8(const char* at) {
   return word;
 }
 
+// A path, and how far the search has come in it.
+struct Rest {
+  const char* at;
+  const char* end;
+  const char* begin;  // of the whole path: bytes before `at` may be read too, so that few bytes are read as one word
+
+  [[nodiscard]] bool empty() const { return at == end; }
+  [[nodiscard]] size_t size() const { return static_cast<size_t>(end - at); }
+};
+
 // Does `rest` begin with `length` bytes of a label, 1 to 16? Labels are short, and a call of memcmp costs three times
 // as much.
-inline bool begins_with(std::string_view rest, const char* label, size_t length) {
-  if (length > rest.size()) return false;
-  const char* path = rest.data();
+inline bool begins_with(const Rest& rest, const char* label, size_t length) {
+  const size_t left = rest.size();
+  if (length > left) return false;
   if (length >= 8) {
-    return load8(path) == load8(label) && load8(path + length - 8) == load8(label + length - 8);
+    return load8(rest.at) == load8(label) && load8(rest.at + length - 8) == load8(label + length - 8);
   }
-  if (rest.size() >= 8) return (load8(path) ^ load8(label)) << (64 - 8 * length) == 0;
-  size_t i = 0;
-  while (i < length && path[i] == label[i]) ++i;
-  return i == length;
+  const bool long_path = rest.end - rest.begin >= 8;
+  if (!long_path) return std::equal(rest.at, rest.at + length, label);
+  const uint64_t word = left >= 8 ? load8(rest.at) : load8(rest.end - 8) >> (64 - 8 * left);
+  return (word ^ load8(label)) << (64 - 8 * length) == 0;
+}
+
+// The end of the segment that begins `rest`.
+inline const char* segment_end(const Rest& rest) {
+  const size_t left = rest.size();
+  uint32_t slashes = 0;
+  if (left >= http::kBlockBytes) {
+    slashes = http::ByteBlock::load(rest.at).equal('/');
+  } else if (rest.end - rest.begin >= static_cast<ptrdiff_t>(http::kBlockBytes)) {
+    slashes = http::ByteBlock::load(rest.end - http::kBlockBytes).equal('/') >> (http::kBlockBytes - left);
+    if (slashes == 0) return rest.end;
+  }
+  if (slashes != 0) return rest.at + std::countr_zero(slashes);
+  return std::find(rest.at, rest.end, '/');
 }
 
 // How many bytes of a label come before the next parameter or the end.
@@ -53,14 +77,14 @@ inline size_t literal_length(const char* token, const char* end) {
   return length;
 }
 
-// The only literal child that `rest` may go on in, by its first byte.
-inline const Node* literal_child(const Tree& tree, const Node& node, std::string_view rest) {
+// The only literal child that a path may go on in whose next byte is `next`.
+inline const Node* literal_child(const Tree& tree, const Node& node, char next) {
   if (node.literal_count == 0) return nullptr;
   const uint32_t first = node.first_literal();
   if (node.literal_count == 1) return &tree.nodes[first];
   const char* bytes = node.own_first_bytes ? node.label + node.label_length : &tree.first_bytes[first];
   for (uint32_t i = 0; i < node.literal_count; i += http::kBlockBytes) {
-    const uint32_t found = http::ByteBlock::load(bytes + i).equal(rest[0]);
+    const uint32_t found = http::ByteBlock::load(bytes + i).equal(next);
     if (found == 0) continue;
     const uint32_t index = i + static_cast<uint32_t>(std::countr_zero(found));
     return index < node.literal_count ? &tree.nodes[first + index] : nullptr;
@@ -117,11 +141,11 @@ namespace {
 class Search {
  public:
   Search(const Tree& tree, const RouteQuery& query, RouteMatch& match)
-      : tree_(tree), query_(query), match_(match), rest_(query.path) {}
+      : tree_(tree), query_(query), match_(match), rest_(start()) {}
 
   /// True if the search is over: matched, or regex_limit. `match` is complete then.
   bool run(const Node& root) {
-    rest_ = query_.path;
+    rest_ = start();
     captures_ = 0;
     const Node* node = enter(root) ? &root : nullptr;
     for (;;) {
@@ -144,13 +168,13 @@ class Search {
     const Node* node;
     uint32_t parameter;  // the next to try
     uint32_t captures;
-    size_t rest;  // how many bytes of the path were left
+    const char* at;  // how far the search had come
   };
   static_assert(std::is_trivially_default_constructible_v<Turn>, "128 of them are not written in every search");
 
   const Node* next_child(const Node& node) {
-    const Turn here{&node, 0, captures_, rest_.size()};
-    const Node* child = rest_.empty() ? nullptr : literal_child(tree_, node, rest_);
+    const Turn here{&node, 0, captures_, rest_.at};
+    const Node* child = rest_.empty() ? nullptr : literal_child(tree_, node, *rest_.at);
     if (child == nullptr || !enter(*child)) return next_parameter(here);
     if (node.branch.parameter_count > 0) turns_[turn_count_++] = here;
     return child;
@@ -159,7 +183,7 @@ class Search {
   // Back to the last place with a way left, and on along that; nullptr if that way is closed too.
   const Node* next_turn() {
     const Turn turn = turns_[--turn_count_];
-    rest_ = query_.path.substr(query_.path.size() - turn.rest);
+    rest_.at = turn.at;
     captures_ = turn.captures;
     return next_parameter(turn);
   }
@@ -180,31 +204,33 @@ class Search {
   bool enter(const Node& node) {
     if (!begins_with(rest_, node.label, node.literal_length)) return false;
     if (node.literal_length != node.label_length) return enter_at_parameter(node);
-    rest_.remove_prefix(node.literal_length);
+    rest_.at += node.literal_length;
     return true;
   }
 
   // The same from the label's first parameter on; what stands before it fits.
   bool enter_at_parameter(const Node& node) {
-    std::string_view rest = rest_.substr(node.literal_length);
+    Rest rest = rest_;
+    rest.at += node.literal_length;
     uint32_t captures = captures_;
     const char* const end = node.label + node.label_length;
     for (const char* token = node.label + node.literal_length;;) {
       const auto mark = static_cast<Mark>(*token);
-      const std::string_view text = mark == Mark::rest ? rest : segment_of(rest);
+      const char* const text_end = mark == Mark::rest ? rest.end : segment_end(rest);
+      const std::string_view text(rest.at, static_cast<size_t>(text_end - rest.at));
       if (mark == Mark::plain ? text.empty() : !takes(token, text)) return false;
       match_.captures[captures++] = text;
-      rest.remove_prefix(text.size());
+      rest.at = text_end;
       token += mark == Mark::expression ? kExpressionTokenBytes : 1;
       if (token == end) break;
       // One parameter follows another only after a slash.
       const size_t length = literal_length(token, end);
       if (!begins_with(rest, token, length)) return false;
-      rest.remove_prefix(length);
+      rest.at += length;
       token += length;
       if (token == end) break;
     }
-    rest_ = rest;
+    rest_.at = rest.at;
     captures_ = captures;
     return true;
   }
@@ -216,11 +242,9 @@ class Search {
     return outcome == Expression::Outcome::match;
   }
 
-  // The segment that begins `rest`, the end of the path.
-  std::string_view segment_of(std::string_view rest) const {
-    const size_t begin = query_.path.size() - rest.size();
-    const size_t end = http::find_in_blocks(query_.path, begin, [](http::ByteBlock block) { return block.equal('/'); });
-    return query_.path.substr(begin, end - begin);
+  [[nodiscard]] Rest start() const {
+    const char* const path = query_.path.data();
+    return {path, path + query_.path.size(), path};
   }
 
   bool accept_any(const Node& node) {
@@ -231,7 +255,7 @@ class Search {
   }
 
   bool accept(const Tree::Leaf& leaf) {
-    if (!tree_.conditions_hold(leaf, query_)) return false;
+    if (leaf.first_condition != Tree::kNone && !tree_.conditions_hold(leaf, query_)) return false;
     if ((leaf.methods & http::method_bit(query_.method)) == 0) {
       match_.allowed |= leaf.methods;
       return false;
@@ -245,7 +269,7 @@ class Search {
   const Tree& tree_;
   const RouteQuery& query_;
   RouteMatch& match_;
-  std::string_view rest_;  // of the path, from where the search stands
+  Rest rest_;
   uint32_t captures_ = 0;
   size_t turn_count_ = 0;
   // At most one per node on the way down that has parameters, and those stand at the beginning of a segment.
