@@ -3,11 +3,13 @@
 import asyncio
 import random
 import threading
+from pathlib import Path
 
 import pytest
 import websockets
 
-from harness import OK, End, Sluice, assert_problem, milliseconds, proxy_config, proxying, request, response
+from harness import (OK, SLOW, End, Sluice, assert_problem, milliseconds, proxy_config, proxying, request, response,
+                     wait_until)
 
 ASK = [("Connection", "Upgrade"), ("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13"),
        ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")]
@@ -142,6 +144,44 @@ def test_a_tunnel_in_which_one_side_speaks_is_not_idle(speaker):
             assert not origin.stopping.wait(0.125)
             sender.send(b"a")
             assert receiver.read_exactly(1) == b"a"
+
+
+def unread_by_gateway(connection):
+    """How many bytes of an origin's connection wait in the gateway's socket: its end of the pair, in /proc/net/tcp."""
+    ports = [f"{place[1]:04X}" for place in (connection.socket.getpeername(), connection.socket.getsockname())]
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        _, local, remote, _, queues = line.split()[:5]
+        if [local[-4:], remote[-4:]] == ports:
+            return int(queues.split(":")[1], 16)
+    raise AssertionError("the gateway's end of the connection is gone")
+
+
+def send_until_held(gateway, upstream):
+    """Sends until the gateway has read all of it, but its client's socket did not take all; returns how much that is."""
+    def taken_after(size):
+        upstream.send(bytes(size))
+        wait_until(lambda: unread_by_gateway(upstream) == 0, "the gateway has read all")
+        return gateway.metrics().total("sluice_downstream_sent_bytes_total") - head
+
+    head, sent = 0, 0
+    head = taken_after(0)
+    while True:
+        sent += 60_000  # less than what makes the gateway pause
+        if (taken := taken_after(60_000)) < sent:
+            sent += 1  # once this is read too, the callback that read the last piece is over
+            if taken_after(1) == taken:
+                return sent
+
+
+def test_a_tunnel_whose_reader_catches_up_is_not_idle():
+    idle = 2 * SLOW
+    with proxying(listener={"timeouts": {"idle": f"{int(idle * 1000)}ms"}}) as (gateway, origin):
+        client, upstream = open_tunnel(gateway, origin)
+        sent = send_until_held(gateway, upstream)
+        assert not origin.stopping.wait(0.6 * idle)
+        client.read_exactly(sent)  # now the gateway can write what it holds; there is nothing to read
+        assert not origin.stopping.wait(0.6 * idle)
+        both_ways(client, upstream)
 
 
 def test_other_timeouts_do_not_concern_a_tunnel():
