@@ -21,7 +21,7 @@ def terminate(gateway, number=signal.SIGTERM):
 
 def refuses(gateway):
     try:
-        RawClient(gateway.port()).close()
+        RawClient(gateway.address()).close()
     except ConnectionRefusedError:
         return True
     return False
@@ -171,7 +171,7 @@ def test_no_request_is_lost_when_a_gateway_ends_under_load():
 
             def keep_asking():
                 try:
-                    with RawClient(gateway.port()) as client:
+                    with RawClient(gateway.address()) as client:
                         client.ask("GET", "/")
                         started.wait(DEADLINE)
                         while (answer := client.ask("GET", "/")).get("connection") != "close":

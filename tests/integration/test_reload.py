@@ -154,20 +154,20 @@ def test_a_listener_is_added_without_touching_the_others():
         client = gateway.client()
         client.ask("GET", "/a")
         gateway.reload(listeners={"second": {}})
-        with RawClient(gateway.port("second")) as other:
+        with RawClient(gateway.address("second")) as other:
             assert other.ask("GET", "/a").body == b"first"
         assert client.ask("GET", "/a").body == b"first"
 
 
 def test_a_removed_listener_accepts_no_more_and_its_connections_end_with_their_next_answer():
     with Sluice({**FIRST, "listeners": {"old": {"timeouts": {"idle": "60s"}}}}) as gateway:
-        old_port = gateway.port("old")
+        old_address = gateway.address("old")
         speaking, silent, untouched = gateway.client("old"), gateway.client("old"), gateway.client()
         for client in (speaking, silent, untouched):
             assert client.ask("GET", "/a").body == b"first"
         gateway.reload(listeners={"old": None})
         with pytest.raises(ConnectionRefusedError):
-            RawClient(old_port)
+            RawClient(old_address)
         answer = speaking.ask("GET", "/a")
         assert (answer.body, answer.get("connection")) == (b"first", "close")
         assert speaking.read_to_end()[1] is End.eof
@@ -179,13 +179,13 @@ def test_a_removed_listener_accepts_no_more_and_its_connections_end_with_their_n
 
 def test_a_listener_that_moves_listens_at_its_new_address_only():
     with Sluice(FIRST) as gateway:
-        old_port = gateway.port()
+        old_address = gateway.address()
         client = gateway.client()
         client.ask("GET", "/a")
         gateway.reload(listeners={"public": {"address": f"127.0.0.1:{free_port()}"}})
         assert gateway.get("/a").body == b"first"
         with pytest.raises(ConnectionRefusedError):
-            RawClient(old_port)
+            RawClient(old_address)
         assert client.ask("GET", "/a").body == b"first"  # the listener is still there, by its name
 
 
@@ -194,7 +194,7 @@ def test_listeners_may_swap_their_addresses():
         addresses = {name: listener["address"] for name, listener in gateway.config["listeners"].items()}
         gateway.reload(listeners={"public": {"address": addresses["other"]}, "other": {"address": addresses["public"]}})
         for name, status in [("public", 200), ("other", 413)]:
-            with RawClient(gateway.port(name)) as client:
+            with RawClient(gateway.address(name)) as client:
                 assert client.ask("POST", "/a", body=bytes(2000)).status == status
 
 
@@ -356,7 +356,7 @@ def test_no_request_is_lost_while_many_configurations_come_and_go():
             failures, answers = [], []
 
             def keep_asking():
-                with RawClient(gateway.port()) as kept:
+                with RawClient(gateway.address()) as kept:
                     while not over.is_set():
                         for client in (kept, None):
                             answer = (client or gateway).ask("GET", "/changing" if client else "/stable")
