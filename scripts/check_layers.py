@@ -31,8 +31,8 @@ HEADERS_OF = {
 # Headers of the system: any folder may include them. C++'s own have neither a dot nor a slash.
 SYSTEM_FOLDERS = ("sys/", "netinet/", "arpa/", "net/", "linux/", "bits/", "sanitizer/")
 SYSTEM_HEADERS = set(
-    """dirent.h dlfcn.h errno.h fcntl.h fnmatch.h getopt.h glob.h grp.h ifaddrs.h limits.h locale.h malloc.h netdb.h poll.h
-    pthread.h pwd.h sched.h signal.h stddef.h stdint.h stdio.h stdlib.h string.h strings.h syslog.h termios.h time.h unistd.h
+    """dirent.h dlfcn.h errno.h execinfo.h fcntl.h fnmatch.h getopt.h glob.h grp.h ifaddrs.h limits.h locale.h malloc.h netdb.h poll.h
+    pthread.h pwd.h sched.h semaphore.h signal.h stddef.h stdint.h stdio.h stdlib.h string.h strings.h syslog.h termios.h time.h unistd.h
     cpuid.h emmintrin.h immintrin.h nmmintrin.h smmintrin.h tmmintrin.h wmmintrin.h x86intrin.h arm_neon.h""".split()
 )
 

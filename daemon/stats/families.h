@@ -59,6 +59,7 @@ namespace sluice::stats {
   X(config_generation,        gauge,     none,    "sluice_config_generation",                     "",                         "Grows by one with each configuration adopted.") \
   X(config_reloads,           counter,   none,    "sluice_config_reloads_total",                  "outcome",                  "Reloads, accepted or refused.") \
   X(workers,                  gauge,     none,    "sluice_workers",                               "",                         "Worker threads.") \
+  X(worker_stalls,            counter,   none,    "sluice_worker_stalls_total",                   "",                         "Times that the loop of a worker did not turn for 5 seconds.") \
   X(process_start_time,       gauge,     micros,  "process_start_time_seconds",                   "",                         "When the process began, in seconds since the epoch.") \
   X(process_cpu,              counter,   micros,  "process_cpu_seconds_total",                    "",                         "CPU time used, user and system.") \
   X(process_open_fds,         gauge,     none,    "process_open_fds",                             "",                         "File descriptors open.") \

@@ -117,6 +117,12 @@ Assignment Supervisor::assignment(size_t worker) const {
   return assigned;
 }
 
+std::vector<Watchdog::Watched> Supervisor::watched() const {
+  std::vector<Watchdog::Watched> all;
+  for (const auto& worker : workers_) all.push_back(worker->watched());
+  return all;
+}
+
 std::vector<SocketAddress> Supervisor::addresses() const {
   std::vector<SocketAddress> addresses;
   for (const Bound& each : bound_) addresses.push_back(each.sockets.front()->address());

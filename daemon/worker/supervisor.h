@@ -47,6 +47,8 @@ class Supervisor {
   [[nodiscard]] std::vector<SocketAddress> addresses() const;
   [[nodiscard]] std::vector<NamedSocket> sockets() const;
   [[nodiscard]] const std::vector<std::unique_ptr<Worker>>& workers() const { return workers_; }
+  /// For the Watchdog; between start() and stop().
+  [[nodiscard]] std::vector<Watchdog::Watched> watched() const;
   /// nullptr if there has been no access log yet.
   [[nodiscard]] proxy::LogWriter* log_writer() const { return log_writer_.get(); }
 

@@ -90,7 +90,7 @@ void Worker::finish(std::function<void()> on_empty) {
 
 void Worker::start() {
   thread_ = std::thread([this] {
-    pthread_setname_np(pthread_self(), ("worker-" + std::to_string(index_)).c_str());
+    pthread_setname_np(pthread_self(), name().c_str());
     if (pin_) pin_to_cpu();
     loop_.run();
   });
@@ -106,6 +106,8 @@ void Worker::stop() {
   });
   thread_.join();
 }
+
+Watchdog::Watched Worker::watched() { return {&loop_, thread_.native_handle(), name()}; }
 
 // The n-th of the CPUs that the process may use, so that taskset and cgroups are respected.
 void Worker::pin_to_cpu() const {

@@ -11,6 +11,7 @@
 #include "event/loop.h"
 #include "proxy/access_log.h"
 #include "proxy/engine.h"
+#include "worker/watchdog.h"
 
 namespace sluice::worker {
 
@@ -42,6 +43,8 @@ class Worker {
   void finish(std::function<void()> on_empty);
   /// Stops accepting, ends all connections and the thread; returns when it has ended. Idempotent.
   void stop();
+  /// For the Watchdog; between start() and stop().
+  [[nodiscard]] Watchdog::Watched watched();
 
   [[nodiscard]] const event::Loop& loop() const { return loop_; }
 
@@ -68,6 +71,7 @@ class Worker {
   void open_doors(const Assignment& next);
   [[nodiscard]] proxy::Engine::Share share_of(const Assignment& next);
   void pin_to_cpu() const;
+  [[nodiscard]] std::string name() const { return "worker-" + std::to_string(index_); }
 
   uint32_t index_;
   uint32_t workers_;  // of the process, for as long as it lives
