@@ -9,7 +9,9 @@
 
 #include "base/format.h"
 #include "base/log.h"
+#include "cli/privileges.h"
 #include "control/diff.h"
+#include "control/service.h"
 
 namespace sluice::cli {
 
@@ -17,6 +19,7 @@ namespace {
 
 constexpr size_t kChangesLogged = 20;
 constexpr int kCompilerNice = 10;
+constexpr unsigned kBeatsPerStatus = 10;
 
 // Each proxied connection is two descriptors; the soft limit of most systems (1024) is far too low for a gateway.
 void raise_descriptor_limit(uint32_t max_connections) {
@@ -60,6 +63,31 @@ void log_changes(const std::vector<std::string>& changes) {
 void warn_of_fixed(const snapshot::ProcessSpec& running, const snapshot::ProcessSpec& next) {
   if (running.workers != next.workers) log::warn("process.workers takes effect with the next start");
   if (running.pin_cpus != next.pin_cpus) log::warn("process.pin_cpus takes effect with the next start");
+  if (running.user != next.user || running.group != next.group) {
+    log::warn("process.user and process.group take effect with the next start");
+  }
+  if (running.pid_file != next.pid_file) log::warn("process.pid_file takes effect with the next start");
+}
+
+// What is left to do once the listeners are open. Returns what is wrong, or an empty text.
+std::string become_daemon(const snapshot::Snapshot& snapshot, PidFile& pid_file) {
+  const snapshot::ProcessSpec& process = snapshot.process;
+  if (!process.pid_file.empty()) {
+    if (std::string wrong = pid_file.write(process.pid_file); !wrong.empty()) return wrong;
+  }
+  if (process.user.empty()) return {};
+  const snapshot::AccessLogSpec& access_log = snapshot.access_log;
+  const bool to_file = access_log.format != snapshot::AccessLogSpec::Format::off && access_log.path != "stdout";
+  return drop_privileges(process.user, process.group, to_file ? access_log.path : "");
+}
+
+// systemd's watchdog wants to hear from us twice in its interval.
+worker::Watchdog::Options watchdog_options() {
+  worker::Watchdog::Options options;
+  if (const auto interval = control::service::watchdog_interval()) {
+    options.period = std::clamp(std::chrono::floor<Millis>(*interval / 2), Millis(10), options.period);
+  }
+  return options;
 }
 
 }  // namespace
@@ -70,7 +98,7 @@ Gateway::Gateway(std::shared_ptr<const snapshot::Snapshot> first, RunOptions opt
       figures_(registry_, options_.version),
       first_(std::move(first)),
       supervisor_(loop_, registry_),
-      signals_(loop_, {SIGTERM, SIGINT, SIGQUIT, SIGHUP}, [this](int number) { on_signal(number); }),
+      signals_(loop_, {SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1}, [this](int number) { on_signal(number); }),
       grace_(
           loop_.timers(), [](void* self) { static_cast<Gateway*>(self)->on_grace_over(); }, this) {}
 
@@ -83,6 +111,7 @@ int Gateway::run() {
   raise_descriptor_limit(first_->process.max_connections);
   if (!start()) return 1;
   loop_.run();
+  watchdog_.reset();
   supervisor_.stop();
   log::info("ended");
   log::flush();
@@ -92,16 +121,50 @@ int Gateway::run() {
 bool Gateway::start() {
   std::string error;
   if (first_->admin.enabled) admin_ = open_admin(first_->admin, error);
-  if (!error.empty() || !supervisor_.start(first_, {}, error)) {
+  if (error.empty() && supervisor_.start(first_, {}, error)) error = become_daemon(*first_, pid_file_);
+  if (!error.empty()) {
     log::error("{}", error);
     return false;
   }
   state_ = State::serving;
-  log::info("sluice {} listens on {}; admin on {}; {} workers, {} routes, {} upstreams", options_.version,
-            listed(supervisor_.addresses()), admin_ ? admin_->address().to_string() : "nothing",
-            first_->process.workers, first_->routes.size(), first_->clusters.size());
+  figures_.refresh();
+  log::info(
+      "sluice {} listens on {}; admin on {}; {} workers, {} routes, {} upstreams; {} MiB of memory; {} descriptors",
+      options_.version, listed(supervisor_.addresses()), admin_ ? admin_->address().to_string() : "nothing",
+      first_->process.workers, first_->routes.size(), first_->clusters.size(),
+      registry_.value(registry_.intern(stats::Family::process_resident)) >> 20,
+      registry_.value(registry_.intern(stats::Family::process_max_fds)));
   first_.reset();
+  control::service::ready(status_line());
+  start_watchdog();
   return true;
+}
+
+// What `systemctl status` shows.
+std::string Gateway::status_line() {
+  constexpr auto kConnections = stats::Family::downstream_connections;
+  const snapshot::Snapshot& current = *supervisor_.current();
+  uint64_t connections = 0;
+  for (const auto& listener : current.listeners) {
+    const stats::SeriesId run = registry_.intern(kConnections, {listener.name});
+    for (size_t i = 0; i < stats::row(kConnections).last_values.size(); ++i) {
+      connections += registry_.value(run + static_cast<stats::SeriesId>(i));
+    }
+  }
+  return fmt::format("{} {} connections, {} requests under way; {} routes, {} upstreams, configuration {}{}",
+                     state_ == State::draining ? "ending:" : "serving", connections,
+                     registry_.value(registry_.intern(stats::Family::requests_in_flight)), current.routes.size(),
+                     current.clusters.size(), last_reload_.generation,
+                     last_reload_.accepted ? "" : "; the last reload was refused, see the log");
+}
+
+void Gateway::start_watchdog() {
+  watchdog_ = std::make_unique<worker::Watchdog>(loop_, supervisor_.watched(), registry_, watchdog_options(),
+                                                 [this, beats = 0u]() mutable {
+                                                   control::service::alive();
+                                                   if (++beats % kBeatsPerStatus == 0)
+                                                     control::service::status(status_line());
+                                                 });
 }
 
 std::unique_ptr<admin::Server> Gateway::open_admin(const snapshot::AdminSpec& spec, std::string& error) {
@@ -139,6 +202,10 @@ void Gateway::on_signal(int number) {
     reload();
     return;
   }
+  if (number == SIGUSR1) {
+    if (proxy::LogWriter* writer = supervisor_.log_writer()) writer->reopen();
+    return;
+  }
   if (state_ != State::serving) {
     log::info("got {} again: ending at once", name_of(number));
     return loop_.stop();
@@ -157,6 +224,7 @@ bool Gateway::reload() {
   reloading_ = true;
   if (compiler_.joinable()) compiler_.join();
   reload_began_ = MonoClock::now();
+  control::service::reloading();
   compiler_ = std::thread([this, path = options_.config_path] {
     setpriority(PRIO_PROCESS, static_cast<id_t>(gettid()), kCompilerNice);  // of this thread alone
     auto result = std::make_shared<control::CompileResult>(control::compile_file(path));
@@ -212,6 +280,7 @@ void Gateway::conclude(admin::ReloadReport report) {
   last_reload_ = std::move(report);
   reloading_ = false;
   if (reload_again_ && reload()) return;  // the file may have changed since; who asked hears of that one
+  if (state_ == State::serving) control::service::ready(status_line());
   if (admin_) admin_->on_reloaded();
 }
 
@@ -226,6 +295,7 @@ void Gateway::drain(bool on) {
 
 void Gateway::finish() {
   state_ = State::draining;
+  control::service::stopping();
   supervisor_.finish([this] { loop_.stop(); });
   grace_.set(loop_.now() + supervisor_.current()->process.shutdown_grace);
 }

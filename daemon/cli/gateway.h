@@ -16,10 +16,12 @@
 #include <thread>
 
 #include "admin/server.h"
+#include "cli/pid_file.h"
 #include "control/compile.h"
 #include "event/signals.h"
 #include "stats/process.h"
 #include "worker/supervisor.h"
+#include "worker/watchdog.h"
 
 namespace sluice::cli {
 
@@ -42,6 +44,8 @@ class Gateway {
   enum class State : uint8_t { starting, serving, draining };
 
   bool start();
+  void start_watchdog();
+  [[nodiscard]] std::string status_line();
   /// Empty, with `error`, if the address cannot be listened on.
   std::unique_ptr<admin::Server> open_admin(const snapshot::AdminSpec& spec, std::string& error);
   void on_signal(int number);
@@ -62,7 +66,9 @@ class Gateway {
   stats::Registry registry_;
   stats::ProcessFigures figures_;
   std::shared_ptr<const snapshot::Snapshot> first_;
+  PidFile pid_file_;
   worker::Supervisor supervisor_;
+  std::unique_ptr<worker::Watchdog> watchdog_;  // while the workers run
   std::shared_ptr<admin::Server> admin_;
   event::Signals signals_;
   event::Timer grace_;

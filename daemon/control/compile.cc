@@ -69,6 +69,10 @@ void check_whole(const Node& root, const Draft& draft, const std::vector<bool>& 
   if (listeners != nullptr && listeners->value->entries.empty()) {
     diagnostics.error(listeners->key_place, "at least one listener is needed");
   }
+  const Node* process = root.find("process");
+  if (process != nullptr && draft.process.user.empty() && !draft.process.group.empty()) {
+    diagnostics.error(process->find("group")->place, "process.group is used with process.user only");
+  }
   for (size_t i = 0; i < draft.upstreams.size(); ++i) {
     const UpstreamDraft& upstream = draft.upstreams[i];
     if (!used[i])

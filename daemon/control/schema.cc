@@ -153,6 +153,15 @@ constexpr Row kRows[] = {
      .binding = into<&ProcessSpec::max_connections>},
     {.section = S::process, .key = "shutdown_grace", .type = T::duration, .fallback = "30s", .range = kTimeout,
      .help = "How long requests may still run after SIGTERM.", .binding = into<&ProcessSpec::shutdown_grace>},
+    {.section = S::process, .key = "user", .type = T::text,
+     .help = "Whom the gateway becomes once its listeners are open. Needs a start as root; not under systemd, whose unit "
+             "says `User=`.",
+     .binding = into<&ProcessSpec::user>},
+    {.section = S::process, .key = "group", .type = T::text,
+     .help = "With `user`: its group; by default the user's own.", .binding = into<&ProcessSpec::group>},
+    {.section = S::process, .key = "pid_file", .type = T::absolute_path,
+     .help = "File that holds the process id while the gateway runs. It is removed at the end if `user` may do that.",
+     .binding = into<&ProcessSpec::pid_file>},
 
     {.section = S::admin, .key = "listen", .type = T::admin_address, .fallback = "127.0.0.1:9901",
      .help = "Where the admin listener listens; `off`: nowhere.", .binding = node_of<&AdminDraft::listen>},

@@ -58,6 +58,7 @@ enum class Type : uint8_t {
   file,
   file_name,
   log_path,
+  absolute_path,
   folder,
   glob,
   listen_address,

@@ -32,6 +32,7 @@ constexpr TypeRow kTypes[] = {
     {T::file_name, "file name", "a name without slashes", R"({"type": "string", "pattern": "^[^/]+$"})"},
     {T::log_path, "place for a log", "stdout or an absolute path",
      R"({"type": "string", "pattern": "^(stdout|/.+)$"})"},
+    {T::absolute_path, "absolute path", "a path that begins with /", R"({"type": "string", "pattern": "^/.+$"})"},
     {T::folder, "folder", "a path", kText},
     {T::glob, "file pattern", "routes.d/*.yaml, or a list of such",
      R"({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]})"},

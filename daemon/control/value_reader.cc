@@ -94,6 +94,7 @@ void read_value(SectionReader& reader, const Row& row, Node& node, std::string& 
   const bool is_name = !text.empty() && text.find('/') == std::string::npos && text != "." && text != "..";
   if (row.type == Type::file_name && !is_name) return reader.refuse(row, node);
   if (row.type == Type::log_path && text != "stdout" && !text.starts_with('/')) return reader.refuse(row, node);
+  if (row.type == Type::absolute_path && !text.starts_with('/')) return reader.refuse(row, node);
   value = node.text;
 }
 

@@ -23,6 +23,9 @@ struct ProcessSpec {
   bool pin_cpus = false;
   uint32_t max_connections = 65536;  // downstream, whole process
   Millis shutdown_grace{30'000};
+  std::string user;      // to become once the listeners are open; empty: stay who we are
+  std::string group;     // empty: the user's own
+  std::string pid_file;  // empty: none
 
   friend bool operator==(const ProcessSpec&, const ProcessSpec&) = default;
 };

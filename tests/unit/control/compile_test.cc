@@ -76,6 +76,9 @@ TEST_CASE("a value of the wrong kind is told what would be right") {
       {with("process: {shutdown_grace: 5}"),
        "4:27 shutdown_grace: \"5\" is not a duration; write 250ms, 5s or 1m30s\n"},
       {with("process: {shutdown_grace: 0}"), "4:27 shutdown_grace: \"0\" is out of range; it must be 1ms to 24h\n"},
+      {with("process: {pid_file: sluice.pid}"),
+       "4:21 pid_file: \"sluice.pid\" is not an absolute path; write a path that begins with /\n"},
+      {with("process: {group: www}"), "4:18 process.group is used with process.user only\n"},
       {with("process: {shutdown_grace: 25h}"), "4:27 shutdown_grace: \"25h\" is out of range; it must be 1ms to 24h\n"},
       {with("trusted_proxies: 10.0.0.0/8"), "4:18 trusted_proxies: a list is expected; write [10.0.0.0/8]\n"},
       {with("trusted_proxies: {a: b}"),
@@ -95,7 +98,9 @@ TEST_CASE("keys of later versions and unknown keys are refused by name") {
       {with("plugins: {}"), "4:1 \"plugins\" is not supported yet by this version of sluice\n"},
       {with("proxess: {}"), "4:1 unknown key \"proxess\"; did you mean \"process\"?\n"},
       {with("process: {worker_count: 1}"),
-       "4:11 unknown key \"worker_count\"; known here: workers, pin_cpus, max_connections, shutdown_grace\n"},
+       "4:11 unknown key \"worker_count\"; known here: workers, pin_cpus, max_connections, shutdown_grace, user, "
+       "group, "
+       "pid_file\n"},
       {with("? <<\n: {}"), "4:3 merge keys (\"<<\") are not supported; an alias can stand for a whole value\n"},
       {"version: 1\nlisteners: {a: {address: \":80\", body: 1MiB}}\n",
        "2:33 unknown key \"body\"; it belongs in \"limits\"\n"},
