@@ -6,9 +6,20 @@ namespace sluice::cli {
 
 namespace {
 
-constexpr std::string_view kExitCodes =
-    "Exit codes: 0 all is well, 1 it failed, 2 the command line is wrong,\n"
-    "3 the configuration has errors, 4 explain: no route takes the request.\n";
+std::string exit_codes() {
+  constexpr size_t kWidth = 80;
+  std::string text = "Exit codes:";
+  size_t line = text.size();
+  for (const ExitCodeRow& row : exit_code_rows()) {
+    const bool is_last = &row == &exit_code_rows().back();
+    const std::string item = fmt::format("{} {}{}", static_cast<int>(row.code), row.help, is_last ? '.' : ',');
+    const bool fits = line + 1 + item.size() <= kWidth;
+    text += fits ? ' ' : '\n';
+    text += item;
+    line = fits ? line + 1 + item.size() : item.size();
+  }
+  return text + '\n';
+}
 
 std::string usage(const CommandRow& row) {
   return fmt::format("{}{}{}", row.name, row.operands.empty() ? "" : " ", row.operands);
@@ -29,7 +40,7 @@ std::string general_help() {
   }
   text += "\nOptions, where a command knows them:\n";
   for (const OptionRow& row : option_rows()) text += option_line(row);
-  return fmt::format("{}\n{}", text, kExitCodes);
+  return fmt::format("{}\n{}", text, exit_codes());
 }
 
 std::string command_help(Command command) {
@@ -39,7 +50,7 @@ std::string command_help(Command command) {
   for (const OptionRow& option : option_rows()) {
     if ((option.commands & bit(command)) != 0) text += option_line(option);
   }
-  return fmt::format("{}\n{}", text, kExitCodes);
+  return fmt::format("{}\n{}", text, exit_codes());
 }
 
 }  // namespace sluice::cli

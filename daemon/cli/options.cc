@@ -31,6 +31,19 @@ constexpr CommandRow kCommands[] = {
     {Command::version, "version", "", "Print the version", "sluice version"},
 };
 
+constexpr ExitCodeRow kExitCodes[] = {
+    {kOk, "all is well"},
+    {kFailed, "it failed"},
+    {kUsage, "the command line is wrong"},
+    {kConfigurationError, "the configuration has errors"},
+    {kNoRoute, "explain: no route takes the request"},
+};
+
+constexpr SignalRow kSignals[] = {
+    {"SIGTERM, SIGINT", "Ends the gateway."},
+    {"SIGUSR1", "Opens the access log again, after it was rotated."},
+};
+
 std::string set_config(Options& options, std::string_view argument) {
   options.config = argument;
   return argument.empty() ? "needs a file name" : "";
@@ -184,6 +197,10 @@ void Parser::check_operands() {
 }  // namespace
 
 std::span<const CommandRow> command_rows() { return kCommands; }
+
+std::span<const ExitCodeRow> exit_code_rows() { return kExitCodes; }
+
+std::span<const SignalRow> signal_rows() { return kSignals; }
 
 std::span<const OptionRow> option_rows() { return kOptions; }
 

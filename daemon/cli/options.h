@@ -23,6 +23,19 @@ enum ExitCode : int {
   kNoRoute = 4,             // explain: no route takes the request
 };
 
+struct ExitCodeRow {
+  ExitCode code;
+  std::string_view help;
+};
+std::span<const ExitCodeRow> exit_code_rows();
+
+/// What the gateway does on a signal; for the manual.
+struct SignalRow {
+  std::string_view name;
+  std::string_view help;
+};
+std::span<const SignalRow> signal_rows();
+
 enum class Command : uint8_t { run, check, explain, routes, reload, diff, origin, version, kCount };
 
 struct CommandRow {
