@@ -10,7 +10,8 @@ declare -A packages=(
   [build]="g++ cmake ninja-build ccache pkg-config libuv1-dev libyaml-cpp-dev libfmt-dev libspdlog-dev libpcre2-dev
     libsystemd-dev"
   # node-llhttp is the oracle that the parser's tests compare with; prometheus brings promtool.
-  [test]="catch2 node-llhttp python3 python3-pytest python3-yaml python3-jsonschema python3-websockets prometheus curl"
+  [test]="catch2 node-llhttp python3 python3-pytest python3-yaml python3-jsonschema python3-websockets prometheus curl
+    dpkg-dev groff-base iproute2 logrotate man-db systemd"
   [fuzz]="clang-14 libclang-rt-14-dev llvm-14"
   [bench]="nginx haproxy wrk valgrind linux-perf strace python3 util-linux"
   [format]="clang-format-14"
