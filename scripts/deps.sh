@@ -24,7 +24,7 @@ for group in "${@:-build}"; do
     echo "deps: there is no group '$group'; the groups are: build test fuzz bench format" >&2
     exit 2
   fi
-  read -ra names <<<"${packages[$group]}"
+  read -rd '' -a names <<<"${packages[$group]}" || true  # ends at the end of the text, which is a "failure"
   wanted+=("${names[@]}")
 done
 
