@@ -40,7 +40,10 @@ constexpr ExitCodeRow kExitCodes[] = {
 };
 
 constexpr SignalRow kSignals[] = {
-    {"SIGTERM, SIGINT", "Ends the gateway."},
+    {"SIGHUP", "Reads the configuration again. If it is wrong the old one stays."},
+    {"SIGTERM, SIGINT, SIGQUIT",
+     "Accepts no more, and ends when the running requests have ended or process.shutdown_grace is over. A second one "
+     "ends at once."},
     {"SIGUSR1", "Opens the access log again, after it was rotated."},
 };
 

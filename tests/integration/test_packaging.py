@@ -244,6 +244,18 @@ def test_logrotate_takes_the_log_and_the_service_goes_on_in_a_new_one(machine):
         "sluice adm 640\n" + "sluice sluice 640\n")
 
 
+def test_a_reload_adopts_the_configuration_in_the_same_process(machine):
+    configure(machine)
+    machine.run("systemctl restart sluice")
+    pid = property_of(machine, "MainPID")
+    configure(machine, routes=[{"match": {"path": "/"}, "respond": {"status": 200, "body": "reloaded"}}])
+    machine.run("systemctl reload sluice")
+    wait_until(lambda: answer(machine) == "reloaded", "the new configuration runs")
+    assert property_of(machine, "MainPID") == pid
+    wait_until(lambda: property_of(machine, "ActiveState") == "active", "the reload is over")
+    assert "configuration 2" in property_of(machine, "StatusText")
+
+
 def test_a_reload_of_a_wrong_configuration_fails_and_the_service_goes_on(machine):
     configure(machine)
     machine.run("systemctl restart sluice")
