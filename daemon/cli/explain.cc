@@ -134,8 +134,8 @@ std::string action_text(const snapshot::Snapshot& snapshot, const Request& reque
       return fmt::format("serves: {} from {}", path_sent_on(request, route, match), route.files->root);
     case snapshot::Action::proxy: break;
   }
-  const std::string host =
-      route.rewrite->host.empty() ? std::string(request.authority) : expanded(route.rewrite->host, request, route, match);
+  const std::string host = route.rewrite->host->empty() ? std::string(request.authority)
+                                                        : expanded(*route.rewrite->host, request, route, match);
   return fmt::format("sends: {} {} with Host {} to upstream {}", http::name(request.method),
                      with_query(path_sent_on(request, route, match), request.target), host,
                      upstreams_of(route, snapshot));

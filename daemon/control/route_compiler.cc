@@ -155,6 +155,7 @@ void RouteCompiler::compile_split(const RouteDraft& draft, RouteSpec& route) {
     if (const auto index = find_upstream(*share.upstream)) route.split.push_back({*index, share.spec.weight});
   }
   for (const snapshot::SplitShare& share : route.split) route.split_total += share.weight;
+  if (!route.split.empty()) route.first_cluster = route.split.front().cluster;
   const Entry* split = draft.node->find_entry("split");
   if (split == nullptr) return;
   if (draft.split.empty()) diagnostics_.error(split->key_place, "split: at least one share is needed");
@@ -260,7 +261,7 @@ void RouteCompiler::compile_rewrite(const RouteDraft& draft, RouteSpec& route) {
                          fmt::format("host: \"{}\" is not a host; write users.internal or users.internal:8080",
                                      shortened(host->text)));
     }
-    if (auto compiled = compile_template(*host, route)) route.rewrite.make().host = std::move(*compiled);
+    if (auto compiled = compile_template(*host, route)) route.rewrite.make().host.make() = std::move(*compiled);
   }
   if (draft.strip_prefix != nullptr) {
     compile_strip_prefix(*draft.strip_prefix, draft.match, route);

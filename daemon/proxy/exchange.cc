@@ -74,11 +74,15 @@ uint64_t Exchange::body_limit() const {
 
 void Exchange::start_proxying() {
   const snapshot::RouteSpec& route = *request_.route;
-  uint32_t ticket = route.split.size() > 1 ? engine_.random().below(route.split_total) : 0;
-  size_t share = 0;
-  while (ticket >= route.split[share].weight) ticket -= route.split[share++].weight;
-  cluster_ = generation_->clusters[route.split[share].cluster].get();
-  retries_ = generation_->series().clusters[route.split[share].cluster].retries;
+  uint32_t cluster = route.first_cluster;
+  if (route.split.size() > 1) {
+    uint32_t ticket = engine_.random().below(route.split_total);
+    size_t share = 0;
+    while (ticket >= route.split[share].weight) ticket -= route.split[share++].weight;
+    cluster = route.split[share].cluster;
+  }
+  cluster_ = generation_->clusters[cluster].get();
+  retries_ = generation_->series().clusters[cluster].retries;
   cluster_->retry_budget().on_request(engine_.loop().now());
 
   const Result<std::string_view> head = compose_upstream_head(request_, arena_, engine_.random());

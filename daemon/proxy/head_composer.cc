@@ -131,7 +131,7 @@ Result<std::string_view> upstream_path(const Request& request, Arena& arena) {
 }
 
 Result<std::string_view> upstream_host(const Request& request, Arena& arena) {
-  const snapshot::Template& rewrite = request.route->rewrite->host;
+  const snapshot::Template& rewrite = *request.route->rewrite->host;
   if (rewrite.empty()) return request.framing.host;
   constexpr size_t kMaxHost = 512;
   char* memory = arena.allocate(kMaxHost);

@@ -167,28 +167,31 @@ struct StaticSpec {
   std::shared_ptr<const int> root_fd;  // O_PATH descriptor, closed with the last snapshot that uses it
 };
 
-struct RewriteSpec {
+struct alignas(64) RewriteSpec {
+  Rare<Template> host;       // absent: the client's Host goes on
   Template path;             // empty: the path goes on unchanged
-  Template host;             // empty: the client's Host goes on
   std::string strip_prefix;  // empty: none
 };
 
-/// What a request reads of its route comes first, in two cache lines: with many routes each line is a cache miss.
+/// With many routes each cache line that a request reads of its own is a miss, so there is one for the request's way to
+/// the upstream and one for the answer's way back; what neither reads comes last.
 struct alignas(64) RouteSpec {
-  std::string name;  // given, or made from the pattern
   Action action = Action::proxy;
-  uint32_t split_total = 0;       // sum of the weights
+  uint32_t first_cluster = 0;     // split[0].cluster
   std::vector<SplitShare> split;  // proxy: one or more clusters by weight
   Rare<RewriteSpec> rewrite;
   Rare<HeaderEdits> request_headers;
-  Rare<HeaderEdits> response_headers;
   Millis timeout{0};        // whole exchange; 0: none
   uint64_t body_limit = 0;  // 0: the listener's
+
+  std::string name;  // given, or made from the pattern
+  Rare<HeaderEdits> response_headers;
   Rare<RespondSpec> respond;
   Rare<RedirectSpec> redirect;
   Rare<StaticSpec> files;
 
-  std::string source;  // "sluice.yaml:42"
+  uint32_t split_total = 0;  // sum of the weights
+  std::string source;        // "sluice.yaml:42"
   MatchSpec match;
   /// Names of the path pattern's parameters in order; capture i of a match belongs to captures[i].
   std::vector<std::string> captures;

@@ -356,7 +356,7 @@ routes:
   CHECK(r.split[1].weight == 5);
   CHECK(r.split_total == 100);
   CHECK(r.rewrite->path.source() == "/u/{id}");
-  CHECK(r.rewrite->host.source() == "users.internal");
+  CHECK(r.rewrite->host->source() == "users.internal");
   REQUIRE(r.request_headers->set.size() == 1);
   CHECK(r.request_headers->set[0].first == "X-Id");
   CHECK(r.request_headers->add[0].second.source() == "c");

@@ -181,8 +181,8 @@ TEST_CASE("what the gateway says itself can be replaced and removed like any oth
             "x-forwarded-proto: https\r\nX-Forwarded-For: 192.0.2.1\r\nX-Request-ID: edge-id1\r\n\r\n");
 
   GivenRequest removed(with_ids("GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-Host: b\r\n"));
-  removed.route.request_headers.make().remove = {"X-Forwarded-For", "x-forwarded-proto", "X-Forwarded-Host", "X-Request-Id",
-                                          "Traceparent"};
+  removed.route.request_headers.make().remove = {"X-Forwarded-For", "x-forwarded-proto", "X-Forwarded-Host",
+                                                 "X-Request-Id", "Traceparent"};
   CHECK(upstream_head(removed) == "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
 }
 
@@ -191,7 +191,7 @@ TEST_CASE("rewrites of path and host") {
   given.request.match.captures[0] = "7";
   given.request.match.capture_count = 1;
   given.route.rewrite.make().path = compiled("/v2/{id}", {"id"});
-  given.route.rewrite.make().host = compiled("{route}.internal:81");
+  given.route.rewrite.make().host.make() = compiled("{route}.internal:81");
   CHECK(upstream_head(given) == "GET /v2/7?x=1 HTTP/1.1\r\nHost: users.internal:81\r\n" + kAdded + "\r\n");
 }
 
@@ -221,7 +221,7 @@ TEST_CASE("a template that makes something invalid is bad_template, and never go
     CHECK(upstream_head(given) == "error bad_template");
   }
   SECTION("a host") {
-    given.route.rewrite.make().host = compiled("{id}", {"id"});
+    given.route.rewrite.make().host.make() = compiled("{id}", {"id"});
     CHECK(upstream_head(given) == "error bad_template");
   }
   SECTION("a field") {

@@ -87,7 +87,7 @@ std::shared_ptr<const snapshot::Snapshot> snapshot_for(const SocketAddress& orig
   made->trusted_proxies = {*Network::parse("127.0.0.0/8"), *Network::parse("2001:db8::/32")};
   made->listeners.push_back({.name = "public", .address = *SocketAddress::parse("127.0.0.1:0")});
   made->clusters.push_back({.name = "users", .endpoints = {{origin, "origin", 1}, {origin, "again", 1}}});
-  snapshot::RouteSpec route{.name = "user", .split_total = 1, .split = {{0, 1}}, .match = {.path = "/users/{id}"}};
+  snapshot::RouteSpec route{.split = {{0, 1}}, .name = "user", .split_total = 1, .match = {.path = "/users/{id}"}};
   route.captures = {"id"};
   route.rewrite.make().path = compiled("/v2/users/{id}");
   route.request_headers.make().set.emplace_back("X-User", compiled("{id} of {client_ip}"));
