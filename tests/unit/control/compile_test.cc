@@ -423,3 +423,14 @@ TEST_CASE("ten thousand wrong references cost no ten thousand searches for a sug
   CHECK(result.errors.size() == 101);
   CHECK(result.errors.back().message == "9900 more errors are not shown");
 }
+
+TEST_CASE("a route knows its first upstream without its list of shares") {
+  const auto result = compile_text(
+      "version: 1\nlisteners: {public: {address: '127.0.0.1:8080'}}\n"
+      "upstreams: {a: {endpoints: ['127.0.0.1:1']}, b: {endpoints: ['127.0.0.1:2']}}\n"
+      "routes: [{match: {path: /}, upstream: b}, {match: {path: /s}, split: [{upstream: b}, {upstream: a}]}]\n",
+      "x.yaml");
+  REQUIRE(result.snapshot != nullptr);
+  CHECK(result.snapshot->routes[0].first_cluster == 1);
+  CHECK(result.snapshot->routes[1].first_cluster == 1);
+}
