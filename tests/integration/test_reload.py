@@ -304,6 +304,7 @@ def test_what_a_new_configuration_would_change_is_told_before_it_runs():
 def test_the_access_log_changes_its_path_and_format_and_may_be_switched_off():
     with Sluice(FIRST) as gateway:
         gateway.get("/a?1")
+        gateway.access_log()  # what waits for the writer still would go to the new file
         second = gateway.directory / "second.log"
         gateway.reload(access_log={"path": str(second), "format": "{method} {path}"})
         gateway.get("/a?2")
