@@ -159,12 +159,12 @@ std::string Gateway::status_line() {
 }
 
 void Gateway::start_watchdog() {
-  watchdog_ = std::make_unique<worker::Watchdog>(loop_, supervisor_.watched(), registry_, watchdog_options(),
-                                                 [this, beats = 0u]() mutable {
-                                                   control::service::alive();
-                                                   if (++beats % kBeatsPerStatus == 0)
-                                                     control::service::status(status_line());
-                                                 });
+  watchdog_ = std::make_unique<worker::Watchdog>(
+      loop_, supervisor_.watched(), registry_, watchdog_options(),
+      [this, awaited = control::service::watchdog_interval().has_value(), beats = 0u]() mutable {
+        if (awaited) control::service::alive();
+        if (++beats % kBeatsPerStatus == 0) control::service::status(status_line());
+      });
 }
 
 std::unique_ptr<admin::Server> Gateway::open_admin(const snapshot::AdminSpec& spec, std::string& error) {

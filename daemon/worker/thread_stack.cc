@@ -2,15 +2,14 @@
 
 #include <dlfcn.h>
 #include <execinfo.h>
+#include <sched.h>
 #include <semaphore.h>
-#include <unistd.h>
 
 #include <array>
 #include <atomic>
 #include <cerrno>
 #include <csignal>
 #include <ctime>
-#include <memory>
 #include <string_view>
 
 #include "base/assert.h"
@@ -23,36 +22,41 @@ namespace {
 constexpr int kMaxFrames = 64;
 constexpr int kOwnFrames = 2;  // the handler's, and the kernel's that called it
 
-// What the signal carries.
+enum class State : uint8_t { idle, asked, walking, done };
+
+// What the control thread asks for and the handler fills in. Static, since a handler may run at any time.
 struct Walk {
   Walk() { sem_init(&done, 0, 0); }
-  ~Walk() { sem_destroy(&done); }
+  std::atomic<pthread_t> thread{};
+  std::atomic<State> state{State::idle};
   std::array<void*, kMaxFrames> frames{};
-  std::atomic<int> count{0};  // written last
-  sem_t done;
+  int count = 0;
+  sem_t done{};
 };
+Walk walk;
 
 // On the thread that is looked at. backtrace() takes no lock (glibc's _dl_find_object) and allocates nothing once libgcc is
-// loaded; sem_post() may be called from a handler.
-void on_signal(int, siginfo_t* signal, void*) {
+// loaded; sem_post() may be called from a handler. A signal that comes late, or from elsewhere, finds that nothing is asked.
+void on_signal(int) {
   const int saved = errno;
-  auto* walk = static_cast<Walk*>(signal->si_value.sival_ptr);
-  if (signal->si_code == SI_QUEUE && signal->si_pid == getpid() && walk != nullptr) {
-    walk->count.store(backtrace(walk->frames.data(), kMaxFrames), std::memory_order_release);
-    sem_post(&walk->done);
+  State asked = State::asked;
+  if (walk.thread.load() == pthread_self() && walk.state.compare_exchange_strong(asked, State::walking)) {
+    walk.count = backtrace(walk.frames.data(), kMaxFrames);
+    walk.state.store(State::done);
+    sem_post(&walk.done);
   }
   errno = saved;
 }
 
-bool wait_for(Walk& walk) {
+void wait_for_answer() {
   timespec until{};
   clock_gettime(CLOCK_MONOTONIC, &until);
   until.tv_sec += 1;
-  int result = 0;
-  do {
-    result = sem_clockwait(&walk.done, CLOCK_MONOTONIC, &until);
-  } while (result != 0 && errno == EINTR);
-  return result == 0;
+  while (sem_clockwait(&walk.done, CLOCK_MONOTONIC, &until) != 0 && errno == EINTR) {
+  }
+  State asked = State::asked;
+  if (walk.state.compare_exchange_strong(asked, State::idle)) return;  // too late for it now
+  while (walk.state.load() != State::done) sched_yield();
 }
 
 std::string_view file_name(std::string_view path) { return path.substr(path.rfind('/') + 1); }
@@ -63,30 +67,31 @@ void prepare_thread_stacks() {
   void* frame = nullptr;
   backtrace(&frame, 1);
   struct sigaction action {};
-  action.sa_sigaction = on_signal;
-  action.sa_flags = SA_SIGINFO | SA_RESTART;
+  action.sa_handler = on_signal;
+  action.sa_flags = SA_RESTART;
   SL_ASSERT(sigaction(SIGRTMIN, &action, nullptr) == 0);
 }
 
 std::vector<std::string> stack_of(pthread_t thread) {
-  auto walk = std::make_unique<Walk>();
-  if (const int failed = pthread_sigqueue(thread, SIGRTMIN, {.sival_ptr = walk.get()}); failed != 0) {
+  while (sem_trywait(&walk.done) == 0) {
+  }
+  walk.thread.store(thread);
+  walk.state.store(State::asked);
+  if (const int failed = pthread_kill(thread, SIGRTMIN); failed != 0) {
     return {fmt::format("no stack: the thread cannot be signalled (error {})", failed)};
   }
-  if (!wait_for(*walk)) {
-    static std::vector<std::unique_ptr<Walk>> pending;  // the handler may still run, at any time
-    pending.push_back(std::move(walk));
+  wait_for_answer();
+  if (walk.state.load() != State::done) {
     return {"no stack: the thread takes no signals; it waits in the kernel, or a debugger has stopped it"};
   }
   std::vector<std::string> lines;
   std::string own_offsets;
   Dl_info self{};
   dladdr(reinterpret_cast<void*>(&stack_of), &self);
-  const int count = walk->count.load(std::memory_order_acquire);
-  for (int i = kOwnFrames; i < count; ++i) {
-    const auto address = reinterpret_cast<uintptr_t>(walk->frames[static_cast<size_t>(i)]);
+  for (int i = kOwnFrames; i < walk.count; ++i) {
+    const auto address = reinterpret_cast<uintptr_t>(walk.frames[static_cast<size_t>(i)]);
     Dl_info found{};
-    if (dladdr(walk->frames[static_cast<size_t>(i)], &found) == 0 || found.dli_fname == nullptr) {
+    if (dladdr(walk.frames[static_cast<size_t>(i)], &found) == 0 || found.dli_fname == nullptr) {
       lines.push_back(fmt::format("#{} {:#x}", i - kOwnFrames, address));
       continue;
     }
