@@ -69,12 +69,12 @@ uint64_t LogWriter::dropped_lines() const {
 void LogWriter::run() {
   std::optional<MonoTime> deadline;
   for (;;) {
-    // Not within a line: its rest belongs where its beginning went.
-    if (!mid_line_ && reopen_wanted_.exchange(false)) change_sink();
     // Looked at before drain(), which so misses no line from before stop().
     const bool stopping = stopping_.load(std::memory_order_seq_cst);
     if (stopping && !deadline) deadline = MonoClock::now() + kStopPatience;
     const Drained drained = drain();
+    // Behind the lines that came before the wish, and not within a line: its rest belongs where its beginning went.
+    if (!mid_line_ && reopen_wanted_.exchange(false)) change_sink();
     if (stopping && drained == Drained::nothing) return;
     const Micros patience = stopping ? *deadline - MonoClock::now() : Micros::max();
     if (patience <= Micros(0)) {
