@@ -17,10 +17,12 @@ void refuse(int fd) {
 }
 }  // namespace
 
-Result<std::unique_ptr<Server>> Server::start(event::Loop& loop, const snapshot::AdminSpec& spec, Sources sources) {
+Result<std::unique_ptr<Server>> Server::start(event::Loop& loop, const snapshot::AdminSpec& spec, Sources sources,
+                                              std::shared_ptr<event::ListenSocket> socket) {
   std::unique_ptr<Server> server(new Server(loop, spec, std::move(sources)));
   // Without SO_REUSEPORT, so that two gateways cannot share the address by mistake.
-  auto listener = event::Listener::open(loop, spec.address, *server, false, kMaxConnections);
+  auto listener = socket != nullptr ? event::Listener::watch(loop, std::move(socket), *server)
+                                    : event::Listener::open(loop, spec.address, *server, false, kMaxConnections);
   if (!listener) return listener.error();
   server->listener_ = std::move(*listener);
   return server;

@@ -21,13 +21,16 @@ class Server final : private event::Listener::Handler {
  public:
   static constexpr size_t kMaxConnections = 64;  // further ones get 503
 
-  static Result<std::unique_ptr<Server>> start(event::Loop& loop, const snapshot::AdminSpec& spec, Sources sources);
+  /// `socket` is used if there is one; else the address is opened.
+  static Result<std::unique_ptr<Server>> start(event::Loop& loop, const snapshot::AdminSpec& spec, Sources sources,
+                                               std::shared_ptr<event::ListenSocket> socket = nullptr);
   ~Server();
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
 
   /// Where it listens (port 0 resolved).
   [[nodiscard]] const SocketAddress& address() const { return listener_->address(); }
+  [[nodiscard]] const std::shared_ptr<event::ListenSocket>& socket() const { return listener_->socket(); }
   [[nodiscard]] size_t connections() const { return connections_.size(); }
   [[nodiscard]] const snapshot::AdminSpec& spec() const { return spec_; }
   void change_token(std::string token) { gate_.token = std::move(token); }

@@ -19,6 +19,7 @@ namespace {
 
 constexpr size_t kChangesLogged = 20;
 constexpr int kCompilerNice = 10;
+constexpr const char* kAdminSocket = "sluice-admin";  // as FileDescriptorName= and in LISTEN_FDNAMES
 constexpr unsigned kBeatsPerStatus = 10;
 
 // Each proxied connection is two descriptors; the soft limit of most systems (1024) is far too low for a gateway.
@@ -81,6 +82,27 @@ std::string become_daemon(const snapshot::Snapshot& snapshot, PidFile& pid_file)
   return drop_privileges(process.user, process.group, to_file ? access_log.path : "");
 }
 
+struct PassedSockets {
+  std::vector<worker::NamedSocket> listeners;
+  std::shared_ptr<event::ListenSocket> admin;
+};
+
+// From the service manager's socket unit, or from the process that we succeed.
+PassedSockets take_passed_sockets() {
+  PassedSockets passed;
+  for (control::service::PassedSocket& each : control::service::passed_sockets()) {
+    auto socket = event::ListenSocket::inherit(std::move(each.fd));
+    if (!socket) {
+      log::warn("the descriptor \"{}\" that was passed on is no listening socket: closed", each.name);
+    } else if (each.name == kAdminSocket) {
+      passed.admin = std::move(*socket);
+    } else {
+      passed.listeners.push_back({each.name, std::move(*socket)});
+    }
+  }
+  return passed;
+}
+
 // systemd's watchdog wants to hear from us twice in its interval.
 worker::Watchdog::Options watchdog_options() {
   worker::Watchdog::Options options;
@@ -94,11 +116,12 @@ worker::Watchdog::Options watchdog_options() {
 
 Gateway::Gateway(std::shared_ptr<const snapshot::Snapshot> first, RunOptions options)
     : options_(std::move(options)),
+      program_(Program::own()),
       registry_(first->process.workers),
       figures_(registry_, options_.version),
       first_(std::move(first)),
       supervisor_(loop_, registry_),
-      signals_(loop_, {SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1}, [this](int number) { on_signal(number); }),
+      signals_(loop_, {SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2}, [this](int number) { on_signal(number); }),
       grace_(
           loop_.timers(), [](void* self) { static_cast<Gateway*>(self)->on_grace_over(); }, this) {}
 
@@ -120,8 +143,11 @@ int Gateway::run() {
 
 bool Gateway::start() {
   std::string error;
-  if (first_->admin.enabled) admin_ = open_admin(first_->admin, error);
-  if (error.empty() && supervisor_.start(first_, {}, error)) error = become_daemon(*first_, pid_file_);
+  PassedSockets passed = take_passed_sockets();
+  if (first_->admin.enabled) admin_ = open_admin(first_->admin, error, std::move(passed.admin));
+  if (error.empty() && supervisor_.start(first_, std::move(passed.listeners), error)) {
+    error = become_daemon(*first_, pid_file_);
+  }
   if (!error.empty()) {
     log::error("{}", error);
     return false;
@@ -136,6 +162,7 @@ bool Gateway::start() {
       registry_.value(registry_.intern(stats::Family::process_max_fds)));
   first_.reset();
   control::service::ready(status_line());
+  Successor::report_ready();
   start_watchdog();
   return true;
 }
@@ -167,7 +194,9 @@ void Gateway::start_watchdog() {
       });
 }
 
-std::unique_ptr<admin::Server> Gateway::open_admin(const snapshot::AdminSpec& spec, std::string& error) {
+std::unique_ptr<admin::Server> Gateway::open_admin(const snapshot::AdminSpec& spec, std::string& error,
+                                                   std::shared_ptr<event::ListenSocket> socket) {
+  if (socket != nullptr && !(socket->address() == spec.address)) socket.reset();
   auto started = admin::Server::start(loop_, spec,
                                       {.registry = registry_,
                                        .current = [this] { return first_ ? first_ : supervisor_.current(); },
@@ -180,7 +209,8 @@ std::unique_ptr<admin::Server> Gateway::open_admin(const snapshot::AdminSpec& sp
                                        .reload = [this] { return reload(); },
                                        .last_reload = [this]() -> const admin::ReloadReport& { return last_reload_; },
                                        .drain = [this](bool on) { drain(on); },
-                                       .version = options_.version});
+                                       .version = options_.version},
+                                      std::move(socket));
   if (started) return std::move(*started);
   error = fmt::format("the admin listener {} cannot be opened: {}", spec.address.to_string(), started.error().detail);
   return nullptr;
@@ -206,6 +236,7 @@ void Gateway::on_signal(int number) {
     if (proxy::LogWriter* writer = supervisor_.log_writer()) writer->reopen();
     return;
   }
+  if (number == SIGUSR2) return upgrade();
   if (state_ != State::serving) {
     log::info("got {} again: ending at once", name_of(number));
     return loop_.stop();
@@ -284,6 +315,40 @@ void Gateway::conclude(admin::ReloadReport report) {
   if (admin_) admin_->on_reloaded();
 }
 
+// --- binary upgrade ---
+
+std::vector<worker::NamedSocket> Gateway::sockets() const {
+  std::vector<worker::NamedSocket> all = supervisor_.sockets();
+  if (admin_) all.push_back({kAdminSocket, admin_->socket()});
+  return all;
+}
+
+void Gateway::upgrade() {
+  if (state_ != State::serving || successor_ != nullptr) {
+    return log::warn("got SIGUSR2: not now: {}", successor_ ? "a new process is starting already" : "ending");
+  }
+  std::string error;
+  successor_ = Successor::start(
+      loop_, program_, sockets(), [this](const std::string& failure) { on_successor(failure); }, error);
+  if (successor_ == nullptr)
+    return log::error("upgrade: {} cannot be started: {}; this process goes on", program_.path, error);
+  log::info("got SIGUSR2: upgrade: process {} starts from {}", successor_->pid(), program_.path);
+}
+
+void Gateway::on_successor(const std::string& failure) {
+  const std::unique_ptr<Successor> successor = std::move(successor_);
+  if (!failure.empty()) {
+    return log::error("upgrade: process {} does not serve: {}; this process goes on", successor->pid(), failure);
+  }
+  log::info("upgrade: process {} serves; this process ends", successor->pid());
+  if (state_ != State::serving) return;
+  for (const worker::NamedSocket& each : sockets()) each.socket->keep_file();
+  admin_.reset();
+  control::service::main_process(successor->pid());
+  succeeded_ = true;
+  finish();
+}
+
 // --- the end ---
 
 void Gateway::drain(bool on) {
@@ -295,7 +360,7 @@ void Gateway::drain(bool on) {
 
 void Gateway::finish() {
   state_ = State::draining;
-  control::service::stopping();
+  if (!succeeded_) control::service::stopping();
   supervisor_.finish([this] { loop_.stop(); });
   grace_.set(loop_.now() + supervisor_.current()->process.shutdown_grace);
 }

@@ -7,6 +7,8 @@
 //                                                                        signal -> over
 // over       whatever still runs is ended and counted
 //
+// SIGUSR2 starts a Successor beside a serving gateway; when that serves, this one drains.
+//
 // Beside that the gateway may be asked, by POST /drain, to look not ready and to end each connection with its next answer.
 #pragma once
 
@@ -17,6 +19,7 @@
 
 #include "admin/server.h"
 #include "cli/pid_file.h"
+#include "cli/successor.h"
 #include "control/compile.h"
 #include "event/signals.h"
 #include "stats/process.h"
@@ -47,7 +50,8 @@ class Gateway {
   void start_watchdog();
   [[nodiscard]] std::string status_line();
   /// Empty, with `error`, if the address cannot be listened on.
-  std::unique_ptr<admin::Server> open_admin(const snapshot::AdminSpec& spec, std::string& error);
+  std::unique_ptr<admin::Server> open_admin(const snapshot::AdminSpec& spec, std::string& error,
+                                            std::shared_ptr<event::ListenSocket> socket = nullptr);
   void on_signal(int number);
 
   // Reload: compile on a thread of low priority, then publish here.
@@ -57,16 +61,23 @@ class Gateway {
   void conclude(admin::ReloadReport report);
 
   void drain(bool on);
+  // Binary upgrade.
+  void upgrade();
+  void on_successor(const std::string& failure);
+  [[nodiscard]] std::vector<worker::NamedSocket> sockets() const;
+
   void finish();
   void on_grace_over();
   void state_figures();
 
   RunOptions options_;
+  Program program_;
   event::Loop loop_;
   stats::Registry registry_;
   stats::ProcessFigures figures_;
   std::shared_ptr<const snapshot::Snapshot> first_;
   PidFile pid_file_;
+  std::unique_ptr<Successor> successor_;  // until its outcome
   worker::Supervisor supervisor_;
   std::unique_ptr<worker::Watchdog> watchdog_;  // while the workers run
   std::shared_ptr<admin::Server> admin_;
@@ -74,6 +85,7 @@ class Gateway {
   event::Timer grace_;
   State state_ = State::starting;
   bool asked_to_drain_ = false;
+  bool succeeded_ = false;  // by a new process
   std::thread compiler_;
   bool reloading_ = false;
   bool reload_again_ = false;

@@ -44,6 +44,9 @@ constexpr SignalRow kSignals[] = {
     {"SIGTERM, SIGINT, SIGQUIT",
      "Accepts no more, and ends when the running requests have ended or process.shutdown_grace is over. A second one "
      "ends at once."},
+    {"SIGUSR2",
+     "Starts the program's file anew, which may be a newer version, with the listening sockets. When the new process "
+     "serves, this one ends as by SIGTERM; if it does not, this one goes on."},
     {"SIGUSR1", "Opens the access log again, after it was rotated."},
 };
 

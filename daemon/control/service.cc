@@ -3,6 +3,7 @@
 #include <systemd/sd-daemon.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <string>
 
 #include "base/format.h"
@@ -36,6 +37,18 @@ void status(std::string_view text) { notify("STATUS=" + one_line(text)); }
 void main_process(pid_t pid) { notify(fmt::format("MAINPID={}", pid)); }
 
 void alive() { notify("WATCHDOG=1"); }
+
+std::vector<PassedSocket> passed_sockets() {
+  std::vector<PassedSocket> passed;
+  char** names = nullptr;
+  const int count = sd_listen_fds_with_names(1, &names);
+  for (int i = 0; i < count; ++i) {
+    passed.push_back({names[i], UniqueFd(SD_LISTEN_FDS_START + i)});
+    std::free(names[i]);
+  }
+  std::free(names);
+  return passed;
+}
 
 std::optional<Micros> watchdog_interval() {
   uint64_t micros = 0;

@@ -7,9 +7,12 @@
 #include <sys/types.h>
 
 #include <optional>
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/clock.h"
+#include "base/unique_fd.h"
 
 namespace sluice::control::service {
 
@@ -27,6 +30,14 @@ void status(std::string_view text);
 void main_process(pid_t pid);
 /// WATCHDOG=1. If it does not come for watchdog_interval(), systemd kills and restarts us.
 void alive();
+
+/// A listening descriptor that the service manager, or the process that we succeed, passed to us (sd_listen_fds(3)).
+struct PassedSocket {
+  std::string name;  // FileDescriptorName= of the socket unit
+  UniqueFd fd;
+};
+/// All of them, once: the variables that announce them are removed.
+std::vector<PassedSocket> passed_sockets();
 
 /// WatchdogSec of the unit; nothing if no watchdog waits for this process.
 [[nodiscard]] std::optional<Micros> watchdog_interval();

@@ -25,6 +25,7 @@ from .origin import RawOrigin
 from .wire import RawClient
 
 LIBC = ctypes.CDLL(None)
+PR_SET_CHILD_SUBREAPER = 36
 PR_SET_PDEATHSIG = 1  # <sys/prctl.h>
 BINARY = os.environ.get("SLUICE_BINARY", "sluice")
 SANITIZER = os.environ.get("SLUICE_SANITIZER", "")  # "address,undefined", "thread", or empty
@@ -102,6 +103,30 @@ class Metrics(dict):
         return sum(value for (series, has), value in self.items() if series == name and wanted <= has)
 
 
+class Successor:
+    """The process that a gateway started to take its place: a grandchild, which becomes ours when its parent ends."""
+
+    def __init__(self, pid):
+        self.pid = pid
+        self.returncode = None
+
+    def send_signal(self, number):
+        os.kill(self.pid, number)
+
+    def kill(self):
+        self.send_signal(signal.SIGKILL)
+
+    def poll(self):
+        if self.returncode is None:
+            ended, status = os.waitpid(self.pid, os.WNOHANG)
+            self.returncode = os.waitstatus_to_exitcode(status) if ended else None
+        return self.returncode
+
+    def wait(self, timeout=None):
+        wait_until(lambda: self.poll() is not None, f"the end of process {self.pid}")
+        return self.returncode
+
+
 class Sluice:
     def __init__(self, config, files=(), descriptors=None, env=None, arguments=()):
         self.directory = Path(tempfile.mkdtemp(prefix="sluice-test-"))
@@ -155,6 +180,21 @@ class Sluice:
         report = json.loads(report)
         assert (status == 200) == report["accepted"], (status, report)
         return report
+
+    def begin_upgrade(self):
+        """SIGUSR2; returns the new process once it serves, while the old one may still drain."""
+        LIBC.prctl(PR_SET_CHILD_SUBREAPER, 1)
+        serving = re.compile(r"process (\d+) serves")
+        before = len(serving.findall(self.output()))
+        self.process.send_signal(signal.SIGUSR2)
+        wait_until(lambda: len(serving.findall(self.output())) > before, "the new process serves")
+        return Successor(int(serving.findall(self.output())[-1]))
+
+    def upgrade(self):
+        """Has a new process take over, and waits until the old one has ended."""
+        successor = self.begin_upgrade()
+        assert self.process.wait(DEADLINE) == 0, self.output()
+        self.process = successor
 
     def _in_child(self):
         LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # a test run that is killed leaves no gateway behind
