@@ -111,6 +111,13 @@ uint16_t SocketAddress::port() const {
   return 0;
 }
 
+SocketAddress SocketAddress::with_port(uint16_t port) const {
+  SocketAddress result = *this;
+  if (family() == AF_INET) result.storage_.v4.sin_port = htons(port);
+  if (family() == AF_INET6) result.storage_.v6.sin6_port = htons(port);
+  return result;
+}
+
 size_t SocketAddress::write_ip(char* out) const {
   const void* binary = &storage_.v4.sin_addr;
   if (family() == AF_INET6) {
@@ -146,6 +153,11 @@ bool SocketAddress::is_loopback() const {
 
 bool operator==(const SocketAddress& a, const SocketAddress& b) {
   return a.length_ == b.length_ && std::memcmp(&a.storage_, &b.storage_, a.length_) == 0;
+}
+
+bool operator<(const SocketAddress& a, const SocketAddress& b) {
+  const int order = std::memcmp(&a.storage_, &b.storage_, std::min(a.length_, b.length_));
+  return order != 0 ? order < 0 : a.length_ < b.length_;
 }
 
 size_t SocketAddress::hash() const {

@@ -35,9 +35,13 @@ class SocketAddress {
   /// The address without port, as X-Forwarded-For wants it; "unix" for a unix socket. Returns the length
   /// written to `out`, which must hold INET6_ADDRSTRLEN bytes.
   size_t write_ip(char* out) const;
+  /// The same host, another port; not for unix.
+  [[nodiscard]] SocketAddress with_port(uint16_t port) const;
   [[nodiscard]] bool is_loopback() const;  // unix sockets count as loopback
 
   friend bool operator==(const SocketAddress& a, const SocketAddress& b);
+  /// Some order: by family, then port, then address.
+  friend bool operator<(const SocketAddress& a, const SocketAddress& b);
   [[nodiscard]] size_t hash() const;
 
  private:

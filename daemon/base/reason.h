@@ -47,6 +47,7 @@ enum class RetryHint : uint8_t { no, if_reused, yes };
   X(regex_limit,              500, config,     no,        "A route's regular expression exceeded its match limit on this path.") \
   /* finding and reaching an upstream */ \
   X(no_endpoint,              503, upstream,   no,        "The upstream has no endpoint that can be used.") \
+  X(upstream_unresolved,      503, upstream,   no,        "The names of the upstream's endpoints were never resolved; /upstreams at the admin shows what DNS says.") \
   X(pool_queue_full,          503, upstream,   no,        "pool.max_pending requests already wait for a connection to this endpoint.") \
   X(pool_wait_timeout,        503, upstream,   no,        "No connection became free within pool.pending_timeout.") \
   X(connect_failed,           502, upstream,   yes,       "The endpoint refused the connection or cannot be reached.") \

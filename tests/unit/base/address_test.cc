@@ -175,3 +175,18 @@ TEST_CASE("what is no network is nothing, host bits included", "[network]") {
     CHECK_FALSE(Network::parse(text).has_value());
   }
 }
+
+TEST_CASE("with_port changes the port and nothing else") {
+  CHECK(SocketAddress::parse("127.0.0.1:80")->with_port(443).to_string() == "127.0.0.1:443");
+  CHECK(SocketAddress::parse("[2001:db8::1]:0")->with_port(65535).to_string() == "[2001:db8::1]:65535");
+}
+
+TEST_CASE("addresses can be sorted, IPv4 before IPv6") {
+  const auto less = [](const char* a, const char* b) { return *SocketAddress::parse(a) < *SocketAddress::parse(b); };
+  CHECK(less("127.0.0.1:1", "127.0.0.2:1"));
+  CHECK_FALSE(less("127.0.0.2:1", "127.0.0.1:1"));
+  CHECK_FALSE(less("127.0.0.1:1", "127.0.0.1:1"));
+  CHECK(less("255.0.0.1:1", "[::1]:1"));
+  CHECK_FALSE(less("[::1]:1", "255.0.0.1:1"));
+  CHECK(less("[::1]:1", "[::2]:1"));
+}
