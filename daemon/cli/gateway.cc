@@ -120,7 +120,7 @@ Gateway::Gateway(std::shared_ptr<const snapshot::Snapshot> first, RunOptions opt
       registry_(first->process.workers),
       figures_(registry_, options_.version),
       first_(std::move(first)),
-      supervisor_(loop_, registry_),
+      supervisor_(loop_, registry_, {}),
       signals_(loop_, {SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2}, [this](int number) { on_signal(number); }),
       grace_(
           loop_.timers(), [](void* self) { static_cast<Gateway*>(self)->on_grace_over(); }, this) {}

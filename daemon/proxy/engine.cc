@@ -37,7 +37,7 @@ GenerationRef Engine::make_generation(std::shared_ptr<const Publication> publica
     made->clusters.push_back(
         kept != Publication::kNone
             ? current_->clusters[kept]
-            : std::make_shared<upstream::Cluster>(shared, snapshot.clusters[i], series.clusters[i].endpoints));
+            : std::make_shared<upstream::Cluster>(shared, snapshot.clusters[i], *made->publication->members[i]));
   }
   listener_series_.resize(made->publication->slots.size());
   for (uint32_t i = 0; i < snapshot.listeners.size(); ++i) {
@@ -61,6 +61,10 @@ void Engine::adopt(std::shared_ptr<const Publication> publication, Share share) 
     if (is_parting(downstream.slot())) downstream.part(before);
     if (other_trust) downstream.set_trusted(is_trusted(downstream.peer()));
   }
+}
+
+void Engine::set_members(uint32_t cluster, const upstream::Members& members) {
+  current_->clusters[cluster]->set_members(members);
 }
 
 void Engine::end_generation(Generation& generation) {

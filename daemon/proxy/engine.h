@@ -40,6 +40,8 @@ class Engine {
   /// New requests get `publication`; those that run keep theirs. Clusters that it did not keep retire, and connections
   /// of listeners that it lacks end with their next answer.
   void adopt(std::shared_ptr<const Publication> publication, Share share);
+  /// DNS has other addresses for a cluster of the current publication.
+  void set_members(uint32_t cluster, const upstream::Members& members);
   /// While on, each connection ends with its next answer, or soon if it has nothing to answer.
   void drain(bool on);
   /// Called once, when the last client connection has ended.

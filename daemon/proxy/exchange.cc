@@ -83,6 +83,7 @@ void Exchange::start_proxying() {
   }
   cluster_ = generation_->clusters[cluster].get();
   retries_ = generation_->series().clusters[cluster].retries;
+  if (cluster_->empty()) return answer_error({Reason::upstream_unresolved, ""});
   cluster_->retry_budget().on_request(engine_.loop().now());
 
   const Result<std::string_view> head = compose_upstream_head(request_, arena_, engine_.random());
@@ -305,7 +306,7 @@ void Exchange::end() {
   phase_ = Phase::over;
   slices_.ended = engine_.loop().now();
   route_timer_.cancel();
-  if (endpoint_ != nullptr) endpoint_->pool().cancel(*this);
+  if (endpoint_) endpoint_->pool().cancel(*this);
   lease_.give_back(reason_ == Reason::none ? Reason::keepalive_done : reason_);
   engine_.pipes().give_back(std::move(pipe_));
   record();

@@ -143,7 +143,7 @@ class Exchange final : private upstream::Connection::User, private upstream::Poo
 
   upstream::Cluster* cluster_ = nullptr;
   stats::SeriesId retries_ = stats::kSink;
-  upstream::Endpoint* endpoint_ = nullptr;
+  upstream::EndpointRef endpoint_;  // outlives the lease
   upstream::Lease lease_;
   std::string_view upstream_head_;
   ClientFraming client_framing_;

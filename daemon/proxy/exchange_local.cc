@@ -132,7 +132,7 @@ bool Exchange::begin_answer(uint16_t status, std::string_view field_lines, BodyF
 }
 
 void Exchange::drop_upstream(Reason reason) {
-  if (endpoint_ != nullptr) endpoint_->pool().cancel(*this);
+  if (endpoint_) endpoint_->pool().cancel(*this);
   if (lease_) lease_->spoil();
   lease_.give_back(reason);
   to_upstream_.clear();

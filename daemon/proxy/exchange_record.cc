@@ -24,7 +24,7 @@ void Exchange::count() {
   shard.add(stats::pick(route.requests, stats::status_class(status_)));
   shard.observe(route.duration, static_cast<uint64_t>(slices_.total()));
   shard.observe(stats::pick(series.slices, Slice::read_head), static_cast<uint64_t>(slices_.read_head()));
-  if (endpoint_ != nullptr) {
+  if (endpoint_) {
     shard.observe(stats::pick(series.slices, Slice::wait_connection), static_cast<uint64_t>(slices_.wait_connection()));
     shard.observe(stats::pick(series.slices, Slice::upstream_first_byte),
                   static_cast<uint64_t>(slices_.upstream_first_byte()));
@@ -62,7 +62,7 @@ void Exchange::log() {
       .host = request_.framing.host,
       .target = request_.head.target,
       .route = request_.route == nullptr ? std::string_view() : request_.route->name,
-      .endpoint = endpoint_ == nullptr ? std::string_view() : endpoint_->name(),
+      .endpoint = endpoint_ ? std::string_view(endpoint_->name()) : std::string_view(),
       .user_agent = request_.head.headers.value(http::HeaderId::user_agent),
       .referer = request_.head.headers.value(http::HeaderId::referer),
       .protocol = request_.head.version == http::Version::http10 ? "HTTP/1.0" : "HTTP/1.1",

@@ -13,7 +13,7 @@ using http::BodyFraming;
 
 void Exchange::begin_try(upstream::Endpoint& endpoint, bool fresh) {
   ++tries_;
-  endpoint_ = &endpoint;
+  endpoint_ = upstream::EndpointRef(endpoint);
   phase_ = Phase::connecting;
   slices_.try_began = engine_.loop().now();
   const Result<upstream::Connection*> acquired = endpoint.pool().acquire(*this, fresh);
@@ -67,17 +67,17 @@ bool Exchange::retry_after(Error error) {
       (policy.on_connect && (error.reason == Reason::connect_failed || error.reason == Reason::connect_timeout)) ||
       (policy.on_reset && error.reason == Reason::upstream_reset) ||
       (policy.on_timeout && error.reason == Reason::upstream_try_timeout);
-  if (!wanted || !spend_retry()) return false;
-  repeat(cluster_->choose(endpoint_), error.reason, false);
+  if (!wanted || cluster_->empty() || !spend_retry()) return false;
+  repeat(cluster_->choose(endpoint_.get()), error.reason, false);
   return true;
 }
 
 bool Exchange::retry_status(uint16_t status) {
   const auto& statuses = cluster_->spec().retry.on_statuses;
   if (std::find(statuses.begin(), statuses.end(), status) == statuses.end()) return false;
-  if (!replayable_ || !can_repeat() || !spend_retry()) return false;
+  if (!replayable_ || !can_repeat() || cluster_->empty() || !spend_retry()) return false;
   lease_->spoil();
-  repeat(cluster_->choose(endpoint_), Reason::keepalive_done, false);
+  repeat(cluster_->choose(endpoint_.get()), Reason::keepalive_done, false);
   return true;
 }
 

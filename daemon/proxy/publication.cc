@@ -44,8 +44,9 @@ ListenerSlot Publication::slot_of(uint32_t listener) const {
 }
 
 std::shared_ptr<const Publication> Publication::make(std::shared_ptr<const snapshot::Snapshot> snapshot,
-                                                     stats::Registry& registry, const Publication* before,
-                                                     std::string& error) {
+                                                     stats::Registry& registry,
+                                                     const upstream::AddressesOf& addresses_of,
+                                                     const Publication* before, std::string& error) {
   auto made = std::make_shared<Publication>();
   made->snapshot = std::move(snapshot);
   auto format = LogFormat::compile(made->snapshot->access_log, error);
@@ -54,6 +55,9 @@ std::shared_ptr<const Publication> Publication::make(std::shared_ptr<const snaps
   made->series = Series::intern(registry, *made->snapshot);
   number_listeners(*made, before);
   made->kept_clusters = unchanged_clusters(*made->snapshot, before);
+  for (const snapshot::ClusterSpec& cluster : made->snapshot->clusters) {
+    made->members.push_back(upstream::members_of(cluster, registry, addresses_of));
+  }
   return made;
 }
 

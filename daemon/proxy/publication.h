@@ -10,6 +10,7 @@
 #include "proxy/access_log_format.h"
 #include "proxy/series.h"
 #include "snapshot/snapshot.h"
+#include "upstream/member.h"
 
 namespace sluice::proxy {
 
@@ -29,13 +30,16 @@ struct Publication {
   /// By the snapshot's index of a cluster: the index that the same cluster, unchanged, has in the publication before, or
   /// kNone. Such a cluster keeps its pools and what it knows of its endpoints.
   std::vector<uint32_t> kept_clusters;
+  /// By the same index: its servers when this was made. Kept clusters have theirs, and DNS may change them later
+  /// (Engine::set_members).
+  std::vector<std::shared_ptr<const upstream::Members>> members;
 
   [[nodiscard]] ListenerSlot slot_of(uint32_t listener) const;
 
   /// `before` may be nullptr. Fails, with `error` in words, if the access log's format cannot be compiled.
   static std::shared_ptr<const Publication> make(std::shared_ptr<const snapshot::Snapshot> snapshot,
-                                                 stats::Registry& registry, const Publication* before,
-                                                 std::string& error);
+                                                 stats::Registry& registry, const upstream::AddressesOf& addresses_of,
+                                                 const Publication* before, std::string& error);
 };
 
 }  // namespace sluice::proxy

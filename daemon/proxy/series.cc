@@ -6,20 +6,6 @@ using stats::Family;
 
 namespace {
 
-upstream::EndpointSeries intern_endpoint(stats::Registry& registry, std::string_view cluster,
-                                         std::string_view endpoint) {
-  const auto series = [&](Family family) { return registry.intern(family, {cluster, endpoint}); };
-  return {.requests = series(Family::upstream_requests),
-          .opened = series(Family::upstream_opened),
-          .reused = series(Family::upstream_reused),
-          .active = series(Family::upstream_active),
-          .idle = series(Family::upstream_idle),
-          .pending = series(Family::upstream_pending),
-          .connect_failures = series(Family::upstream_connect_failures),
-          .response_time = series(Family::upstream_response_time),
-          .closed = series(Family::upstream_closed)};
-}
-
 RouteSeries intern_route(stats::Registry& registry, std::string_view route) {
   return {.requests = registry.intern(Family::requests, {route}),
           .duration = registry.intern(Family::request_duration, {route})};
@@ -40,9 +26,6 @@ Series Series::intern(stats::Registry& registry, const snapshot::Snapshot& snaps
   for (const snapshot::ClusterSpec& cluster : snapshot.clusters) {
     ClusterSeries& made = series.clusters.emplace_back();
     made.retries = registry.intern(Family::upstream_retries, {cluster.name});
-    for (const auto& endpoint : cluster.endpoints) {
-      made.endpoints.push_back(intern_endpoint(registry, cluster.name, endpoint.name));
-    }
   }
   series.unrouted = intern_route(registry, "");
   series.in_flight = registry.intern(Family::requests_in_flight);

@@ -6,7 +6,6 @@
 
 #include "snapshot/snapshot.h"
 #include "stats/registry.h"
-#include "upstream/pool.h"
 
 namespace sluice::proxy {
 
@@ -23,7 +22,6 @@ struct RouteSeries {
 
 struct ClusterSeries {
   stats::SeriesId retries;  // a run, by kind
-  std::vector<upstream::EndpointSeries> endpoints;
 };
 
 struct Series {

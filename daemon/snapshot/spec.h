@@ -18,6 +18,15 @@
 
 namespace sluice::snapshot {
 
+struct DnsSpec {
+  std::vector<SocketAddress> servers;  // empty: those of /etc/resolv.conf
+  Millis timeout{2'000};               // of one try
+  Millis min_ttl{1'000};               // how often a name is looked up at most...
+  Millis max_ttl{300'000};             // ...and at least, whatever its TTL
+
+  friend bool operator==(const DnsSpec&, const DnsSpec&) = default;
+};
+
 struct ProcessSpec {
   uint32_t workers = 1;  // `auto` is resolved by compile: usable CPUs
   bool pin_cpus = false;
@@ -26,6 +35,7 @@ struct ProcessSpec {
   std::string user;      // to become once the listeners are open; empty: stay who we are
   std::string group;     // empty: the user's own
   std::string pid_file;  // empty: none
+  DnsSpec dns;
 
   friend bool operator==(const ProcessSpec&, const ProcessSpec&) = default;
 };
@@ -66,10 +76,13 @@ struct ListenerSpec {
   ListenerTimeouts timeouts;
 };
 
+/// A fixed address; or a name, which stands for as many endpoints as DNS knows addresses of it.
 struct EndpointSpec {
-  SocketAddress address;
-  std::string name;     // as written; label and log value
-  uint32_t weight = 1;  // 1..1000
+  SocketAddress address;  // unless it has a host
+  std::string name;       // as written; label and log value of a fixed one
+  uint32_t weight = 1;    // 1..1000; of a name: each of its addresses
+  std::string host;       // lower case; empty: the address is fixed
+  uint16_t port = 0;      // of the host
 
   friend bool operator==(const EndpointSpec&, const EndpointSpec&) = default;
 };

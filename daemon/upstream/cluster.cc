@@ -5,9 +5,12 @@
 
 namespace sluice::upstream {
 
-Endpoint::Endpoint(const PoolShared& shared, const snapshot::EndpointSpec& spec, const snapshot::ClusterSpec& cluster,
-                   const EndpointSeries& series)
-    : name_(spec.name), weight_(spec.weight), pool_(shared, spec.address, cluster.pool, cluster.timeouts, series) {}
+Endpoint::Endpoint(const PoolShared& shared, const Member& member, const snapshot::ClusterSpec& cluster)
+    : loop_(shared.loop),
+      address_(member.address),
+      name_(member.name),
+      weight_(member.weight),
+      pool_(shared, member.address, cluster.pool, cluster.timeouts, member.series) {}
 
 void Endpoint::observe(MonoTime now, Micros latency) {
   const auto micros = static_cast<double>(latency.count());
@@ -25,17 +28,43 @@ double Endpoint::cost(MonoTime now) const {
   return (std::ldexp(average_micros_, -silent_seconds) + kNoiseMicros) * (load() + 1) / weight_;
 }
 
-Cluster::Cluster(const PoolShared& shared, const snapshot::ClusterSpec& spec, const std::vector<EndpointSeries>& series)
-    : spec_(spec),
-      loop_(shared.loop),
-      random_(shared.random),
-      round_robin_credit_(spec.endpoints.size()),
-      retry_budget_(spec.retry.budget) {
-  SL_ASSERT(!spec.endpoints.empty() && series.size() == spec.endpoints.size());
-  for (size_t i = 0; i < spec.endpoints.size(); ++i) {
-    endpoints_.push_back(std::make_unique<Endpoint>(shared, spec.endpoints[i], spec, series[i]));
-    total_weight_ += spec.endpoints[i].weight;
+// Deferred: its pool may be on the stack.
+void EndpointRef::let_go() {
+  Endpoint* endpoint = std::exchange(endpoint_, nullptr);
+  if (endpoint != nullptr && --endpoint->holders_ == 0) {
+    endpoint->loop_.defer_delete(std::unique_ptr<event::Deferred>(endpoint));
   }
+}
+
+void EndpointRef::let_go_now() {
+  Endpoint* endpoint = std::exchange(endpoint_, nullptr);
+  if (--endpoint->holders_ == 0) delete endpoint;
+}
+
+Cluster::Cluster(const PoolShared& shared, const snapshot::ClusterSpec& spec, std::span<const Member> members)
+    : shared_(shared), spec_(spec), retry_budget_(spec.retry.budget) {
+  set_members(members);
+}
+
+Cluster::~Cluster() {
+  for (EndpointRef& endpoint : endpoints_) endpoint.let_go_now();
+}
+
+void Cluster::set_members(std::span<const Member> members) {
+  std::vector<EndpointRef> next;
+  next.reserve(members.size());
+  total_weight_ = 0;
+  for (const Member& member : members) {
+    total_weight_ += member.weight;
+    const auto same = std::find_if(endpoints_.begin(), endpoints_.end(), [&](const EndpointRef& each) {
+      return each && each->address() == member.address && each->weight() == member.weight;
+    });
+    next.push_back(same != endpoints_.end() ? std::move(*same) : EndpointRef(*new Endpoint(shared_, member, spec_)));
+  }
+  for (const EndpointRef& gone : endpoints_) {
+    if (gone) gone->pool().retire();
+  }
+  endpoints_ = std::move(next);
 }
 
 void Cluster::retire() {
@@ -43,6 +72,7 @@ void Cluster::retire() {
 }
 
 Endpoint& Cluster::choose(const Endpoint* avoid) {
+  SL_ASSERT(!endpoints_.empty());
   if (endpoints_.size() == 1) return *endpoints_.front();
   // A retry goes elsewhere: a few draws, then simply the next one.
   for (int draw = 0; draw < 3; ++draw) {
@@ -55,22 +85,22 @@ Endpoint& Cluster::choose(const Endpoint* avoid) {
     }
     if (chosen != avoid) return *chosen;
   }
-  return *(endpoints_.front().get() == avoid ? endpoints_[1] : endpoints_.front());
+  return endpoints_.front().get() == avoid ? *endpoints_[1] : *endpoints_.front();
 }
 
 // Smooth weighted round robin: every turn each endpoint earns its weight, the richest is picked and pays the total.
 Endpoint& Cluster::choose_round_robin() {
-  size_t best = 0;
-  for (size_t i = 0; i < endpoints_.size(); ++i) {
-    round_robin_credit_[i] += endpoints_[i]->weight();
-    if (round_robin_credit_[i] > round_robin_credit_[best]) best = i;
+  Endpoint* best = nullptr;
+  for (const EndpointRef& each : endpoints_) {
+    each->credit += each->weight();
+    if (best == nullptr || each->credit > best->credit) best = each.get();
   }
-  round_robin_credit_[best] -= total_weight_;
-  return *endpoints_[best];
+  best->credit -= total_weight_;
+  return *best;
 }
 
 Endpoint& Cluster::choose_random() {
-  uint32_t ticket = random_.below(total_weight_);
+  uint32_t ticket = shared_.random.below(total_weight_);
   for (const auto& endpoint : endpoints_) {
     if (ticket < endpoint->weight()) return *endpoint;
     ticket -= endpoint->weight();
@@ -81,7 +111,7 @@ Endpoint& Cluster::choose_random() {
 // Ties (the rule when traffic is light) are broken by starting at a random place.
 // The one to avoid is left out here: it has failed, so it is likely to have the least load, and further draws would not help.
 Endpoint& Cluster::choose_least_request(const Endpoint* avoid) {
-  const size_t start = random_.below(static_cast<uint32_t>(endpoints_.size()));
+  const size_t start = shared_.random.below(static_cast<uint32_t>(endpoints_.size()));
   Endpoint* best = nullptr;
   for (size_t i = 0; i < endpoints_.size(); ++i) {
     Endpoint& each = *endpoints_[(start + i) % endpoints_.size()];
@@ -97,16 +127,16 @@ Endpoint& Cluster::choose_least_request(const Endpoint* avoid) {
 // recovered.
 Endpoint& Cluster::choose_two_choices() {
   const auto count = static_cast<uint32_t>(endpoints_.size());
-  const uint32_t first = random_.below(count);
-  uint32_t second = random_.below(count - 1);
+  const uint32_t first = shared_.random.below(count);
+  uint32_t second = shared_.random.below(count - 1);
   if (second >= first) ++second;
   Endpoint& a = *endpoints_[first];
   Endpoint& b = *endpoints_[second];
-  const double cost_a = a.cost(loop_.now());
-  const double cost_b = b.cost(loop_.now());
+  const double cost_a = a.cost(shared_.loop.now());
+  const double cost_b = b.cost(shared_.loop.now());
   if (uint64_t{a.load()} * b.weight() != uint64_t{b.load()} * a.weight()) return cost_a <= cost_b ? a : b;
   constexpr uint32_t kCoin = 1u << 20;
-  return random_.below(kCoin) * (cost_a + cost_b) < cost_b * kCoin ? a : b;
+  return shared_.random.below(kCoin) * (cost_a + cost_b) < cost_b * kCoin ? a : b;
 }
 
 }  // namespace sluice::upstream

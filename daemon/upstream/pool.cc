@@ -2,6 +2,20 @@
 
 namespace sluice::upstream {
 
+EndpointSeries EndpointSeries::intern(stats::Registry& registry, std::string_view cluster, std::string_view endpoint) {
+  using stats::Family;
+  const auto series = [&](Family family) { return registry.intern(family, {cluster, endpoint}); };
+  return {.requests = series(Family::upstream_requests),
+          .opened = series(Family::upstream_opened),
+          .reused = series(Family::upstream_reused),
+          .active = series(Family::upstream_active),
+          .idle = series(Family::upstream_idle),
+          .pending = series(Family::upstream_pending),
+          .connect_failures = series(Family::upstream_connect_failures),
+          .response_time = series(Family::upstream_response_time),
+          .closed = series(Family::upstream_closed)};
+}
+
 Pool::Waiter::Waiter(event::Loop& loop)
     : timer_(
           loop.timers(),
@@ -29,8 +43,9 @@ Pool::Pool(const PoolShared& shared, const SocketAddress& address, const snapsho
 
 Pool::~Pool() {
   while (!waiters_.empty()) waiters_.front().leave();
-  while (!idle_.empty()) on_idle_closed(idle_.front(), Reason::shutting_down);
-  while (!busy_.empty()) discard(busy_.front(), Reason::shutting_down);
+  const Reason reason = retired_ ? Reason::pool_surplus : Reason::shutting_down;
+  while (!idle_.empty()) on_idle_closed(idle_.front(), reason);
+  while (!busy_.empty()) discard(busy_.front(), reason);
 }
 
 Result<Connection*> Pool::acquire(Waiter& waiter, bool fresh) {

@@ -19,6 +19,8 @@ namespace sluice::upstream {
 struct EndpointSeries {
   stats::SeriesId requests, opened, reused, active, idle, pending, connect_failures, response_time;
   stats::SeriesId closed;  // a run, by reason
+
+  static EndpointSeries intern(stats::Registry& registry, std::string_view cluster, std::string_view endpoint);
 };
 
 /// What all pools of a worker share.
@@ -66,7 +68,7 @@ class Pool {
   /// counted under `reason`.
   void release(Connection& connection, Reason reason);
 
-  /// No connection goes back to the pool any more; idle ones are closed now.
+  /// No connection goes back to the pool any more; idle ones are closed now. Who has one or waits for one is served.
   void retire();
 
   [[nodiscard]] uint32_t open() const { return open_; }

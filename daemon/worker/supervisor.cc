@@ -8,7 +8,8 @@
 
 namespace sluice::worker {
 
-Supervisor::Supervisor(event::Loop& control, stats::Registry& registry) : control_(control), registry_(registry) {}
+Supervisor::Supervisor(event::Loop& control, stats::Registry& registry, upstream::AddressesOf addresses_of)
+    : control_(control), registry_(registry), addresses_of_(std::move(addresses_of)) {}
 
 Supervisor::~Supervisor() { stop(); }
 
@@ -16,7 +17,7 @@ bool Supervisor::start(std::shared_ptr<const snapshot::Snapshot> first, std::vec
                        std::string& error) {
   worker_count_ = first->process.workers;
   inherited_ = std::move(inherited);
-  publication_ = proxy::Publication::make(std::move(first), registry_, nullptr, error);
+  publication_ = proxy::Publication::make(std::move(first), registry_, addresses_of_, nullptr, error);
   std::vector<Bound> bound;
   if (publication_ == nullptr || !open_log(current()->access_log, error) || !bind(*current(), bound, error)) {
     return false;
@@ -40,7 +41,7 @@ bool Supervisor::start(std::shared_ptr<const snapshot::Snapshot> first, std::vec
 bool Supervisor::publish(std::shared_ptr<const snapshot::Snapshot> next, std::function<void()> on_adopted,
                          std::string& error) {
   std::vector<Bound> bound;
-  auto publication = proxy::Publication::make(std::move(next), registry_, publication_.get(), error);
+  auto publication = proxy::Publication::make(std::move(next), registry_, addresses_of_, publication_.get(), error);
   if (publication == nullptr || !bind(*publication->snapshot, bound, error)) return false;
   if (!open_log(publication->snapshot->access_log, error)) return false;
   publication_ = std::move(publication);
@@ -58,6 +59,18 @@ std::function<void()> Supervisor::when_all(std::function<void()> then) {
       if (--*waiting == 0) then();
     });
   };
+}
+
+// A letter to each worker, behind those that assigned the publication whose index it names.
+void Supervisor::on_resolved(const std::string& host) {
+  if (publication_ == nullptr) return;
+  const std::vector<snapshot::ClusterSpec>& clusters = current()->clusters;
+  for (uint32_t i = 0; i < clusters.size(); ++i) {
+    const auto& endpoints = clusters[i].endpoints;
+    if (std::none_of(endpoints.begin(), endpoints.end(), [&](const auto& each) { return each.host == host; })) continue;
+    const auto members = upstream::members_of(clusters[i], registry_, addresses_of_);
+    for (const auto& worker : workers_) worker->set_members(i, members);
+  }
 }
 
 // --- listening sockets ---

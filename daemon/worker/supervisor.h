@@ -21,7 +21,8 @@ struct NamedSocket {
 class Supervisor {
  public:
   /// `control` is the control thread's loop, `registry` has a shard for each worker; both outlive the Supervisor.
-  Supervisor(event::Loop& control, stats::Registry& registry);
+  /// `addresses_of` says what a name of an endpoint stands for.
+  Supervisor(event::Loop& control, stats::Registry& registry, upstream::AddressesOf addresses_of);
   ~Supervisor();
   Supervisor(const Supervisor&) = delete;
   Supervisor& operator=(const Supervisor&) = delete;
@@ -34,6 +35,9 @@ class Supervisor {
   /// changed, and `error` tells the user why.
   [[nodiscard]] bool publish(std::shared_ptr<const snapshot::Snapshot> next, std::function<void()> on_adopted,
                              std::string& error);
+
+  /// addresses_of(host) has changed: the workers hear of it.
+  void on_resolved(const std::string& host);
 
   /// While on, each client connection ends with its next answer.
   void drain(bool on);
@@ -69,6 +73,7 @@ class Supervisor {
 
   event::Loop& control_;
   stats::Registry& registry_;
+  upstream::AddressesOf addresses_of_;
   size_t worker_count_ = 0;
   std::shared_ptr<const proxy::Publication> publication_;
   std::vector<NamedSocket> inherited_;  // and not used yet

@@ -75,6 +75,10 @@ void Worker::close_doors() {
   doors_.clear();
 }
 
+void Worker::set_members(uint32_t cluster, std::shared_ptr<const upstream::Members> members) {
+  loop_.post([this, cluster, members = std::move(members)] { engine_->set_members(cluster, *members); });
+}
+
 void Worker::drain(bool on) {
   loop_.post([this, on] { engine_->drain(on); });
 }

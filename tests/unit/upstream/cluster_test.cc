@@ -16,14 +16,15 @@ namespace {
 /// A cluster whose endpoints, called "0", "1", ..., have these weights; all are the same listening socket.
 struct Fleet {
   Fleet(Balance balance, const std::vector<uint32_t>& weights) {
-    snapshot::ClusterSpec spec{.name = "u", .balance = balance};
-    std::vector<upstream::EndpointSeries> series;
+    const snapshot::ClusterSpec spec{.name = "u", .balance = balance};
     for (const uint32_t weight : weights) {
-      const std::string name = std::to_string(spec.endpoints.size());
-      spec.endpoints.push_back({world.origin.address(), name, weight});
-      series.push_back(World::series_of(world.registry, name));
+      const std::string name = std::to_string(members.size());
+      // All reach the same listening socket, whatever the last byte of the address is.
+      const auto ip = SocketAddress::parse_ip("127.0.0." + std::to_string(1 + members.size()));
+      const SocketAddress address = ip->with_port(world.origin.address().port());
+      members.push_back({address, name, weight, World::series_of(world.registry, name)});
     }
-    cluster.emplace(world.shared, spec, series);
+    cluster.emplace(world.shared, spec, members);
   }
 
   Endpoint& endpoint(size_t index) { return *cluster->endpoints()[index]; }
@@ -47,6 +48,7 @@ struct Fleet {
   }
 
   World world;
+  upstream::Members members;
   std::vector<std::unique_ptr<Probe>> probes;
   std::optional<Cluster> cluster;
 };
@@ -173,6 +175,83 @@ TEST_CASE("retries spread over the endpoints that are left") {
   const auto shares = fleet.shares(3'000, &fleet.endpoint(failed));
   CAPTURE(balance, failed, shares);
   for (size_t i = 0; i < 3; ++i) CHECK((shares[i] > 900) == (i != failed));
+}
+
+TEST_CASE("members that stay keep their pools and their turn; others come and go") {
+  const Balance balance = GENERATE(from_range(std::begin(kAll), std::end(kAll)));
+  Fleet fleet(balance, {1, 1, 1});
+  Endpoint* const kept = &fleet.endpoint(1);
+  kept->observe(fleet.world.loop.now(), Millis(8));
+  fleet.cluster->set_members(std::span(fleet.members).subspan(1, 1));
+  REQUIRE(fleet.cluster->endpoints().size() == 1);
+  CHECK(&fleet.endpoint(0) == kept);
+  CHECK(kept->cost(fleet.world.loop.now()) == Approx(9000));
+  CHECK(fleet.sequence(3) == "111");
+  fleet.cluster->set_members(fleet.members);
+  REQUIRE(fleet.cluster->endpoints().size() == 3);
+  CHECK(&fleet.endpoint(1) == kept);
+  std::vector<int> count(3);
+  for (int i = 0; i < 300; ++i) ++count[std::stoul(fleet.cluster->choose(nullptr).name())];
+  for (const int share : count) CHECK(share > 0);
+}
+
+TEST_CASE("a member with another weight is another endpoint") {
+  Fleet fleet(Balance::round_robin, {1, 1});
+  fleet.members[0].weight = 3;
+  fleet.cluster->set_members(fleet.members);
+  CHECK(fleet.shares(400) == std::vector<int>{300, 100});
+}
+
+TEST_CASE("a cluster may have no members at all") {
+  Fleet fleet(Balance::p2c, {1, 1});
+  fleet.cluster->set_members({});
+  CHECK(fleet.cluster->empty());
+  fleet.cluster->set_members(fleet.members);
+  CHECK_FALSE(fleet.cluster->empty());
+}
+
+TEST_CASE("an endpoint that is gone closes its idle connections, and serves who has one or waits for one") {
+  Fleet fleet(Balance::p2c, {1});
+  upstream::EndpointRef held(fleet.endpoint(0));
+  upstream::Pool& pool = held->pool();
+  Probe idle(fleet.world.loop);
+  Probe busy(fleet.world.loop);
+  Probe waiting(fleet.world.loop);
+  REQUIRE(pool.acquire(idle, false).has_value());
+  REQUIRE(pool.acquire(busy, false).has_value());
+  REQUIRE(fleet.world.driver.until([&] { return idle.lease && busy.lease; }));
+  upstream::test::Peer idle_peer = fleet.world.origin.accept();
+  upstream::test::Peer busy_peer = fleet.world.origin.accept();
+  idle_peer.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+  REQUIRE(fleet.world.driver.until([&] { return pool.idle() == 1; }));
+  REQUIRE(pool.acquire(waiting, true).has_value());
+
+  fleet.cluster->set_members({});
+  CHECK(pool.idle() == 0);
+  CHECK(fleet.world.figure(pool.series().idle) == 0);
+  CHECK(fleet.world.driver.until([&] { return idle_peer.saw_end(); }));
+  REQUIRE(fleet.world.driver.until([&] { return static_cast<bool>(waiting.lease); }));
+  CHECK(pool.leased() == 2);
+  fleet.world.exchange(busy, busy_peer);
+  CHECK(busy.body == "ok");
+  CHECK(fleet.world.driver.until([&] { return busy_peer.saw_end(); }));
+  waiting.lease.give_back(Reason::client_closed);
+  CHECK(pool.open() == 0);
+  CHECK(fleet.world.figure(pool.series().active) == 0);
+}
+
+TEST_CASE("an endpoint that is gone is freed by the last who holds it, with what it still opens") {
+  Fleet fleet(Balance::p2c, {1});
+  const upstream::EndpointSeries series = fleet.endpoint(0).pool().series();
+  auto probe = std::make_unique<Probe>(fleet.world.loop);
+  upstream::EndpointRef held(fleet.endpoint(0));
+  REQUIRE(held->pool().acquire(*probe, false).has_value());
+  fleet.cluster->set_members({});
+  probe.reset();  // it will not wait for the connection
+  CHECK(fleet.world.figure(stats::pick(series.closed, Reason::pool_surplus)) == 0);
+  held = {};
+  fleet.world.driver.turns(2);
+  CHECK(fleet.world.figure(stats::pick(series.closed, Reason::pool_surplus)) == 1);
 }
 
 TEST_CASE("a retry goes to the same endpoint if there is no other") {

@@ -184,17 +184,7 @@ struct World {
       : pool(std::make_unique<Pool>(shared, origin.address(), pool_spec, timeouts, series_of(registry))) {}
 
   static EndpointSeries series_of(stats::Registry& registry, std::string_view endpoint = "e") {
-    const auto intern = [&](stats::Family family) { return registry.intern(family, {"u", endpoint}); };
-    using stats::Family;
-    return {.requests = intern(Family::upstream_requests),
-            .opened = intern(Family::upstream_opened),
-            .reused = intern(Family::upstream_reused),
-            .active = intern(Family::upstream_active),
-            .idle = intern(Family::upstream_idle),
-            .pending = intern(Family::upstream_pending),
-            .connect_failures = intern(Family::upstream_connect_failures),
-            .response_time = intern(Family::upstream_response_time),
-            .closed = intern(Family::upstream_closed)};
+    return EndpointSeries::intern(registry, "u", endpoint);
   }
   [[nodiscard]] uint64_t figure(stats::SeriesId id) const { return registry.value(id); }
   [[nodiscard]] uint64_t closed(Reason reason) const { return figure(stats::pick(pool->series().closed, reason)); }

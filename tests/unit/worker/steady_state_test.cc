@@ -164,7 +164,7 @@ TEST_CASE("in the steady state a request allocates nothing, with access log and 
   SmallOrigin origin;
   stats::Registry registry(1);
   event::Loop control;
-  worker::Supervisor gateway(control, registry);
+  worker::Supervisor gateway(control, registry, {});
   std::string error;
   REQUIRE(gateway.start(snapshot_for(origin.address(), log.path), {}, error));
   const std::string post = post_of_4_kib();
