@@ -51,6 +51,11 @@ namespace sluice::stats {
   X(upstream_closed,          counter,   none,    "sluice_upstream_connections_closed_total",     "upstream endpoint reason", "Connections to an endpoint ended, by why.") \
   X(upstream_connect_failures, counter,  none,    "sluice_upstream_connect_failures_total",       "upstream endpoint",        "Connections to an endpoint that could not be made.") \
   X(upstream_retries,         counter,   none,    "sluice_upstream_retries_total",                "upstream kind",            "Further attempts: after a stale pooled connection, by policy, or wished but over the budget.") \
+  /* names */ \
+  X(dns_lookups,              counter,   none,    "sluice_dns_lookups_total",                     "name",                     "Times that the name of an endpoint was looked up.") \
+  X(dns_failures,             counter,   none,    "sluice_dns_failures_total",                    "name",                     "Lookups that gave no address; those known before stay in use.") \
+  X(dns_changes,              counter,   none,    "sluice_dns_changes_total",                     "name",                     "Lookups that gave other addresses than the one before.") \
+  X(dns_addresses,            gauge,     none,    "sluice_dns_addresses",                         "name",                     "Addresses of the name that are in use now.") \
   /* the access log */ \
   X(access_log_lines,         counter,   none,    "sluice_access_log_lines_total",                "",                         "Lines handed to the access log's writer.") \
   X(access_log_dropped,       counter,   none,    "sluice_access_log_dropped_total",              "",                         "Lines dropped since the writer was behind.") \
