@@ -1,5 +1,6 @@
 #include "control/compile.h"
 
+#include <algorithm>
 #include <unordered_map>
 #include <utility>
 
@@ -21,6 +22,48 @@ using Kind = Node::Kind;
 
 namespace {
 
+// Exactly one of `address` and `dns`; false, and reported, if not.
+bool check_keys(const EndpointDraft& endpoint, Diagnostics& diagnostics) {
+  if ((endpoint.address != nullptr) != (endpoint.dns != nullptr)) return true;
+  const Node& node = *endpoint.node;
+  // What else is there has been refused: a misspelt key, or a value of the wrong kind.
+  const bool empty =
+      std::all_of(node.entries.begin(), node.entries.end(), [](const Entry& e) { return e.key == "weight"; });
+  if (endpoint.address != nullptr) {
+    diagnostics.error(endpoint.dns->place, "an endpoint has either \"address\" or \"dns\", not both");
+  } else if (empty && (node.kind == Kind::map || node.kind == Kind::null)) {
+    diagnostics.error(node.place, fmt::format("\"address\" is missing here; write {}", row_of(Type::address).written));
+  }
+  return false;
+}
+
+// Fills the endpoint's address or host; false, and reported, if `node` is neither.
+bool compile_endpoint(const Node& node, EndpointDraft& endpoint, Diagnostics& diagnostics) {
+  const Type type = endpoint.dns != nullptr ? Type::host_and_port : Type::address;
+  const TypeRow& written = row_of(type);
+  const std::optional<SocketAddress> address = SocketAddress::parse(node.text);
+  const std::optional<HostAndPort> host = parse_host_and_port(node.text);
+  endpoint.spec.name = node.text;
+  if (type == Type::address && address) {
+    const bool connectable = address->family() == AF_UNIX || (address->port() != 0 && !node.text.starts_with(':'));
+    if (!connectable) {
+      diagnostics.error(node.place,
+                        fmt::format("\"{}\" cannot be connected to; write {}", shortened(node.text), written.written));
+    }
+    endpoint.spec.address = *address;
+    return connectable;
+  }
+  if (!host) {
+    const std::string_view hint = address ? " (an address stands under \"address\")" : "";
+    diagnostics.error(node.place, fmt::format("\"{}\" is not {}; write {}{}", shortened(node.text),
+                                              with_article(written.name), written.written, hint));
+    return false;
+  }
+  endpoint.spec.host = host->host;
+  endpoint.spec.port = host->port;
+  return true;
+}
+
 void compile_endpoints(UpstreamDraft& draft, Diagnostics& diagnostics) {
   const Node* list = draft.node->find("endpoints");
   const bool is_empty =
@@ -28,21 +71,16 @@ void compile_endpoints(UpstreamDraft& draft, Diagnostics& diagnostics) {
   if (is_empty) diagnostics.error(list->place, fmt::format("upstream \"{}\" needs at least one endpoint", draft.name));
   std::unordered_map<std::string, Place> taken;
   for (EndpointDraft& endpoint : draft.endpoints) {
-    if (endpoint.address == nullptr) continue;
-    const Node& node = *endpoint.address;
-    const auto address = read_address(node, Type::address, diagnostics);
-    if (!address) continue;
-    if (address->family() != AF_UNIX && (address->port() == 0 || node.text.starts_with(':'))) {
-      diagnostics.error(node.place, fmt::format("\"{}\" cannot be connected to; write {}", shortened(node.text),
-                                                row_of(Type::address).written));
-    }
-    const auto [first, is_new] = taken.emplace(address->to_string(), node.place);
+    const Node* node = endpoint.address != nullptr ? endpoint.address : endpoint.dns;
+    if (!check_keys(endpoint, diagnostics)) continue;
+    if (!compile_endpoint(*node, endpoint, diagnostics)) continue;
+    const snapshot::EndpointSpec& spec = endpoint.spec;
+    const std::string place = spec.host.empty() ? spec.address.to_string() : fmt::format("{}:{}", spec.host, spec.port);
+    const auto [first, is_new] = taken.emplace(place, node->place);
     if (!is_new) {
-      diagnostics.error(node.place, fmt::format("{} is already an endpoint of \"{}\", at {}; give it a weight instead",
-                                                first->first, draft.name, diagnostics.describe(first->second)));
+      diagnostics.error(node->place, fmt::format("{} is already an endpoint of \"{}\", at {}; give it a weight instead",
+                                                 place, draft.name, diagnostics.describe(first->second)));
     }
-    endpoint.spec.address = *address;
-    endpoint.spec.name = node.text;
     draft.spec.endpoints.push_back(std::move(endpoint.spec));
   }
 }
@@ -81,6 +119,15 @@ void check_whole(const Node& root, const Draft& draft, const std::vector<bool>& 
   if (draft.routes.empty()) diagnostics.warning(root.place, "there are no routes: every request will be answered 404");
 }
 
+void check_dns(const Node& root, const snapshot::DnsSpec& dns, Diagnostics& diagnostics) {
+  if (dns.min_ttl <= dns.max_ttl) return;
+  const Node* process = root.find("process");
+  const Node* section = process == nullptr ? nullptr : process->find("dns");
+  diagnostics.error(section == nullptr ? root.place : section->place,
+                    fmt::format("dns: min_ttl ({}) is longer than max_ttl ({})", format_duration(dns.min_ttl),
+                                format_duration(dns.max_ttl)));
+}
+
 std::shared_ptr<const Snapshot> compile_tree(Node& root, const Tree& tree, Diagnostics& diagnostics,
                                              snapshot::AdminSpec& admin) {
   Draft draft;
@@ -88,6 +135,7 @@ std::shared_ptr<const Snapshot> compile_tree(Node& root, const Tree& tree, Diagn
   SectionReader reader(tree, diagnostics);
   reader.read(Section::root, root, &draft, &bind::kTypeTag<Draft>);
   auto snapshot = std::make_shared<Snapshot>();
+  check_dns(root, draft.process.dns, diagnostics);
   snapshot->process = draft.process;
   snapshot->access_log = std::move(draft.access_log);
   snapshot->trusted_proxies = std::move(draft.trusted_proxies);

@@ -50,7 +50,7 @@ More stand in `config/examples/`; each passes `sluice check`.
 | size | `512`, `64KiB`, `10MiB`, `1GiB` |
 | share | `20%` or `0.2` |
 | boolean | `true` or `false` |
-| address | `127.0.0.1:80`, `[::1]:80`, `localhost:80`, `unix:/run/app.sock`; `:80` and `0.0.0.0:80` listen on all IPv4 addresses |
+| address | `127.0.0.1:80`, `[::1]:80`, `localhost:80`, `unix:/run/app.sock`; `:80` and `0.0.0.0:80` listen on all IPv4 addresses; an endpoint may also be a name, `app.internal:80` |
 | file, folder | a path; relative to the folder of the file in which it stands |
 | name | of a listener or upstream: letters, digits, `.`, `_` and `-` |
 
@@ -216,6 +216,9 @@ std::string section_schema(const SectionRow& section, std::string_view indent) {
       actions += fmt::format(R"({}{{"required": [{}]}})", actions.empty() ? "" : ", ", json_quoted(action.key));
     }
     schema += fmt::format("{}  \"oneOf\": [{}],\n", indent, actions);
+  }
+  if (section.section == Section::endpoint) {
+    schema += fmt::format("{}  \"oneOf\": [{{\"required\": [\"address\"]}}, {{\"required\": [\"dns\"]}}],\n", indent);
   }
   return schema + fmt::format("{}  \"properties\": {{{}\n{}  }}", indent, properties, indent);
 }

@@ -24,7 +24,9 @@ struct ListenerDraft {
 };
 
 struct EndpointDraft {
+  Node* node = nullptr;  // the whole endpoint
   Node* address = nullptr;
+  Node* dns = nullptr;
   snapshot::EndpointSpec spec;
 };
 

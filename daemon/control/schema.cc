@@ -29,6 +29,7 @@ using snapshot::AccessLogSpec;
 using snapshot::Balance;
 using snapshot::ClusterSpec;
 using snapshot::ClusterTimeouts;
+using snapshot::DnsSpec;
 using snapshot::EndpointSpec;
 using snapshot::ListenerSpec;
 using snapshot::ListenerTimeouts;
@@ -71,6 +72,10 @@ constexpr Choice kLogFormats[] = {
 constexpr SectionRow kSections[] = {
     {S::root, "", "", "The top of the file.", owned_by<Draft>()},
     {S::process, "process", "", "The process as a whole.", owned_by<ProcessSpec>()},
+    {S::dns, "process.dns", "",
+     "How the names of endpoints are resolved. They are looked up again whenever their TTL is over; while that fails, the "
+     "addresses known before stay in use.",
+     owned_by<DnsSpec>()},
     {S::admin, "admin", "",
      "The admin listener: metrics, health, configuration. Off loopback it needs a token.", owned_by<AdminDraft>()},
     {S::access_log, "access_log", "format",
@@ -85,7 +90,9 @@ constexpr SectionRow kSections[] = {
     {S::upstream, "upstreams.<name>", "",
      "A set of endpoints that serve the same thing; the name is yours.", owned_by<UpstreamDraft>()},
     {S::endpoint, "upstreams.<name>.endpoints[]", "address",
-     "One server. A bare `127.0.0.1:9001` is short for `{address: 127.0.0.1:9001}`.", owned_by<EndpointDraft>()},
+     "One server, or one name: each address that DNS knows of a name is an endpoint. A bare `127.0.0.1:9001` is short for "
+     "`{address: 127.0.0.1:9001}`. Exactly one of `address` and `dns` is given.",
+     owned_by<EndpointDraft>()},
     {S::pool, "upstreams.<name>.pool", "",
      "Kept connections, per worker and endpoint.", owned_by<PoolSpec>()},
     {S::upstream_timeouts, "upstreams.<name>.timeouts", "",
@@ -162,6 +169,20 @@ constexpr Row kRows[] = {
     {.section = S::process, .key = "pid_file", .type = T::absolute_path,
      .help = "File that holds the process id while the gateway runs. It is removed at the end if `user` may do that.",
      .binding = into<&ProcessSpec::pid_file>},
+    {.section = S::process, .key = "dns", .child = S::dns,
+     .help = "How the names of endpoints are resolved.", .binding = section<&ProcessSpec::dns>},
+
+    {.section = S::dns, .key = "servers", .type = T::dns_server, .shape = kList, .fallback = "[]",
+     .help = "Who is asked, in this order; without a port: 53. Without an entry: the servers of /etc/resolv.conf, which is "
+             "read again when it changes.",
+     .binding = list<&DnsSpec::servers>},
+    {.section = S::dns, .key = "timeout", .type = T::duration, .fallback = "2s", .range = {10, 60'000},
+     .help = "For one question to one server. Each is asked twice, with twice the time.",
+     .binding = into<&DnsSpec::timeout>},
+    {.section = S::dns, .key = "min_ttl", .type = T::duration, .fallback = "1s", .range = {100, kDay},
+     .help = "A name is not looked up more often than this, whatever its TTL.", .binding = into<&DnsSpec::min_ttl>},
+    {.section = S::dns, .key = "max_ttl", .type = T::duration, .fallback = "5m", .range = {100, kDay},
+     .help = "A name is looked up at least as often as this, whatever its TTL.", .binding = into<&DnsSpec::max_ttl>},
 
     {.section = S::admin, .key = "listen", .type = T::admin_address, .fallback = "127.0.0.1:9901",
      .help = "Where the admin listener listens; `off`: nowhere.", .binding = node_of<&AdminDraft::listen>},
@@ -233,12 +254,15 @@ constexpr Row kRows[] = {
     {.section = S::upstream, .key = "tls", .presence = kLater, .help = "TLS to the endpoints."},
     {.section = S::upstream, .key = "protocol", .presence = kLater, .help = "HTTP/2 to the endpoints."},
 
-    {.section = S::endpoint, .key = "address", .type = T::address, .presence = kRequired,
-     .help = "Where the server listens.", .binding = node_of<&EndpointDraft::address>},
+    {.section = S::endpoint, .key = "address", .type = T::address,
+     .help = "Where the server listens. `localhost` is 127.0.0.1; any other name is resolved, as with `dns`.",
+     .binding = node_of<&EndpointDraft::address>},
+    {.section = S::endpoint, .key = "dns", .type = T::host_and_port,
+     .help = "A name that is resolved again and again, and the port. Changes are followed without a reload.",
+     .binding = node_of<&EndpointDraft::dns>},
     {.section = S::endpoint, .key = "weight", .type = T::integer, .fallback = "1", .range = {1, 1000},
-     .help = "Share of the requests, relative to the other endpoints.",
+     .help = "Share of the requests, relative to the other endpoints; of a name: of each of its addresses.",
      .binding = into<&EndpointDraft::spec, &EndpointSpec::weight>},
-    {.section = S::endpoint, .key = "dns", .presence = kLater, .help = "A name that is resolved."},
     {.section = S::endpoint, .key = "zone", .presence = kLater, .help = "Zone of the endpoint."},
 
     {.section = S::pool, .key = "max_open", .type = T::integer, .fallback = "256", .range = {1, 1'000'000},

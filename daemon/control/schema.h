@@ -21,6 +21,7 @@ struct Node;
 enum class Section : uint8_t {
   root,
   process,
+  dns,
   admin,
   access_log,
   listener,
@@ -64,6 +65,8 @@ enum class Type : uint8_t {
   listen_address,
   admin_address,
   address,
+  host_and_port,
+  dns_server,
   network,
   host,
   pattern,

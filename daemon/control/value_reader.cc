@@ -69,6 +69,21 @@ void read_value(SectionReader& reader, const Row& row, Node& node, Network& valu
   value = *parsed;
 }
 
+// A DNS server: the port may be left out.
+void read_value(SectionReader& reader, const Row& row, Node& node, SocketAddress& value) {
+  constexpr uint16_t kDnsPort = 53;
+  if (!reader.expect_scalar(row, node)) return;
+  std::optional<SocketAddress> parsed = SocketAddress::parse_ip(node.text);
+  if (parsed) {
+    parsed = parsed->with_port(kDnsPort);
+  } else {
+    parsed = SocketAddress::parse(node.text);
+  }
+  const bool usable = parsed && parsed->family() != AF_UNIX && parsed->port() != 0 && !node.text.starts_with(':');
+  if (!usable) return reader.refuse(row, node);
+  value = *parsed;
+}
+
 namespace {
 // "api.example.com" or "*.example.com", in lower case; nothing if it is neither.
 std::optional<std::string> host_from(std::string_view text) {
@@ -106,7 +121,7 @@ std::optional<SocketAddress> read_address(const Node& node, Type type, Diagnosti
   const bool is_name = host != "unix" && host.find_first_of("ghijklmnopqrstuvwxyzGHIJKLMNOPQRSTUVWXYZ") != host.npos;
   diagnostics.error(
       node.place, fmt::format("\"{}\" is not {}; write {}{}", shortened(node.text), with_article(row.name), row.written,
-                              is_name ? " (host names are not supported yet)" : ""));
+                              is_name ? " (a listener has an address, not a name)" : ""));
   return std::nullopt;
 }
 

@@ -25,8 +25,9 @@ void read_value(SectionReader& reader, const Row& row, Node& node, double& value
 void read_value(SectionReader& reader, const Row& row, Node& node, Millis& value);
 void read_value(SectionReader& reader, const Row& row, Node& node, std::string& value);
 void read_value(SectionReader& reader, const Row& row, Node& node, Network& value);
+void read_value(SectionReader& reader, const Row& row, Node& node, SocketAddress& value);
 
-/// An address to listen on or connect to; nothing after an error. `type` says which, for the message.
+/// An address to listen on; nothing after an error. `type` says which kind, for the message.
 std::optional<SocketAddress> read_address(const Node& node, Type type, Diagnostics& diagnostics);
 
 // Values that are more than one member of their owner.

@@ -122,6 +122,36 @@ std::optional<double> parse_share(std::string_view text) {
 
 std::string format_share(double share) { return fmt::format("{:g}%", share * 100); }
 
+namespace {
+bool is_label(std::string_view label) {
+  constexpr size_t kLongest = 63;
+  if (label.empty() || label.size() > kLongest || label.front() == '-' || label.back() == '-') return false;
+  return label.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789-_") == label.npos;
+}
+}  // namespace
+
+std::optional<HostAndPort> parse_host_and_port(std::string_view text) {
+  constexpr size_t kLongest = 253;
+  const size_t colon = text.rfind(':');
+  if (colon == text.npos) return std::nullopt;
+  HostAndPort parsed;
+  for (const char c : text.substr(0, colon)) parsed.host += to_lower(c);
+  const std::optional<uint64_t> port = parse_u64(text.substr(colon + 1));
+  if (!port || *port == 0 || *port > 65535 || parsed.host.size() > kLongest) return std::nullopt;
+  parsed.port = static_cast<uint16_t>(*port);
+  std::string_view rest = parsed.host;
+  if (rest.ends_with('.')) rest.remove_suffix(1);  // the root: no search domain is tried
+  std::string_view label;
+  for (bool more = true; more; rest.remove_prefix(more ? label.size() + 1 : 0)) {
+    label = rest.substr(0, rest.find('.'));
+    if (!is_label(label)) return std::nullopt;
+    more = label.size() < rest.size();
+  }
+  // A name whose last label is a number is a misspelt IPv4 address (RFC 1123 §2.1).
+  if (label.find_first_not_of("0123456789") == label.npos) return std::nullopt;
+  return parsed;
+}
+
 bool is_printable(std::string_view text) {
   for (const char c : text) {
     if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) return false;

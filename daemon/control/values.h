@@ -24,6 +24,14 @@ std::string format_size(uint64_t bytes);
 std::optional<double> parse_share(std::string_view text);
 std::string format_share(double share);
 
+/// "users.internal:80": a name that DNS can know (RFC 1123 §2.1, and `_`) in lower case, and a port from 1. Nothing for
+/// anything else, addresses and what looks like a misspelt one included.
+struct HostAndPort {
+  std::string host;
+  uint16_t port = 0;
+};
+std::optional<HostAndPort> parse_host_and_port(std::string_view text);
+
 bool is_printable(std::string_view text);
 /// "an address", "a size".
 std::string with_article(std::string_view noun);

@@ -100,7 +100,7 @@ TEST_CASE("keys of later versions and unknown keys are refused by name") {
       {with("process: {worker_count: 1}"),
        "4:11 unknown key \"worker_count\"; known here: workers, pin_cpus, max_connections, shutdown_grace, user, "
        "group, "
-       "pid_file\n"},
+       "pid_file, dns\n"},
       {with("? <<\n: {}"), "4:3 merge keys (\"<<\") are not supported; an alias can stand for a whole value\n"},
       {"version: 1\nlisteners: {a: {address: \":80\", body: 1MiB}}\n",
        "2:33 unknown key \"body\"; it belongs in \"limits\"\n"},
@@ -127,8 +127,8 @@ TEST_CASE("listeners have names, addresses that differ, and limits that fit toge
       {head + "a b: {address: \":80\"}\n", "3:3 \"a b\" is not a name: use at most 64 letters, digits, and . _ -\n"},
       {head + "a: {address: \"example.com:80\"}\n",
        "3:16 \"example.com:80\" is not an address to listen on; write 0.0.0.0:8080, [::]:8080 or "
-       "unix:/run/sluice.sock (host "
-       "names are not supported yet)\n"},
+       "unix:/run/sluice.sock (a "
+       "listener has an address, not a name)\n"},
       {head + "a: {address: 8080}\n",
        "3:16 \"8080\" is not an address to listen on; write 0.0.0.0:8080, [::]:8080 or "
        "unix:/run/sluice.sock\n"},
@@ -200,27 +200,50 @@ TEST_CASE("the access log goes to standard output or an absolute path, in a know
   CHECK(custom.snapshot->access_log.path == "/var/log/a");
 }
 
+TEST_CASE("DNS servers are addresses, and the bounds of a TTL are in order") {
+  const std::string head = "version: 1\nlisteners: {a: {address: \":80\"}}\nprocess: {dns: {";
+  const std::string write = "; write 10.0.0.2, 127.0.0.1:5353 or [2001:db8::1]:53\n";
+  check_all({
+      {head + "servers: [10.0.0.2, \"2001:db8::1\", \"127.0.0.1:5353\"]}}\n", ""},
+      {head + "servers: [dns.internal, \"unix:/x\", \":53\", \"10.0.0.2:0\"]}}\n",
+       "3:27 servers: \"dns.internal\" is not a DNS server" + write + "3:41 servers: \"unix:/x\" is not a DNS server" +
+           write + "3:52 servers: \":53\" is not a DNS server" + write +
+           "3:59 servers: \"10.0.0.2:0\" is not a DNS server" + write},
+      {head + "min_ttl: 10m}}\n", "3:16 dns: min_ttl (10m) is longer than max_ttl (5m)\n"},
+      {head + "min_ttl: 10ms}}\n", "3:26 min_ttl: \"10ms\" is out of range; it must be 100ms to 24h\n"},
+  });
+}
+
 TEST_CASE("upstreams have endpoints that can be connected to, each once") {
+  const std::string write_address = "write 127.0.0.1:9001, [::1]:9001, app.internal:9001 or unix:/run/app.sock\n";
   const std::string head = "version: 1\nlisteners: {a: {address: \":80\"}}\nupstreams:\n  u: ";
   check_all({
       {head + "{}\n", "4:6 \"endpoints\" is missing here\n"},
       {head + "{endpoints: []}\n", "4:18 upstream \"u\" needs at least one endpoint\n"},
       {head + "{endpoints: }\n", "4:7 upstream \"u\" needs at least one endpoint\n"},
-      {head + "{endpoints: [\"users.internal:80\"]}\n",
-       "4:19 \"users.internal:80\" is not an address; write 127.0.0.1:9001, [::1]:9001 or unix:/run/app.sock "
-       "(host names are not "
-       "supported yet)\n"},
-      {head + "{endpoints: [\":80\", \"127.0.0.1:0\"]}\n",
-       "4:19 \":80\" cannot be connected to; write 127.0.0.1:9001, [::1]:9001 or unix:/run/app.sock\n"
-       "4:26 \"127.0.0.1:0\" cannot be connected to; write 127.0.0.1:9001, [::1]:9001 or "
-       "unix:/run/app.sock\n"},
+      {head + "{endpoints: [\"users.internal\", \"a_b:0\", \"300.1.1.1:80\", \"-x:1\", {dns: \"127.0.0.1:1\"}, {dns: "
+              "x}]}\n",
+       "4:19 \"users.internal\" is not an address; " + write_address + "4:37 \"a_b:0\" is not an address; " +
+           write_address + "4:46 \"300.1.1.1:80\" is not an address; " + write_address +
+           "4:62 \"-x:1\" is not an address; " + write_address +
+           "4:76 \"127.0.0.1:1\" is not a host name with a port; write app.internal:9001 (an address stands under "
+           "\"address\")\n"
+           "4:98 \"x\" is not a host name with a port; write app.internal:9001\n"},
+      {head + "{endpoints: [\":80\", \"127.0.0.1:0\"]}\n", "4:19 \":80\" cannot be connected to; " + write_address +
+                                                               "4:26 \"127.0.0.1:0\" cannot be connected to; " +
+                                                               write_address},
       {head + "{endpoints: [\"127.0.0.1:1\", \"localhost:1\"]}\n",
        "4:34 127.0.0.1:1 is already an endpoint of \"u\", at x.yaml:4; give it a weight instead\n"},
-      {head + "{endpoints: [{address: \"127.0.0.1:1\", weight: 1001, zone: b}, {dns: \"x:1\"}]}\n",
+      {head + "{endpoints: [{address: \"127.0.0.1:1\", weight: 1001, zone: b}, {weight: 2}]}\n",
        "4:52 weight: \"1001\" is out of range; it must be 1 to 1000\n"
        "4:58 \"zone\" is not supported yet by this version of sluice\n"
-       "4:68 \"address\" is missing here; write 127.0.0.1:9001, [::1]:9001 or unix:/run/app.sock\n"
-       "4:69 \"dns\" is not supported yet by this version of sluice\n"},
+       "4:68 \"address\" is missing here; " +
+           write_address},
+      {head + "{endpoints: [{address: \"a:1\", dns: \"b:1\"}, {adress: \"c:1\"}, ]}\n",
+       "4:41 an endpoint has either \"address\" or \"dns\", not both\n"
+       "4:50 unknown key \"adress\"; did you mean \"address\"?\n"},
+      {head + "{endpoints: [\"A.b:80\", {dns: \"a.B:80\"}, \"a.b:81\"]}\n",
+       "4:35 a.b:80 is already an endpoint of \"u\", at x.yaml:4; give it a weight instead\n"},
       {head + "{endpoints: [\"127.0.0.1:1\"], balance: p2x}\n",
        "4:44 balance: \"p2x\" is not known; it must be p2c, round_robin, random or least_request; did you "
        "mean \"p2c\"?\n"},
@@ -239,7 +262,8 @@ TEST_CASE("upstreams have endpoints that can be connected to, each once") {
 
 TEST_CASE("everything that a configuration says arrives in the snapshot") {
   const auto result = compile_text(R"(version: 1
-process: {workers: 3, pin_cpus: true, max_connections: 1000, shutdown_grace: 1m30s}
+process: {workers: 3, pin_cpus: true, max_connections: 1000, shutdown_grace: 1m30s,
+  dns: {servers: [127.0.0.1, "[::1]:5353"], timeout: 500ms, min_ttl: 2s, max_ttl: 1m}}
 admin: {listen: off}
 trusted_proxies: [10.0.0.0/8]
 listeners:
@@ -255,7 +279,7 @@ upstreams:
     pool: {max_open: 1, max_idle: 2, idle_timeout: 3s, max_lifetime: 0, max_requests: 5, max_pending: 6, pending_timeout: 7s}
     timeouts: {connect: 1s, response_header: 2s, idle: 3s}
     retry: {attempts: 2, on: [reset, timeout, 502, 503], budget: 50%, per_try: 1s}
-  b: {endpoints: [{address: "127.0.0.1:2"}]}
+  b: {endpoints: [{address: "127.0.0.1:2"}, "Users.Internal:80", {dns: "localhost:81", weight: 3}]}
 routes:
   - name: r
     match:
@@ -283,6 +307,12 @@ routes:
   CHECK(s.process.pin_cpus);
   CHECK(s.process.max_connections == 1000);
   CHECK(s.process.shutdown_grace == Millis(90'000));
+  REQUIRE(s.process.dns.servers.size() == 2);
+  CHECK(s.process.dns.servers[0].to_string() == "127.0.0.1:53");
+  CHECK(s.process.dns.servers[1].to_string() == "[::1]:5353");
+  CHECK(s.process.dns.timeout == Millis(500));
+  CHECK(s.process.dns.min_ttl == Millis(2000));
+  CHECK(s.process.dns.max_ttl == Millis(60'000));
   CHECK_FALSE(s.admin.enabled);
   REQUIRE(s.trusted_proxies.size() == 1);
   CHECK(s.trusted_proxies[0].to_string() == "10.0.0.0/8");
@@ -310,6 +340,15 @@ routes:
   CHECK(a.endpoints[0].weight == 1);
   CHECK(a.endpoints[1].address.to_string() == "unix:/b");
   CHECK(a.endpoints[1].weight == 2);
+  CHECK(a.endpoints[1].host.empty());
+  const snapshot::ClusterSpec& b = s.clusters[1];
+  REQUIRE(b.endpoints.size() == 3);
+  CHECK(b.endpoints[1].name == "Users.Internal:80");
+  CHECK(b.endpoints[1].host == "users.internal");
+  CHECK(b.endpoints[1].port == 80);
+  CHECK(b.endpoints[2].host == "localhost");
+  CHECK(b.endpoints[2].port == 81);
+  CHECK(b.endpoints[2].weight == 3);
   CHECK(a.balance == snapshot::Balance::round_robin);
   CHECK(s.clusters[1].balance == snapshot::Balance::p2c);
   CHECK(a.pool.max_open == 1);
@@ -334,7 +373,7 @@ routes:
   REQUIRE(s.routes.size() == 4);
   const snapshot::RouteSpec& r = s.routes[0];
   CHECK(r.name == "r");
-  CHECK(r.source == "x.yaml:20");
+  CHECK(r.source == "x.yaml:21");
   CHECK(r.match.hosts == std::vector<std::string>{"api.example.com", "*.example.org"});
   CHECK(r.match.path == "/users/{id:int}/{rest...}");
   CHECK(r.captures == std::vector<std::string>{"id", "rest"});

@@ -79,8 +79,8 @@ TEST_CASE("a variable's error is reported at its scalar, beside the other errors
         "3:16 the environment variable SLUICE_TEST_UNSET is not set; ${SLUICE_TEST_UNSET:-default} would "
         "give it a default\n"
         "4:16 \"nowhere\" is not an address to listen on; write 0.0.0.0:8080, [::]:8080 or "
-        "unix:/run/sluice.sock (host names are "
-        "not supported yet)\n");
+        "unix:/run/sluice.sock (a listener has an "
+        "address, not a name)\n");
 }
 
 TEST_CASE("an error about a value shows where it came from") {

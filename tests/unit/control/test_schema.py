@@ -65,6 +65,8 @@ def test_there_are_examples():
     (("process",), {"workers": "auto"}), (("process",), {"workers": 4}), (("process",), {"workers": "${WORKERS}"}),
     (("access_log",), "off"), (("admin",), {"listen": "off"}), (("routes", 0, "timeout"), "1m30s"),
     (("routes", 0, "match", "headers"), {"x-a": True, "x-b": 1}),
+    (("upstreams", "u", "endpoints"), ["users.internal:80", {"dns": "users.internal:80", "weight": 2}]),
+    (("process",), {"dns": {"servers": ["10.0.0.2", "[::1]:5353"], "timeout": "500ms"}}),
 ])
 def test_what_compile_accepts_is_accepted(path, value):
     assert errors_of(changed(path, value)) == []
@@ -75,6 +77,9 @@ def test_what_compile_accepts_is_accepted(path, value):
     (("listeners", "a", "adress"), "x"), (("listeners", "a", "tls"), {}), (("stores",), {}),
     (("process",), {"workers": 0}), (("process",), {"shutdown_grace": "5 s"}), (("process",), {"shutdown_grace": 5}),
     (("upstreams", "u", "balance"), "ring_hash"), (("upstreams", "u", "endpoints"), "127.0.0.1:1"),
+    (("upstreams", "u", "endpoints"), [{"weight": 2}]),
+    (("upstreams", "u", "endpoints"), [{"address": "127.0.0.1:1", "dns": "a:1"}]),
+    (("upstreams", "u", "endpoints"), [{"dns": "users.internal"}]),
     (("routes", 0, "upstream"), None), (("routes", 0, "respond"), {}), (("routes", 0, "match"), {}),
 ])
 def test_what_compile_refuses_is_refused(path, value):

@@ -93,6 +93,32 @@ TEST_CASE("anything else is no share") {
   CHECK_FALSE(parse_share(text).has_value());
 }
 
+TEST_CASE("a name with a port is read, in lower case") {
+  const auto read = [](std::string_view text) {
+    const auto parsed = parse_host_and_port(text);
+    return parsed ? parsed->host + " " + std::to_string(parsed->port) : "nothing";
+  };
+  CHECK(read("Users.Internal:80") == "users.internal 80");
+  CHECK(read("a:65535") == "a 65535");
+  CHECK(read("_http.srv-1.a1:1") == "_http.srv-1.a1 1");
+  CHECK(read("absolute.:80") == "absolute. 80");
+  CHECK(read("1.2.3.4a:80") == "1.2.3.4a 80");
+  const std::string longest =
+      std::string(63, 'a') + "." + std::string(63, 'b') + "." + std::string(63, 'c') + "." + std::string(61, 'd');
+  CHECK(read(longest + ":1") == longest + " 1");
+  CHECK(read(longest + "d:1") == "nothing");
+  CHECK(read(std::string(64, 'a') + ":1") == "nothing");
+}
+
+TEST_CASE("anything else is no name with a port") {
+  const std::string text =
+      GENERATE("", "a", ":80", "a:", "a:0", "a:65536", "a:-1", "a:80 ", " a:80", ".:80", "..:80", "a..b:80", ".a:80",
+               "-a:80", "a-:80", "a_b:c", "a b:80", "a/b:80", "*.a:80", "127.0.0.1:80", "1.2.3:80", "a.1:80",
+               "[::1]:80", "::1:80", "unix:/run/x.sock", "http://a:80", "\xc3\xa4:80");
+  CAPTURE(text);
+  CHECK_FALSE(parse_host_and_port(text).has_value());
+}
+
 TEST_CASE("the nearest word is suggested, and none that is far away") {
   const auto suggested = [](std::string_view word) {
     Suggestion suggestion(word);
