@@ -55,7 +55,7 @@ Response routes(const Request& request, const Sources& sources) {
 }
 
 Response upstreams(const Request&, const Sources& sources) {
-  return {200, kJson, upstreams_json(*sources.current(), sources.registry), {}};
+  return {200, kJson, upstreams_json(sources, MonoClock::now()), {}};
 }
 
 Response config_errors(const Request& request, const Sources& sources) {

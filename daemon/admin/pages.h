@@ -20,7 +20,8 @@ std::string routes_json(const snapshot::Snapshot& snapshot, const stats::Registr
 std::string routes_text(const snapshot::Snapshot& snapshot, const stats::Registry& registry);
 std::string routes_html(const snapshot::Snapshot& snapshot, const stats::Registry& registry);
 
-std::string upstreams_json(const snapshot::Snapshot& snapshot, const stats::Registry& registry);
+/// `now`: for how long ago names were looked up.
+std::string upstreams_json(const Sources& sources, MonoTime now);
 
 /// A whole page around `body`, with our style and nothing from elsewhere.
 std::string html_page(std::string_view title, std::string_view body);

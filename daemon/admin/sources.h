@@ -11,6 +11,7 @@
 #include "control/diagnostic.h"
 #include "snapshot/snapshot.h"
 #include "stats/registry.h"
+#include "upstream/discovery.h"
 
 namespace sluice::admin {
 
@@ -38,6 +39,9 @@ struct Sources {
   std::function<const ReloadReport&()> last_reload;
   /// Connections end with their next answer, and ready() is false; or not any more.
   std::function<void(bool)> drain;
+  /// What is known of the endpoints' names, and who is asked; nullptr and empty: nothing.
+  const upstream::Discovery* discovery = nullptr;
+  std::function<std::string()> dns_servers;
   std::string version;
 };
 

@@ -1,5 +1,6 @@
-// /upstreams: where requests go, and how each endpoint does.
+// /upstreams: where requests go, how each endpoint does, and what DNS says of its name.
 #include "admin/pages.h"
+#include "base/format.h"
 #include "base/strings.h"
 #include "stats/json.h"
 #include "stats/number.h"
@@ -34,21 +35,79 @@ std::string_view name(snapshot::Balance balance) {
   return "";
 }
 
-void append_endpoint(std::string& out, const snapshot::ClusterSpec& cluster, const snapshot::EndpointSpec& endpoint,
-                     const stats::Registry& registry) {
-  out += "{\"name\":" + json_quoted(endpoint.name);
-  out += ",\"address\":" + json_quoted(endpoint.address.to_string());
-  out += ",\"weight\":" + std::to_string(endpoint.weight);
+// One server: a fixed endpoint, or an address of the name `host`. `label` is that of its figures.
+struct Server {
+  std::string name;
+  std::string address;
+  std::string label;
+  std::string host;
+  uint32_t weight;
+};
+
+std::vector<Server> servers_of(const snapshot::ClusterSpec& cluster, const upstream::Discovery* discovery) {
+  std::vector<Server> servers;
+  for (const snapshot::EndpointSpec& endpoint : cluster.endpoints) {
+    if (endpoint.host.empty()) {
+      servers.push_back({endpoint.name, endpoint.address.to_string(), endpoint.name, {}, endpoint.weight});
+    } else if (discovery != nullptr) {
+      for (const upstream::ResolvedAddress& resolved : discovery->addresses_of(endpoint.host)) {
+        const std::string address = resolved.address.with_port(endpoint.port).to_string();
+        servers.push_back(
+            {address, address, resolved.has_series ? address : endpoint.name, endpoint.host, endpoint.weight});
+      }
+    }
+  }
+  return servers;
+}
+
+void append_server(std::string& out, const std::string& cluster, const Server& server,
+                   const stats::Registry& registry) {
+  out += "{\"name\":" + json_quoted(server.name);
+  out += ",\"address\":" + json_quoted(server.address);
+  if (!server.host.empty()) out += ",\"dns\":" + json_quoted(server.host);
+  out += ",\"weight\":" + std::to_string(server.weight);
   for (const Figure& figure : kFigures) {
-    const auto id = registry.find(figure.family, {cluster.name, endpoint.name});
+    const auto id = registry.find(figure.family, {cluster, server.label});
     out.append(",\"").append(figure.key).append("\":");
     stats::append_number(out, stats::row(figure.family), id ? registry.value(*id) : 0);
   }
-  const auto id = registry.find(Family::upstream_response_time, {cluster.name, endpoint.name});
+  const auto id = registry.find(Family::upstream_response_time, {cluster, server.label});
   out += ",\"response_seconds\":{";
   stats::append_histogram_json(out, stats::row(Family::upstream_response_time),
                                id ? registry.histogram(*id) : stats::HistogramSnapshot());
   out += "}}";
+}
+
+// What DNS says of a name. Times are seconds from now: the last lookup's is below 0, and so is the next one's while it runs.
+void append_name(std::string& out, const snapshot::EndpointSpec& endpoint, const upstream::Discovery* discovery,
+                 MonoTime now) {
+  const upstream::Discovery::Status* status = discovery == nullptr ? nullptr : discovery->find(endpoint.host);
+  out += "{\"name\":" + json_quoted(endpoint.name) + ",\"addresses\":[";
+  if (status == nullptr || !status->looked_up) {
+    out += "],\"last_lookup_seconds\":null,\"next_lookup_seconds\":null,\"error\":null}";
+    return;
+  }
+  for (const upstream::ResolvedAddress& resolved : status->addresses) {
+    if (&resolved != &status->addresses.front()) out += ',';
+    out += json_quoted(resolved.address.with_port(endpoint.port).to_string());
+  }
+  const auto seconds = [&](MonoTime when) {
+    return fmt::format("{:.1f}", std::chrono::duration<double>(when - now).count());
+  };
+  out += "],\"last_lookup_seconds\":" + seconds(status->last_lookup);
+  out += ",\"next_lookup_seconds\":" + seconds(status->next_lookup);
+  out += ",\"error\":" + (*status->error == '\0' ? "null" : json_quoted(status->error)) + '}';
+}
+
+void append_names(std::string& out, const snapshot::ClusterSpec& cluster, const upstream::Discovery* discovery,
+                  MonoTime now) {
+  std::string names;
+  for (const snapshot::EndpointSpec& endpoint : cluster.endpoints) {
+    if (endpoint.host.empty()) continue;
+    names += names.empty() ? "\n  " : ",\n  ";
+    append_name(names, endpoint, discovery, now);
+  }
+  if (!names.empty()) out += ",\"names\":[" + names + ']';
 }
 
 void append_retries(std::string& out, const snapshot::ClusterSpec& cluster, const stats::Registry& registry) {
@@ -65,18 +124,22 @@ void append_retries(std::string& out, const snapshot::ClusterSpec& cluster, cons
 
 }  // namespace
 
-std::string upstreams_json(const snapshot::Snapshot& snapshot, const stats::Registry& registry) {
-  std::string out = "{\"upstreams\":[";
-  for (const snapshot::ClusterSpec& cluster : snapshot.clusters) {
-    out += &cluster == &snapshot.clusters.front() ? "\n" : ",\n";
+std::string upstreams_json(const Sources& sources, MonoTime now) {
+  const std::shared_ptr<const snapshot::Snapshot> snapshot = sources.current();
+  std::string out = "{\"dns_servers\":" + json_quoted(sources.dns_servers ? sources.dns_servers() : "");
+  out += ",\"upstreams\":[";
+  for (const snapshot::ClusterSpec& cluster : snapshot->clusters) {
+    out += &cluster == &snapshot->clusters.front() ? "\n" : ",\n";
     out += "{\"name\":" + json_quoted(cluster.name) + ",\"balance\":" + json_quoted(name(cluster.balance));
-    append_retries(out, cluster, registry);
+    append_retries(out, cluster, sources.registry);
+    append_names(out, cluster, sources.discovery, now);
     out += ",\"endpoints\":[";
-    for (const snapshot::EndpointSpec& endpoint : cluster.endpoints) {
-      out += &endpoint == &cluster.endpoints.front() ? "\n  " : ",\n  ";
-      append_endpoint(out, cluster, endpoint, registry);
+    std::string servers;
+    for (const Server& server : servers_of(cluster, sources.discovery)) {
+      servers += servers.empty() ? "\n  " : ",\n  ";
+      append_server(servers, cluster.name, server, sources.registry);
     }
-    out += "]}";
+    out += servers + "]}";
   }
   return out + "\n]}\n";
 }

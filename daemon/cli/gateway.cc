@@ -55,6 +55,13 @@ const char* name_of(int signal) {
   }
 }
 
+event::Resolver::Options options_of(const snapshot::DnsSpec& dns) {
+  event::Resolver::Options options;
+  options.servers = dns.servers;
+  options.timeout = dns.timeout;
+  return options;
+}
+
 void log_changes(const std::vector<std::string>& changes) {
   for (size_t i = 0; i < std::min(changes.size(), kChangesLogged); ++i) log::info("reload: {}", changes[i]);
   if (changes.size() > kChangesLogged) log::info("reload: and {} more changes", changes.size() - kChangesLogged);
@@ -120,7 +127,14 @@ Gateway::Gateway(std::shared_ptr<const snapshot::Snapshot> first, RunOptions opt
       registry_(first->process.workers),
       figures_(registry_, options_.version),
       first_(std::move(first)),
-      supervisor_(loop_, registry_, {}),
+      discovery_(
+          {.timers = loop_.timers(),
+           .now = [this] { return loop_.now(); },
+           .resolve = [this](const std::string& host, auto callback) { resolver_.resolve(host, std::move(callback)); },
+           .registry = registry_,
+           .on_change = [this](const std::string& host) { supervisor_.on_resolved(host); }}),
+      resolver_(loop_, options_of(first_->process.dns)),
+      supervisor_(loop_, registry_, [this](const std::string& host) { return discovery_.addresses_of(host); }),
       signals_(loop_, {SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2}, [this](int number) { on_signal(number); }),
       grace_(
           loop_.timers(), [](void* self) { static_cast<Gateway*>(self)->on_grace_over(); }, this) {}
@@ -132,16 +146,17 @@ Gateway::~Gateway() {
 int Gateway::run() {
   std::signal(SIGPIPE, SIG_IGN);
   raise_descriptor_limit(first_->process.max_connections);
-  if (!start()) return 1;
+  resolve_names(*first_, [this] { serve(); });
   loop_.run();
   watchdog_.reset();
   supervisor_.stop();
   log::info("ended");
   log::flush();
-  return 0;
+  return exit_code_;
 }
 
-bool Gateway::start() {
+void Gateway::serve() {
+  if (state_ != State::starting) return;
   std::string error;
   PassedSockets passed = take_passed_sockets();
   if (first_->admin.enabled) admin_ = open_admin(first_->admin, error, std::move(passed.admin));
@@ -150,7 +165,8 @@ bool Gateway::start() {
   }
   if (!error.empty()) {
     log::error("{}", error);
-    return false;
+    exit_code_ = 1;
+    return loop_.stop();
   }
   state_ = State::serving;
   figures_.refresh();
@@ -164,7 +180,12 @@ bool Gateway::start() {
   control::service::ready(status_line());
   Successor::report_ready();
   start_watchdog();
-  return true;
+}
+
+void Gateway::resolve_names(const snapshot::Snapshot& next, std::function<void()> then) {
+  resolver_.configure(options_of(next.process.dns));
+  // A letter: the last answer may be what settles it, and a resolver is not configured anew inside its callback.
+  discovery_.watch(next.process.dns, next.clusters, [this, then = std::move(then)] { loop_.post(then); });
 }
 
 // What `systemctl status` shows.
@@ -209,6 +230,8 @@ std::unique_ptr<admin::Server> Gateway::open_admin(const snapshot::AdminSpec& sp
                                        .reload = [this] { return reload(); },
                                        .last_reload = [this]() -> const admin::ReloadReport& { return last_reload_; },
                                        .drain = [this](bool on) { drain(on); },
+                                       .discovery = &discovery_,
+                                       .dns_servers = [this] { return resolver_.servers(); },
                                        .version = options_.version},
                                       std::move(socket));
   if (started) return std::move(*started);
@@ -237,11 +260,12 @@ void Gateway::on_signal(int number) {
     return;
   }
   if (number == SIGUSR2) return upgrade();
-  if (state_ != State::serving) {
+  if (state_ == State::draining) {
     log::info("got {} again: ending at once", name_of(number));
     return loop_.stop();
   }
   log::info("got {}: ending", name_of(number));
+  if (state_ == State::starting) return loop_.stop();
   finish();
 }
 
@@ -275,10 +299,11 @@ void Gateway::on_compiled(control::CompileResult result) {
   for (const control::Diagnostic& warning : result.warnings) {
     log::warn("{}", control::to_text(warning, control::Severity::warning, false));
   }
-  publish(std::move(result.snapshot));
+  resolve_names(*result.snapshot, [this, next = result.snapshot] { publish(next); });
 }
 
 void Gateway::publish(std::shared_ptr<const snapshot::Snapshot> next) {
+  if (state_ != State::serving) return;
   const std::shared_ptr<const snapshot::Snapshot> running = supervisor_.current();
   std::vector<std::string> changes = control::diff(running->redacted_yaml, next->redacted_yaml);
   log_changes(changes);
@@ -292,6 +317,7 @@ void Gateway::publish(std::shared_ptr<const snapshot::Snapshot> next) {
     if (admin || !next->admin.enabled) admin_ = admin;  // who asked was answered by the old one
   };
   if (!error.empty() || !supervisor_.publish(next, on_adopted, error)) {
+    resolve_names(*running, [] {});
     return conclude({.accepted = false, .failure = std::move(error)});
   }
   warn_of_fixed(running->process, next->process);

@@ -2,6 +2,7 @@
 // Supervisor's, control's and admin's business; here stands when.
 //
 // State      meaning                                                     leaves by
+// starting   names are looked up, for a second at most                   looked up -> serving; a signal -> over
 // serving    connections are accepted                                    SIGTERM, SIGINT, SIGQUIT -> draining
 // draining   none are accepted, running requests may end                 last one, or shutdown_grace -> over; a second
 //                                                                        signal -> over
@@ -21,8 +22,10 @@
 #include "cli/pid_file.h"
 #include "cli/successor.h"
 #include "control/compile.h"
+#include "event/resolver.h"
 #include "event/signals.h"
 #include "stats/process.h"
+#include "upstream/discovery.h"
 #include "worker/supervisor.h"
 #include "worker/watchdog.h"
 
@@ -46,7 +49,7 @@ class Gateway {
  private:
   enum class State : uint8_t { starting, serving, draining };
 
-  bool start();
+  void serve();
   void start_watchdog();
   [[nodiscard]] std::string status_line();
   /// Empty, with `error`, if the address cannot be listened on.
@@ -54,7 +57,10 @@ class Gateway {
                                             std::shared_ptr<event::ListenSocket> socket = nullptr);
   void on_signal(int number);
 
-  // Reload: compile on a thread of low priority, then publish here.
+  /// Looks the names of `next` up, and then goes on, in a later turn.
+  void resolve_names(const snapshot::Snapshot& next, std::function<void()> then);
+
+  // Reload: compile on a thread of low priority, resolve names, then publish here.
   bool reload();
   void on_compiled(control::CompileResult result);
   void publish(std::shared_ptr<const snapshot::Snapshot> next);
@@ -78,12 +84,15 @@ class Gateway {
   std::shared_ptr<const snapshot::Snapshot> first_;
   PidFile pid_file_;
   std::unique_ptr<Successor> successor_;  // until its outcome
+  upstream::Discovery discovery_;
+  event::Resolver resolver_;
   worker::Supervisor supervisor_;
   std::unique_ptr<worker::Watchdog> watchdog_;  // while the workers run
   std::shared_ptr<admin::Server> admin_;
   event::Signals signals_;
   event::Timer grace_;
   State state_ = State::starting;
+  int exit_code_ = 0;
   bool asked_to_drain_ = false;
   bool succeeded_ = false;  // by a new process
   std::thread compiler_;

@@ -1,6 +1,7 @@
 """What the integration tests are written with: the gateway's process, raw clients, raw origins, and waiting."""
 
 from .deadline import DEADLINE, SLOW, milliseconds, wait_until
+from .dns import DnsServer
 from .gateway import (BINARY, SANITIZER, Sluice, assert_problem, free_port, merged, proxy_config, proxying, sluice,
                       upstream)
 from .origin import OK, RawOrigin, answering, echo, greeting

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from .deadline import DEADLINE, wait_until
 from .origin import RawOrigin
-from .wire import RawClient
+from .wire import PeerEnded, RawClient
 
 LIBC = ctypes.CDLL(None)
 PR_SET_CHILD_SUBREAPER = 36
@@ -97,7 +97,7 @@ class Metrics(dict):
                 assert match, f"not a line of /metrics: {line!r}"
                 self[match["name"], frozenset(LABEL.findall(match["labels"] or ""))] = float(match["value"])
 
-    def total(self, name, **labels):
+    def total(self, name, /, **labels):
         """Sum of the series of that name which carry these labels."""
         wanted = set(labels.items())
         return sum(value for (series, has), value in self.items() if series == name and wanted <= has)
@@ -208,7 +208,7 @@ class Sluice:
                 return self.admin("/readyz")[0] == 200
             RawClient(self.address()).close()
             return True
-        except OSError:
+        except (OSError, PeerEnded):  # it may end while it starts
             return False
 
     def __exit__(self, kind, *_):
@@ -301,7 +301,7 @@ class Sluice:
 
         return wait_until(line, f"a line with {values} in the access log")
 
-    def wait_for_metric(self, name, value, **labels):
+    def wait_for_metric(self, name, value, /, **labels):
         wait_until(lambda: self.metrics().total(name, **labels) == value, f"{name}{labels} is {value}")
 
     def wait_until_full(self):

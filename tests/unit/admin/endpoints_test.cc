@@ -240,5 +240,46 @@ TEST_CASE("upstreams have their endpoints and figures") {
   CHECK(contains(body, "\"response_seconds\":{\"count\":0,\"sum\":0,"));
 }
 
+TEST_CASE("upstreams show what DNS says of their names") {
+  Asker asker;
+  auto snapshot = std::make_shared<snapshot::Snapshot>();
+  snapshot->clusters.push_back({.name = "users"});
+  snapshot->clusters[0].endpoints = {{.name = "Users.internal:80", .weight = 3, .host = "users.internal", .port = 80},
+                                     {.name = "late.internal:81", .host = "late.internal", .port = 81}};
+  asker.gateway.snapshot = snapshot;
+  auto& registry = asker.gateway.registry;
+  registry.shard(0).add(registry.intern(stats::Family::upstream_requests, {"users", "127.0.0.2:80"}), 12);
+  event::TimerWheel wheel(MonoTime{});
+  MonoTime now(Seconds(100));
+  std::vector<event::Resolver::Callback> asked;
+  upstream::Discovery discovery({wheel, [&] { return now; },
+                                 [&](const std::string&, auto callback) { asked.push_back(std::move(callback)); },
+                                 registry, [](const std::string&) {}});
+  asker.gateway.discovery = &discovery;
+  const auto page = [&] { return upstreams_json(asker.gateway.sources(), now + Seconds(2)); };
+
+  discovery.watch({}, snapshot->clusters, {});
+  REQUIRE(asked.size() == 2);  // in the order of the alphabet
+  CHECK(contains(page(),
+                 "{\"name\":\"Users.internal:80\",\"addresses\":[],\"last_lookup_seconds\":null,"
+                 "\"next_lookup_seconds\":null,\"error\":null}"));
+  asked[0](Error{Reason::upstream_unresolved, "no \"such\" name"});
+  asked[1](
+      event::Resolver::Answer{{*SocketAddress::parse_ip("127.0.0.2"), *SocketAddress::parse_ip("::1")}, Seconds(0)});
+  const std::string body = page();
+  CHECK(contains(body, "\"dns_servers\":\"127.0.0.1:53\""));
+  CHECK(contains(body,
+                 "{\"name\":\"Users.internal:80\",\"addresses\":[\"127.0.0.2:80\",\"[::1]:80\"],"
+                 "\"last_lookup_seconds\":-2.0,\"next_lookup_seconds\":-"));
+  CHECK(contains(body, "\"addresses\":[],\"last_lookup_seconds\":-2.0,"));
+  CHECK(contains(body, "\"error\":\"no \\\"such\\\" name\"}"));
+  CHECK(contains(body,
+                 "\"endpoints\":[\n  {\"name\":\"127.0.0.2:80\",\"address\":\"127.0.0.2:80\","
+                 "\"dns\":\"users.internal\",\"weight\":3,\"requests\":12,"));
+  CHECK(contains(body,
+                 "{\"name\":\"[::1]:80\",\"address\":\"[::1]:80\",\"dns\":\"users.internal\",\"weight\":3,"
+                 "\"requests\":0,"));
+}
+
 }  // namespace
 }  // namespace sluice::admin

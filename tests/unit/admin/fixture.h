@@ -47,6 +47,7 @@ struct Gateway {
 
   std::atomic<int> reloads{0};
   ReloadReport report;
+  const upstream::Discovery* discovery = nullptr;
 
   Sources sources() {
     return {.registry = registry,
@@ -56,6 +57,8 @@ struct Gateway {
             .reload = [this] { return ready.load() && ++reloads > 0; },
             .last_reload = [this]() -> const ReloadReport& { return report; },
             .drain = [this](bool on) { ready = !on; },
+            .discovery = discovery,
+            .dns_servers = [] { return "127.0.0.1:53"; },
             .version = "1.2.3"};
   }
 };
