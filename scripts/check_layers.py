@@ -19,7 +19,7 @@ HEADERS_OF = {
     "spdlog::spdlog": ["spdlog/"],
     "PkgConfig::UV": ["uv.h"],
     "PkgConfig::PCRE2": ["pcre2.h"],
-    "PkgConfig::YAML": ["yaml-cpp/"],
+    "PkgConfig::YAML": ["yaml.h"],
     "OpenSSL::SSL": ["openssl/"],
     "PkgConfig::NGHTTP2": ["nghttp2/"],
     "PkgConfig::HIREDIS": ["hiredis/"],

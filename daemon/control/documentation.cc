@@ -19,7 +19,7 @@ constexpr std::string_view kMarkdownHead = R"(# Configuration
 
 <!-- Generated from the rows in daemon/control/schema.cc by `cmake --build --preset debug --target docs`. -->
 
-Sluice reads one YAML file, given by `--config FILE`; without it `/etc/sluice/sluice.yaml` if that exists, else
+Sluice reads one YAML file in UTF-8, given by `--config FILE`; without it `/etc/sluice/sluice.yaml` if that exists, else
 `config/sluice.yaml`. `sluice check` reads it and reports everything that is wrong, with file, line and column. Editors that
 know JSON schema help while you type, with this first line:
 

@@ -1,6 +1,7 @@
-// YAML text to a tree of nodes. The only file that knows yaml-cpp, and where its exceptions end. Finds
-// duplicate keys (which yaml-cpp lets pass), replaces environment variables, and bounds what a hostile text
-// can cost: depth, nodes, and the expansion of aliases.
+// YAML text, which is UTF-8, to a tree of nodes. The only file that knows libyaml, whose events say what stands
+// where. What it leaves to its caller is here: aliases, duplicate keys, what is null, errors in words for a
+// person. Replaces environment variables, and bounds what a hostile text can cost: depth, nodes, and the
+// expansion of aliases.
 #pragma once
 
 #include "control/diagnostic.h"

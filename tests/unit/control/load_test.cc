@@ -106,7 +106,7 @@ TEST_CASE("includes that cannot be read are errors at the place that names them"
       {"me-too.yaml", "1:10 cannot include " + root + "main.yaml: it includes itself\n"},
       {"[main.yaml, 7]", "3:11 cannot include " + root + "main.yaml: it includes itself\n3:22 cannot include " + root +
                              "7: No such file or directory\n"},
-      {"syntax.yaml", "2:1 not valid YAML: end of sequence flow not found\n"},
+      {"syntax.yaml", "2:1 not valid YAML: the bracket that opens in line 1 is never closed\n"},
       {"list.yaml", "1:1 an included file holds top-level keys, such as \"routes:\"\n"},
   };
   for (const Case& one : cases) {
