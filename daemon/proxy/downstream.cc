@@ -1,5 +1,7 @@
 #include "proxy/downstream.h"
 
+#include <algorithm>
+
 #include "http/parser.h"
 #include "proxy/engine.h"
 #include "proxy/exchange.h"
@@ -12,8 +14,12 @@ namespace {
 constexpr int kReadsPerWake = 4;
 constexpr int kRequestsPerSweep = 32;  // an exchange's memory is freed when the sweep is over
 constexpr Millis kLingerFor{2'000};
-// A request that is on its way while its connection is asked to end must not be lost: so it does not end at once.
-constexpr Millis kPartingFor{1'000};
+
+// A request that is on its way while its connection is asked to end must not be lost: so the connection does not end at
+// once. One second of the usual 30 of process.shutdown_grace.
+Millis parting_time(const snapshot::Snapshot& snapshot) {
+  return std::clamp(snapshot.process.shutdown_grace / 30, Millis(100), Millis(5'000));
+}
 }  // namespace
 
 Downstream::Downstream(Engine& engine, ListenerSlot slot, const SocketAddress& peer, bool trusted)
@@ -54,7 +60,7 @@ void Downstream::open(int fd) {
 void Downstream::part(const GenerationRef& last) {
   if (closed_ || lingering_ || state_ != ConnectionState::idle) return;
   if (!generation_) generation_ = last;
-  arm(kPartingFor, Reason::drained);
+  arm(parting_time(engine_.current().snapshot()), Reason::drained);
 }
 
 void Downstream::close(Reason reason) {

@@ -13,7 +13,7 @@ import pytest
 from harness import (BINARY, DEADLINE, OK, RawClient, RawOrigin, Sluice, answering, proxy_config, proxying, request,
                      wait_until)
 
-LONG = f"{int(DEADLINE)}s"
+LONG = f"{int(10 * DEADLINE)}s"  # and a thirtieth of it for the connections that are told to go
 SWITCH = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n"
 UPGRADE = [("Connection", "Upgrade"), ("Upgrade", "echo")]
 ROUTES = [{"name": "a", "match": {"path": "/a"}, "respond": {"body": "first"}}]

@@ -8,7 +8,7 @@ import pytest
 from harness import (DEADLINE, OK, End, RawClient, RawOrigin, Sluice, answering, proxy_config, proxying, request,
                      wait_until)
 
-LONG = f"{int(DEADLINE)}s"
+LONG = f"{int(10 * DEADLINE)}s"  # and a thirtieth of it for the connections that are told to go
 GRACE = {"process": {"shutdown_grace": LONG}}
 SWITCH = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n"
 UPGRADE = [("Connection", "Upgrade"), ("Upgrade", "echo")]

@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from harness.wire import STATUS_LINE
-from harness import (OK, End, RawClient, RawOrigin, Sluice, answering, free_port, proxy_config, proxying, request,
+from harness import (DEADLINE, OK, End, RawClient, RawOrigin, Sluice, answering, free_port, proxy_config, proxying, request,
                      response, sluice, upstream, wait_until)
 
 
@@ -160,7 +160,8 @@ def test_a_listener_is_added_without_touching_the_others():
 
 
 def test_a_removed_listener_accepts_no_more_and_its_connections_end_with_their_next_answer():
-    with Sluice({**FIRST, "listeners": {"old": {"timeouts": {"idle": "60s"}}}}) as gateway:
+    slowly = {"process": {"shutdown_grace": f"{int(10 * DEADLINE)}s"}}
+    with Sluice({**FIRST, **slowly, "listeners": {"old": {"timeouts": {"idle": "60s"}}}}) as gateway:
         old_address = gateway.address("old")
         speaking, silent, untouched = gateway.client("old"), gateway.client("old"), gateway.client()
         for client in (speaking, silent, untouched):
