@@ -4,7 +4,7 @@ import select
 
 import pytest
 
-from harness import SANITIZER, proxying, request, response, wait_until
+from harness import SANITIZER, Sluice, proxying, request, response, wait_until
 
 pytestmark = pytest.mark.skipif(bool(SANITIZER), reason="a sanitizer's own memory grows with what is allocated")
 
@@ -152,3 +152,16 @@ def test_a_thousand_connections_leave_their_memory_when_they_go():
         for _ in range(5):
             crowd()
         assert gateway.rss_bytes() - before < 2 << 20
+
+
+def test_memory_does_not_grow_with_the_number_of_reloads():
+    routes = [{"name": f"r{i}", "match": {"path": f"/r{i}/{{id}}"}, "respond": {"body": "x" * 50}} for i in range(300)]
+    with Sluice({"routes": routes}) as gateway:
+
+        def reload_often(times):
+            for i in range(times):
+                assert gateway.reload(routes=[*routes, {"match": {"path": "/last"}, "respond": {"body": str(i)}}])["accepted"]
+            return gateway.rss_bytes()
+
+        settled = reload_often(15)
+        assert reload_often(40) < settled * 1.1
