@@ -196,6 +196,7 @@ std::unordered_map<std::string_view, const Item*> by_title(const std::vector<Ite
 }  // namespace
 
 std::vector<std::string> diff(std::string_view running_yaml, std::string_view next_yaml) {
+  if (running_yaml == next_yaml) return {};
   const std::vector<Item> before = items_of(running_yaml);
   const std::vector<Item> now = items_of(next_yaml);
   const auto before_by_title = by_title(before);

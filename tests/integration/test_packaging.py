@@ -173,8 +173,8 @@ def fixture_machine(package, tmp_path_factory):
     if missing := Machine.missing(root):
         pytest.skip(missing)
     with Machine(root) as machine:
-        machine.put(package, "/root/sluice.deb")
-        machine.run("apt-get install -y --no-install-recommends /root/sluice.deb")
+        machine.put(package, "/var/tmp/sluice.deb")
+        machine.run("apt-get install -y --no-install-recommends /var/tmp/sluice.deb")
         yield machine
 
 
@@ -283,7 +283,7 @@ def test_an_upgrade_keeps_the_configuration_and_a_purge_leaves_nothing_running(m
     configure(machine)
     changed = machine.run("cat /etc/sluice/sluice.yaml").stdout
     pid = property_of(machine, "MainPID")
-    machine.run("apt-get install -y --reinstall --no-install-recommends /root/sluice.deb")
+    machine.run("apt-get install -y --reinstall --no-install-recommends /var/tmp/sluice.deb")
     assert machine.run("cat /etc/sluice/sluice.yaml").stdout == changed
     assert property_of(machine, "MainPID") not in (pid, "0") and answer(machine) == "hello"
     machine.run("apt-get remove -y sluice")

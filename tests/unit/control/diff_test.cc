@@ -2,6 +2,7 @@
 
 #include <catch2/catch.hpp>
 
+#include "base/random.h"
 #include "control/compile.h"
 
 using namespace sluice::control;
@@ -65,4 +66,21 @@ TEST_CASE("routes without a name are told apart by their place among equals", "[
     return "routes: [" + one + ", {match: {path: /a}, respond: {body: " + body + "}}]\n";
   };
   CHECK(changes(two("y"), two("z")) == Sentences{"route \"/a\" #2: respond.body: y -> z"});
+}
+
+TEST_CASE("texts that no gateway shows are survived", "[diff]") {
+  // `sluice diff` reads whatever answers where it expects an admin listener.
+  constexpr std::string_view kPieces[] = {
+      "routes:", "upstreams:", "\n", "\n  ", "\n    ",           "- ",  ":", ": ", "\"", "\\", "name", "path: ",
+      "x",       "\t",         " ",  "\xff", "listeners:\n  a:", "\"\\"};
+  sluice::Random random(7);
+  for (int i = 0; i < 5000; ++i) {
+    std::string text;
+    for (uint32_t pieces = random.below(40); pieces > 0; --pieces) {
+      text += kPieces[random.below(static_cast<uint32_t>(std::size(kPieces)))];
+    }
+    INFO(text);
+    CHECK(diff(text, text).empty());
+    CHECK(diff(text, shown(kRoute)).size() < 200);
+  }
 }

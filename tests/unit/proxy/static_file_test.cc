@@ -26,30 +26,30 @@ using http::Method;
 class Site {
  public:
   Site() {
-    folder.write("root/index.html", "<h1>home</h1>");
-    folder.write("root/hello.txt", "0123456789");
-    folder.write("root/empty.txt", "");
-    folder.write("root/sp ace%.txt", "odd");
-    folder.write("root/docs/index.html", "docs");
-    folder.write("root/docs/deep/page.html", "deep");
-    folder.write("root/indexed/index.html/file", "the index is a folder");
-    folder.write("root/.env", "secret");
-    folder.write("root/.git/config", "secret");
-    folder.write("root/docs/.hidden", "secret");
-    folder.write("root/.well-known/acme/token", "token");
-    folder.write("root/.well-known/.hidden", "secret");
-    folder.write("root/.well-knownish/file", "secret");
+    folder.write("site/index.html", "<h1>home</h1>");
+    folder.write("site/hello.txt", "0123456789");
+    folder.write("site/empty.txt", "");
+    folder.write("site/sp ace%.txt", "odd");
+    folder.write("site/docs/index.html", "docs");
+    folder.write("site/docs/deep/page.html", "deep");
+    folder.write("site/indexed/index.html/file", "the index is a folder");
+    folder.write("site/.env", "secret");
+    folder.write("site/.git/config", "secret");
+    folder.write("site/docs/.hidden", "secret");
+    folder.write("site/.well-known/acme/token", "token");
+    folder.write("site/.well-known/.hidden", "secret");
+    folder.write("site/.well-knownish/file", "secret");
     folder.write("outside/secret.txt", "secret");
-    link("hello.txt", "root/to-file");
-    link("docs", "root/to-folder");
-    link("../root/hello.txt", "root/out-and-in");
-    link("../outside/secret.txt", "root/escape-file");
-    link("../outside", "root/escape-folder");
-    link(folder.path("outside/secret.txt"), "root/absolute");
-    link("circle", "root/circle");
-    link("nothing", "root/dangling");
-    REQUIRE(mkfifo(folder.path("root/fifo").c_str(), 0600) == 0);
-    spec.root = folder.path("root");
+    link("hello.txt", "site/to-file");
+    link("docs", "site/to-folder");
+    link("../site/hello.txt", "site/out-and-in");
+    link("../outside/secret.txt", "site/escape-file");
+    link("../outside", "site/escape-folder");
+    link(folder.path("outside/secret.txt"), "site/absolute");
+    link("circle", "site/circle");
+    link("nothing", "site/dangling");
+    REQUIRE(mkfifo(folder.path("site/fifo").c_str(), 0600) == 0);
+    spec.root = folder.path("site");
     open_root();
   }
 
@@ -182,7 +182,7 @@ TEST_CASE("A path that is too long does not exist") {
 
 TEST_CASE("A file that the gateway may not read is forbidden") {
   const Site site;
-  REQUIRE(chmod(site.folder.path("root/hello.txt").c_str(), 0) == 0);
+  REQUIRE(chmod(site.folder.path("site/hello.txt").c_str(), 0) == 0);
   REQUIRE(chmod(site.folder.path().c_str(), 0755) == 0);
   const auto before = setfsuid(geteuid() == 0 ? 65534 : geteuid());  // of this thread only; root reads everything
   const StaticAnswer answer = site.get("hello.txt");
@@ -196,7 +196,7 @@ TEST_CASE("A socket in the root is forbidden") {
   const UniqueFd bound(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
-  site.folder.path("root/socket").copy(address.sun_path, sizeof(address.sun_path) - 1);
+  site.folder.path("site/socket").copy(address.sun_path, sizeof(address.sun_path) - 1);
   REQUIRE(bind(bound.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0);
   CHECK(site.get("socket").reason == Reason::file_forbidden);
 }
@@ -204,8 +204,8 @@ TEST_CASE("A socket in the root is forbidden") {
 TEST_CASE("A file that is removed or replaced while it is sent stays as it was opened") {
   const Site site;
   const StaticAnswer answer = site.get("hello.txt");
-  std::filesystem::remove(site.folder.path("root/hello.txt"));
-  site.folder.write("root/hello.txt", "other bytes");
+  std::filesystem::remove(site.folder.path("site/hello.txt"));
+  site.folder.write("site/hello.txt", "other bytes");
   CHECK(body_of(answer) == "0123456789");
   const StaticAnswer later = site.get("hello.txt");
   CHECK(body_of(later) == "other bytes");
@@ -226,10 +226,10 @@ TEST_CASE("No descriptor left is told apart from a missing file") {
 
 TEST_CASE("A whole file comes with type, validators and the offer of ranges") {
   const Site site;
-  REQUIRE(utimensat(AT_FDCWD, site.folder.path("root/hello.txt").c_str(),
+  REQUIRE(utimensat(AT_FDCWD, site.folder.path("site/hello.txt").c_str(),
                     std::array<timespec, 2>{{{784111777, 5}, {784111777, 5}}}.data(), 0) == 0);
   struct stat status {};
-  REQUIRE(stat(site.folder.path("root/hello.txt").c_str(), &status) == 0);
+  REQUIRE(stat(site.folder.path("site/hello.txt").c_str(), &status) == 0);
   const StaticAnswer answer = site.get("hello.txt");
   CHECK(answer.status == 200);
   CHECK_FALSE(answer.head_only);
@@ -256,7 +256,7 @@ TEST_CASE("An index is typed by its own name, and an empty file is whole") {
 
 TEST_CASE("A time that is still to come is not sent as Last-Modified") {
   const Site site;
-  REQUIRE(utimensat(AT_FDCWD, site.folder.path("root/hello.txt").c_str(),
+  REQUIRE(utimensat(AT_FDCWD, site.folder.path("site/hello.txt").c_str(),
                     std::array<timespec, 2>{{{16725225600, 0}, {16725225600, 0}}}.data(),
                     0) == 0);  // year 2500
   const StaticAnswer answer = site.get("hello.txt", {{"If-Modified-Since", "Fri, 31 Dec 9999 23:59:59 GMT"}});
@@ -302,7 +302,7 @@ TEST_CASE("A range is sent as 206 with its place, or refused as 416 with the siz
 TEST_CASE("Offsets past 4 GiB are exact") {
   const Site site;
   constexpr off_t kSize = off_t{5} << 30;
-  const UniqueFd file(open(site.folder.path("root/big.bin").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  const UniqueFd file(open(site.folder.path("site/big.bin").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
   REQUIRE(ftruncate(file.get(), kSize) == 0);  // a hole: takes no room
   REQUIRE(pwrite(file.get(), "end", 3, kSize - 3) == 3);
   const StaticAnswer answer = site.get("big.bin", {{"Range", "bytes=-3"}});
