@@ -75,6 +75,11 @@ enum class RetryHint : uint8_t { no, if_reused, yes };
   X(pool_lifetime,            0,   none,       no,        "A pooled connection reached pool.max_lifetime or pool.max_requests.") \
   X(pool_surplus,             0,   none,       no,        "The pool already holds pool.max_idle idle connections, or its endpoint was removed.") \
   X(upstream_closed_idle,     0,   upstream,   no,        "The endpoint closed a pooled connection while it was idle.") \
+  /* stores */ \
+  X(store_unavailable,        503, internal,   no,        "The store cannot be reached, so the operation was not carried out.") \
+  X(store_timeout,            503, internal,   no,        "The store did not answer within stores.<name>.timeout; whether it carried the operation out is unknown.") \
+  X(store_refused,            503, internal,   no,        "The store answered with an error; the log says which.") \
+  X(store_full,               503, internal,   no,        "The store has no room: stores.<name>.max_bytes is taken, or too many operations wait already.") \
   /* the gateway itself */ \
   X(too_many_connections,     503, internal,   no,        "process.max_connections is reached; the connection was refused.") \
   X(out_of_descriptors,       503, internal,   no,        "The process has no file descriptor left; raise LimitNOFILE.") \
