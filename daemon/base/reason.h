@@ -75,6 +75,10 @@ enum class RetryHint : uint8_t { no, if_reused, yes };
   X(pool_lifetime,            0,   none,       no,        "A pooled connection reached pool.max_lifetime or pool.max_requests.") \
   X(pool_surplus,             0,   none,       no,        "The pool already holds pool.max_idle idle connections, or its endpoint was removed.") \
   X(upstream_closed_idle,     0,   upstream,   no,        "The endpoint closed a pooled connection while it was idle.") \
+  /* plugins */ \
+  X(plugin_response,          0,   none,       no,        "A plugin answered instead of the route; its own code stands in the log.") \
+  X(plugin_failed,            500, internal,   no,        "A plugin did not keep to its interface; the log says which one, and what it did.") \
+  X(plugin_timeout,           504, internal,   no,        "A plugin held the request back for more than a minute; the log says which one.") \
   /* stores */ \
   X(store_unavailable,        503, internal,   no,        "The store cannot be reached, so the operation was not carried out.") \
   X(store_timeout,            503, internal,   no,        "The store did not answer within stores.<name>.timeout; whether it carried the operation out is unknown.") \

@@ -280,9 +280,9 @@ bool Gateway::reload() {
   if (compiler_.joinable()) compiler_.join();
   reload_began_ = MonoClock::now();
   control::service::reloading();
-  compiler_ = std::thread([this, path = options_.config_path] {
+  compiler_ = std::thread([this, path = options_.config_path, running = supervisor_.current()] {
     setpriority(PRIO_PROCESS, static_cast<id_t>(gettid()), kCompilerNice);  // of this thread alone
-    auto result = std::make_shared<control::CompileResult>(control::compile_file(path));
+    auto result = std::make_shared<control::CompileResult>(control::compile_file(path, running.get()));
     loop_.post([this, result] { on_compiled(std::move(*result)); });
   });
   return true;

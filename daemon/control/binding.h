@@ -66,6 +66,12 @@ inline constexpr Binding node_of = {[](SectionReader& reader, const Row& row, No
                                     },
                                     nullptr, &kTypeTag<OwnerOf<First>>};
 
+/// The node itself, whatever its kind, into a Node*.
+template <auto Member>
+inline constexpr Binding subtree_of = {
+    [](SectionReader&, const Row&, Node& node, void* owner) { static_cast<OwnerOf<Member>*>(owner)->*Member = &node; },
+    nullptr, &kTypeTag<OwnerOf<Member>>};
+
 /// One of the row's choices into a member of enumeration type.
 template <auto First, auto... Rest>
 inline constexpr Binding choose = {

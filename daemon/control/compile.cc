@@ -1,6 +1,7 @@
 #include "control/compile.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <unordered_map>
 #include <utility>
 
@@ -9,6 +10,7 @@
 #include "control/draft.h"
 #include "control/listener_compiler.h"
 #include "control/load.h"
+#include "control/plugin_compiler.h"
 #include "control/redact.h"
 #include "control/route_compiler.h"
 #include "control/section_reader.h"
@@ -102,7 +104,8 @@ std::vector<snapshot::ClusterSpec> compile_upstreams(std::span<UpstreamDraft> dr
 }
 
 // What must not be empty, and what is useless though it is not wrong.
-void check_whole(const Node& root, const Draft& draft, const std::vector<bool>& used, Diagnostics& diagnostics) {
+void check_whole(const Node& root, const Draft& draft, const std::vector<bool>& used,
+                 const std::vector<bool>& used_plugins, Diagnostics& diagnostics) {
   const Entry* listeners = root.find_entry("listeners");
   if (listeners != nullptr && listeners->value->entries.empty()) {
     diagnostics.error(listeners->key_place, "at least one listener is needed");
@@ -116,6 +119,11 @@ void check_whole(const Node& root, const Draft& draft, const std::vector<bool>& 
     if (!used[i])
       diagnostics.warning(upstream.name_place, fmt::format("no route uses the upstream \"{}\"", upstream.name));
   }
+  for (size_t i = 0; i < draft.plugins.size(); ++i) {
+    const PluginDraft& plugin = draft.plugins[i];
+    if (!used_plugins[i])
+      diagnostics.warning(plugin.name_place, fmt::format("no listener or route uses the plugin \"{}\"", plugin.name));
+  }
   if (draft.routes.empty()) diagnostics.warning(root.place, "there are no routes: every request will be answered 404");
 }
 
@@ -128,8 +136,15 @@ void check_dns(const Node& root, const snapshot::DnsSpec& dns, Diagnostics& diag
                                 format_duration(dns.max_ttl)));
 }
 
-std::shared_ptr<const Snapshot> compile_tree(Node& root, const Tree& tree, Diagnostics& diagnostics,
-                                             snapshot::AdminSpec& admin) {
+// Where the modules are if nobody says it: beside the binary in a build, or else where the package puts them.
+std::string usual_plugin_dir() {
+  std::error_code error;
+  const auto beside = std::filesystem::read_symlink("/proc/self/exe", error).parent_path() / "plugins";
+  return std::filesystem::is_directory(beside, error) ? beside.string() : "/usr/lib/sluice/plugins";
+}
+
+std::shared_ptr<const Snapshot> compile_tree(Node& root, const Tree& tree, const Snapshot* running,
+                                             Diagnostics& diagnostics, snapshot::AdminSpec& admin) {
   Draft draft;
   draft.process.workers = usable_cpus();
   SectionReader reader(tree, diagnostics);
@@ -143,9 +158,15 @@ std::shared_ptr<const Snapshot> compile_tree(Node& root, const Tree& tree, Diagn
   snapshot->listeners = listeners.compile(draft.listeners);
   snapshot->admin = admin = listeners.compile(draft.admin);
   snapshot->clusters = compile_upstreams(draft.upstreams, diagnostics);
-  RouteCompiler routes(draft.upstreams, reader, diagnostics);
+  const std::string& plugin_dir = draft.process.plugin_dir;
+  PluginCompiler plugins(plugin_dir.empty() ? usual_plugin_dir() : plugin_dir, running, diagnostics);
+  snapshot->plugins = plugins.compile(draft.plugins, {});
+  for (size_t i = 0; i < draft.listeners.size(); ++i) {
+    snapshot->listeners[i].plugins = plugins.find(draft.listeners[i].plugins);
+  }
+  RouteCompiler routes(draft.upstreams, plugins, reader, diagnostics);
   snapshot->routes = routes.compile(draft.routes);
-  check_whole(root, draft, routes.used_upstreams(), diagnostics);
+  check_whole(root, draft, routes.used_upstreams(), plugins.used(), diagnostics);
   if (diagnostics.error_count() > 0) return nullptr;
   snapshot->route_table = snapshot::RouteTable::build(snapshot->routes);
   snapshot->redacted_yaml = redacted_yaml(root, tree);
@@ -153,11 +174,12 @@ std::shared_ptr<const Snapshot> compile_tree(Node& root, const Tree& tree, Diagn
 }
 
 template <typename Load>
-CompileResult compile(Load&& load) {
+CompileResult compile(Load&& load, const Snapshot* running) {
   Tree tree;
   Diagnostics diagnostics;
   CompileResult result;
-  if (Node* root = load(tree, diagnostics)) result.snapshot = compile_tree(*root, tree, diagnostics, result.admin);
+  if (Node* root = load(tree, diagnostics))
+    result.snapshot = compile_tree(*root, tree, running, diagnostics, result.admin);
   result.errors = diagnostics.errors();
   // With errors, what seems useless may be in use by what is wrong.
   if (result.errors.empty()) result.warnings = diagnostics.warnings();
@@ -166,12 +188,13 @@ CompileResult compile(Load&& load) {
 
 }  // namespace
 
-CompileResult compile_file(const std::string& path) {
-  return compile([&](Tree& tree, Diagnostics& diagnostics) { return load_file(path, tree, diagnostics); });
+CompileResult compile_file(const std::string& path, const Snapshot* running) {
+  return compile([&](Tree& tree, Diagnostics& diagnostics) { return load_file(path, tree, diagnostics); }, running);
 }
 
 CompileResult compile_text(std::string_view yaml, std::string_view name) {
-  return compile([&](Tree& tree, Diagnostics& diagnostics) { return load_text(yaml, name, tree, diagnostics); });
+  return compile([&](Tree& tree, Diagnostics& diagnostics) { return load_text(yaml, name, tree, diagnostics); },
+                 nullptr);
 }
 
 }  // namespace sluice::control

@@ -19,7 +19,8 @@ struct CompileResult {
   std::vector<Diagnostic> warnings;
 };
 
-CompileResult compile_file(const std::string& path);
+/// `running` is what a reload replaces, or nullptr: plugins whose configuration is the same are kept.
+CompileResult compile_file(const std::string& path, const snapshot::Snapshot* running = nullptr);
 /// For a text that does not stand in a file; `name` is used in messages. `include` is refused, and relative
 /// paths are relative to the current folder.
 CompileResult compile_text(std::string_view yaml, std::string_view name);

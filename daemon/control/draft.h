@@ -11,6 +11,13 @@
 
 namespace sluice::control {
 
+struct PluginDraft {
+  std::string name;
+  Place name_place;
+  Node* module = nullptr;
+  Node* config = nullptr;
+};
+
 struct AdminDraft {
   Node* listen = nullptr;
   Node* token_file = nullptr;
@@ -20,6 +27,7 @@ struct ListenerDraft {
   std::string name;
   Place name_place;
   Node* address = nullptr;
+  std::vector<Node*> plugins;
   snapshot::ListenerSpec spec;
 };
 
@@ -84,6 +92,7 @@ struct RouteDraft {
   Node* name = nullptr;
   Node* upstream = nullptr;
   Node* strip_prefix = nullptr;
+  std::vector<Node*> plugins;
   MatchDraft match;
   std::vector<SplitDraft> split;
   RespondDraft respond;
@@ -101,6 +110,7 @@ struct Draft {
   std::vector<Network> trusted_proxies;
   std::vector<ListenerDraft> listeners;
   std::vector<UpstreamDraft> upstreams;
+  std::vector<PluginDraft> plugins;
   std::vector<Node*> routes;  // read one by one (route_compiler.h): 100,000 drafts would be 150 MB
 };
 

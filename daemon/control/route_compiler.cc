@@ -12,6 +12,7 @@
 #include "base/strings.h"
 #include "control/binding.h"
 #include "control/load.h"
+#include "control/plugin_compiler.h"
 #include "control/schema.h"
 #include "control/values.h"
 #include "http/parser.h"
@@ -50,8 +51,9 @@ constexpr size_t kMaxRouteName = 128;
 
 }  // namespace
 
-RouteCompiler::RouteCompiler(std::span<const UpstreamDraft> upstreams, SectionReader& reader, Diagnostics& diagnostics)
-    : upstreams_(upstreams), reader_(reader), diagnostics_(diagnostics), used_(upstreams.size()) {
+RouteCompiler::RouteCompiler(std::span<const UpstreamDraft> upstreams, PluginCompiler& plugins, SectionReader& reader,
+                             Diagnostics& diagnostics)
+    : upstreams_(upstreams), plugins_(plugins), reader_(reader), diagnostics_(diagnostics), used_(upstreams.size()) {
   for (uint32_t i = 0; i < upstreams.size(); ++i) upstream_index_.emplace(upstreams[i].name, i);
 }
 
@@ -110,6 +112,8 @@ void RouteCompiler::compile_route(RouteDraft& draft) {
   compile_rewrite(draft, route);
   compile_edits(draft.headers.request, route, route.request_headers);
   compile_edits(draft.headers.response, route, route.response_headers);
+  route.plugins = plugins_.find(draft.plugins);
+  route.has_plugins = !route.plugins.empty();
 }
 
 void RouteCompiler::compile_pattern(const MatchDraft& draft, RouteSpec& route) {

@@ -19,10 +19,13 @@
 
 namespace sluice::control {
 
+class PluginCompiler;
+
 class RouteCompiler {
  public:
-  /// `upstreams` must outlive the compiler; its order is that of Snapshot::clusters.
-  RouteCompiler(std::span<const UpstreamDraft> upstreams, SectionReader& reader, Diagnostics& diagnostics);
+  /// `upstreams` must outlive the compiler; its order is that of Snapshot::clusters. `plugins` compiled them already.
+  RouteCompiler(std::span<const UpstreamDraft> upstreams, PluginCompiler& plugins, SectionReader& reader,
+                Diagnostics& diagnostics);
 
   /// With errors the result is incomplete.
   std::vector<snapshot::RouteSpec> compile(std::span<Node* const> nodes);
@@ -55,6 +58,7 @@ class RouteCompiler {
   [[nodiscard]] Place place_inside(const Node& node, size_t at) const;
 
   std::span<const UpstreamDraft> upstreams_;
+  PluginCompiler& plugins_;
   SectionReader& reader_;
   Diagnostics& diagnostics_;
   std::unordered_map<std::string_view, uint32_t> upstream_index_;

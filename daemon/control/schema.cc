@@ -24,6 +24,7 @@ using bind::owned_by;
 using bind::section;
 using bind::section_nodes;
 using bind::sections;
+using bind::subtree_of;
 using http::HeadLimits;
 using snapshot::AccessLogSpec;
 using snapshot::Balance;
@@ -120,6 +121,10 @@ constexpr SectionRow kSections[] = {
      owned_by<HeaderEditsDraft>()},
     {S::route_limits, "routes[].limits", "",
      "Limits of this route, instead of the listener's.", owned_by<RouteSpec>()},
+    {S::plugin, "plugins.<name>", "module",
+     "An instance of a plugin: a module and a configuration of its own, by which listeners and routes name it; the name is "
+     "yours. A bare `request-id` is short for `{module: request-id}`.",
+     owned_by<PluginDraft>()},
 };
 
 // Rows of one section stand together, in the order of the documentation.
@@ -149,7 +154,8 @@ constexpr Row kRows[] = {
              "or regular expression, then plain parameter, then rest.",
      .binding = section_nodes<&Draft::routes>},
     {.section = S::root, .key = "stores", .presence = kLater, .help = "Memory and Redis stores."},
-    {.section = S::root, .key = "plugins", .presence = kLater, .help = "Plugin instances."},
+    {.section = S::root, .key = "plugins", .shape = kMap, .child = S::plugin,
+     .help = "Plugins and their configurations, by name.", .binding = named_sections<&Draft::plugins>},
 
     {.section = S::process, .key = "workers", .type = T::workers, .fallback = "auto", .range = {1, 1024},
      .help = "Threads that serve requests; `auto`: one for each usable CPU.", .binding = by<read_workers>},
@@ -169,6 +175,9 @@ constexpr Row kRows[] = {
     {.section = S::process, .key = "pid_file", .type = T::absolute_path,
      .help = "File that holds the process id while the gateway runs. It is removed at the end if `user` may do that.",
      .binding = into<&ProcessSpec::pid_file>},
+    {.section = S::process, .key = "plugin_dir", .type = T::absolute_path,
+     .help = "Folder of the modules; without it `plugins` beside the binary, or else /usr/lib/sluice/plugins.",
+     .binding = into<&ProcessSpec::plugin_dir>},
     {.section = S::process, .key = "dns", .child = S::dns,
      .help = "How the names of endpoints are resolved.", .binding = section<&ProcessSpec::dns>},
 
@@ -211,7 +220,9 @@ constexpr Row kRows[] = {
     {.section = S::listener, .key = "tls", .presence = kLater, .help = "HTTPS."},
     {.section = S::listener, .key = "proxy_protocol", .presence = kLater,
      .help = "PROXY protocol of a load balancer."},
-    {.section = S::listener, .key = "plugins", .presence = kLater, .help = "Plugins that run before routing."},
+    {.section = S::listener, .key = "plugins", .type = T::plugin_name, .shape = kList, .fallback = "[]",
+     .help = "Plugins for every request, in this order; they run before those of the route, and see requests before routing.",
+     .binding = nodes<&ListenerDraft::plugins>},
 
     {.section = S::listener_limits, .key = "request_line", .type = T::size, .fallback = "8KiB", .range = {64, 64 * kKiB},
      .help = "Longest request line; at most `header_bytes`.",
@@ -334,7 +345,9 @@ constexpr Row kRows[] = {
      .binding = into<&RouteDraft::spec, &RouteSpec::timeout>},
     {.section = S::route, .key = "limits", .child = S::route_limits,
      .help = "Limits of this route.", .binding = section<&RouteDraft::spec>},
-    {.section = S::route, .key = "plugins", .presence = kLater, .help = "Plugins that run on this route."},
+    {.section = S::route, .key = "plugins", .type = T::plugin_name, .shape = kList, .fallback = "[]",
+     .help = "Plugins for requests of this route, in this order; responses pass them in reverse.",
+     .binding = nodes<&RouteDraft::plugins>},
     {.section = S::route, .key = "slo", .presence = kLater, .help = "Service level objective."},
 
     {.section = S::match, .key = "path", .type = T::pattern, .presence = kRequired,
@@ -399,6 +412,12 @@ constexpr Row kRows[] = {
 
     {.section = S::route_limits, .key = "body", .type = T::size, .range = {1, kPiB},
      .help = "Largest request body; without it the listener's.", .binding = into<&RouteSpec::body_limit>},
+
+    {.section = S::plugin, .key = "module", .type = T::module_name, .presence = kRequired,
+     .help = "The module: `<name>` of the file `sluice_<name>.so` in `process.plugin_dir`.",
+     .binding = node_of<&PluginDraft::module>},
+    {.section = S::plugin, .key = "config", .type = T::plugin_config, .secret = true,
+     .help = "What the module's manual says.", .binding = subtree_of<&PluginDraft::config>},
 };
 // clang-format on
 

@@ -42,6 +42,7 @@ enum class Section : uint8_t {
   headers,
   header_edits,
   route_limits,
+  plugin,
   kCount
 };
 
@@ -77,6 +78,9 @@ enum class Type : uint8_t {
   header_name,
   text_template,
   upstream_name,
+  plugin_name,
+  module_name,
+  plugin_config,
   section,  // a map with the keys of Row::child
   kCount
 };

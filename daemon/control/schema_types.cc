@@ -56,6 +56,10 @@ constexpr TypeRow kTypes[] = {
     {T::header_name, "header name", "letters, digits and -", kText},
     {T::text_template, "template", "text with {placeholders}", kScalar},
     {T::upstream_name, "upstream", "the name of an entry of \"upstreams\"", kText},
+    {T::plugin_name, "plugin", "the name of an entry of \"plugins\"", kText},
+    {T::module_name, "module", "its name, as <name> in sluice_<name>.so",
+     R"({"type": "string", "pattern": "^[a-z0-9_-]+$"})"},
+    {T::plugin_config, "configuration of a plugin", "a map with the keys of the module's manual", R"({"type": "object"})"},
     {T::section, "section", "", "{}"},
 };
 // clang-format on

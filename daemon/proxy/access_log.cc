@@ -4,7 +4,7 @@ namespace sluice::proxy {
 
 namespace {
 
-constexpr size_t kTexts = 10;
+constexpr size_t kTexts = 11;
 
 // Calls `visit` with each text of a record, const or not.
 template <typename Record, typename Visit>
@@ -19,6 +19,7 @@ template <typename Record, typename Visit>
   visit(record.user_agent);
   visit(record.referer);
   visit(record.protocol);
+  visit(record.plugins);
 }
 
 size_t text_bytes_of(const AccessRecord& record) {

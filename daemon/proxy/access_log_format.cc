@@ -20,7 +20,7 @@ constexpr std::string_view kFieldNames[] = {
 };
 
 // Anything but a text: a time, a number, or a reason's name.
-constexpr size_t kMaxFieldBytes = 40;
+constexpr size_t kMaxFieldBytes = 72;
 
 #define SL_ROW(name, ...) +sizeof(",\"" #name "\":\"\"") + kMaxFieldBytes
 constexpr size_t kJsonFixedBytes = sizeof("{}\n") SL_LOG_FIELDS(SL_ROW) + kTextSlack;

@@ -30,6 +30,8 @@ struct AccessRecord {
   std::string_view protocol;  // "HTTP/1.1"
   uint16_t status = 0;
   Reason reason = Reason::none;
+  std::string_view plugin_reason;  // instead of reason, if a plugin has a code of its own; at most 64 bytes
+  std::string_view plugins;        // "jwt:12 session:4"
   uint64_t bytes_in = 0;
   uint64_t bytes_out = 0;
   uint32_t attempts = 0;
@@ -43,6 +45,9 @@ struct AccessRecord {
   uint64_t total = 0;
 };
 
+[[nodiscard]] inline std::string_view reason_of(const AccessRecord& record) {
+  return record.plugin_reason.empty() ? name(record.reason) : record.plugin_reason;
+}
 /// The address of `client` without its port.
 std::string_view client_ip(std::string_view client);
 
@@ -57,7 +62,7 @@ std::string_view client_ip(std::string_view client);
   X(path,                   text,    r.target,              "path and query as received") \
   X(protocol,               text,    r.protocol,            "HTTP version of the request") \
   X(status,                 number,  r.status,              "status of the response; 0 if there was none") \
-  X(reason,                 text,    name(r.reason),        "why the gateway answered itself or broke off; none if it did not") \
+  X(reason,                 text,    reason_of(r),          "why the gateway answered itself or broke off; none if it did not") \
   X(route,                  text,    r.route,               "name of the route that matched") \
   X(endpoint,               text,    r.endpoint,            "upstream endpoint that answered") \
   X(attempts,               number,  r.attempts,            "how many endpoints were tried") \
@@ -70,6 +75,7 @@ std::string_view client_ip(std::string_view client);
   X(upstream_first_byte_us, number,  r.upstream_first_byte, "microseconds until the upstream's first response byte") \
   X(response_us,            number,  r.response,            "microseconds from there to the last byte sent") \
   X(total_us,               number,  r.total,               "microseconds from first to last byte") \
+  X(plugins,                text,    r.plugins,             "microseconds of CPU that each plugin took") \
   X(user_agent,             text,    r.user_agent,          "User-Agent of the request") \
   X(referer,                text,    r.referer,             "Referer of the request")
 

@@ -16,7 +16,12 @@ constexpr size_t kMaxFields = 1024;
 
 Engine::Engine(event::Loop& loop, stats::Shard& shard, std::shared_ptr<const Publication> publication, Share share,
                Farewell farewell)
-    : loop_(loop), shard_(shard), share_(share), farewell_(std::move(farewell)), field_scratch_(kMaxFields) {
+    : loop_(loop),
+      shard_(shard),
+      share_(share),
+      farewell_(std::move(farewell)),
+      filter_host_(loop, shard),
+      field_scratch_(kMaxFields) {
   current_ = make_generation(std::move(publication));
 }
 
@@ -27,7 +32,7 @@ Engine::~Engine() {
 // --- generations ---
 
 GenerationRef Engine::make_generation(std::shared_ptr<const Publication> publication) {
-  GenerationRef made(*new Generation{*this, std::move(publication), {}});
+  GenerationRef made(*new Generation{*this, std::move(publication), {}, {}});
   const snapshot::Snapshot& snapshot = made->snapshot();
   const Series& series = made->series();
   const upstream::PoolShared shared{loop_, shard_, random_, field_scratch_};
@@ -39,11 +44,23 @@ GenerationRef Engine::make_generation(std::shared_ptr<const Publication> publica
             ? current_->clusters[kept]
             : std::make_shared<upstream::Cluster>(shared, snapshot.clusters[i], *made->publication->members[i]));
   }
+  for (size_t i = 0; i < snapshot.plugins.size(); ++i) made->plugins.push_back(plugin_for(*made->publication, i));
   listener_series_.resize(made->publication->slots.size());
   for (uint32_t i = 0; i < snapshot.listeners.size(); ++i) {
     listener_series_[made->publication->slot_of(i)] = series.listeners[i];
   }
   return made;
+}
+
+// An instance that the configuration kept keeps its state on this worker too.
+std::shared_ptr<filter::WorkerInstance> Engine::plugin_for(const Publication& publication, size_t index) {
+  const filter::Instance& instance = *publication.snapshot->plugins[index].instance;
+  if (current_) {
+    for (const auto& plugin : current_->plugins) {
+      if (&plugin->instance() == &instance) return plugin;
+    }
+  }
+  return std::make_shared<filter::WorkerInstance>(filter_host_, instance, publication.series.plugins[index]);
 }
 
 void Engine::adopt(std::shared_ptr<const Publication> publication, Share share) {

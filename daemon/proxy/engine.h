@@ -13,6 +13,7 @@
 #include "event/listener.h"
 #include "event/loop.h"
 #include "event/pipe.h"
+#include "filter/host.h"
 #include "proxy/access_log.h"
 #include "proxy/downstream.h"
 #include "proxy/exchange.h"
@@ -66,6 +67,7 @@ class Engine {
   [[nodiscard]] bool is_parting(ListenerSlot slot) const { return draining_ || current_->listener(slot) == nullptr; }
   [[nodiscard]] AccessLog* access_log() { return share_.access_log; }
   [[nodiscard]] event::PipePool& pipes() { return pipes_; }
+  [[nodiscard]] filter::Host& filter_host() { return filter_host_; }
   /// For one head at a time, during a callback.
   [[nodiscard]] std::span<http::HeaderField> field_scratch() { return field_scratch_; }
   /// The current Date header's value; made once a second.
@@ -79,6 +81,7 @@ class Engine {
   void end_generation(Generation& generation);
 
  private:
+  [[nodiscard]] std::shared_ptr<filter::WorkerInstance> plugin_for(const Publication& publication, size_t index);
   [[nodiscard]] GenerationRef make_generation(std::shared_ptr<const Publication> publication);
   void refuse(ListenerSlot slot, int fd, Reason reason);
   [[nodiscard]] bool is_trusted(const SocketAddress& peer) const;
@@ -91,6 +94,7 @@ class Engine {
   bool draining_ = false;
   Random random_;
   event::PipePool pipes_;
+  filter::Host filter_host_;
   std::vector<http::HeaderField> field_scratch_;
   std::vector<ListenerSeries> listener_series_;  // by slot
   GenerationRef current_;

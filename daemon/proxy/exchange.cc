@@ -29,6 +29,7 @@ Exchange::Exchange(Engine& engine, Downstream& downstream)
 
 Exchange::~Exchange() {
   SL_ASSERT(phase_ == Phase::over);
+  if (filtering_ != nullptr) filtering_->~Filtering();
   engine_.shard().step(generation_->series().in_flight, -1);
 }
 
@@ -41,14 +42,23 @@ void Exchange::start(const http::RequestHead& head, std::string_view bytes) {
   if (!read) return refuse(read.error());
   keep_alive_ = request_.framing.keep_alive && !downstream_->last_request();
   request_complete_ = request_.framing.body.empty();
+  const std::vector<uint32_t>& plugins = downstream_->listener().plugins;
+  if (plugins.empty()) return route();
+  add_filters(plugins);
+  filter_request_start();
+}
+
+void Exchange::route() {
   if (request_.target.asterisk) return answer_options();
-  if (const Result<void> matched = match_route(snapshot, request_); !matched) return answer_error(matched.error());
+  const Result<void> matched = match_route(generation_->snapshot(), request_);
+  if (!matched) return answer_error(matched.error());
   if (request_.framing.body.kind == http::BodyFraming::Kind::length && request_.framing.body.length > body_limit()) {
     return answer_error({Reason::body_too_large, ""});
   }
   if (const Millis timeout = request_.route->timeout; timeout.count() > 0)
     route_timer_.set(engine_.loop().now() + timeout);
-  dispatch();
+  if (request_.route->has_plugins) add_filters(request_.route->plugins);
+  filtering_ == nullptr ? dispatch() : filter_request();
 }
 
 void Exchange::refuse(Error error) {
@@ -101,15 +111,19 @@ std::string_view Exchange::take_request_bytes(std::string_view bytes) {
   if (bytes.empty()) return bytes;
   const size_t before = bytes.size();
   if (phase_ == Phase::tunnel) {
-    forward_body(bytes);
+    send_body(bytes);
+    body_received_ += bytes.size();
     bytes = {};
+  } else if (filtering_ != nullptr && client_paused_) {
+    return bytes;  // a plugin, or a slow upstream, holds the client back
   } else if (request_.framing.body.kind == http::BodyFraming::Kind::chunked) {
     bytes = take_chunked(bytes);
   } else {
     const std::string_view data = bytes.substr(0, request_.framing.body.length - body_received_);
     bytes.remove_prefix(data.size());
-    forward_body(data);
-    if (body_received_ == request_.framing.body.length) end_request({});
+    request_complete_ = body_received_ + data.size() == request_.framing.body.length;
+    forward_body(data, request_complete_);
+    if (request_complete_) end_request({});
   }
   request_bytes_ += before - bytes.size();
   if (!request_complete_ && phase_ != Phase::tunnel && phase_ != Phase::over) watch_client();
@@ -124,8 +138,9 @@ std::string_view Exchange::take_chunked(std::string_view bytes) {
       return {};
     }
     bytes.remove_prefix(step->consumed);
-    if (!step->data.empty()) forward_body(step->data);
+    if (!step->data.empty()) forward_body(step->data, false);
     if (request_complete_) return {};  // refused
+    if (filtering_ != nullptr && filtering_->holds_request) return bytes;
     const uint64_t limit = body_limit();
     if (phase_ != Phase::finishing && request_chunks_.chunk_left() > limit - std::min(limit, body_received_)) {
       refuse_body({Reason::body_too_large, ""});
@@ -140,10 +155,15 @@ std::string_view Exchange::take_chunked(std::string_view bytes) {
   return bytes;
 }
 
-void Exchange::forward_body(std::string_view data) {
+void Exchange::forward_body(std::string_view data, bool last) {
   body_received_ += data.size();
   if (phase_ == Phase::finishing || phase_ == Phase::over) return;  // answered already: the rest is dropped
-  if (phase_ != Phase::tunnel && body_received_ > body_limit()) return refuse_body({Reason::body_too_large, ""});
+  if (body_received_ > body_limit()) return refuse_body({Reason::body_too_large, ""});
+  const bool looks = filtering_ != nullptr && filtering_->chain.wants_request_body();
+  if (!looks || filter_request_body(data, last)) send_body(data);
+}
+
+void Exchange::send_body(std::string_view data) {
   if (request_.framing.body.kind == http::BodyFraming::Kind::chunked) {
     to_upstream_.add_chunk(data);
   } else {
@@ -169,14 +189,25 @@ void Exchange::end_request(std::string_view trailers) {
   request_complete_ = true;
   watch_client();
   if (phase_ == Phase::finishing || phase_ == Phase::over) return maybe_finish();
-  if (request_.framing.body.kind == http::BodyFraming::Kind::chunked) {
-    if (trailers.empty()) {
-      to_upstream_.add("0\r\n\r\n");
-    } else {
-      replayable_ = false;
-      add_request_trailers(trailers);
-    }
+  if (request_.framing.body.kind != http::BodyFraming::Kind::chunked) return;
+  const bool looks = filtering_ != nullptr && filtering_->chain.wants_request_body();
+  if (looks) filtering_->request_trailers = arena_.copy(trailers);
+  if (!looks || filter_request_body({}, true)) finish_request(trailers);
+}
+
+// What stands behind a chunked body.
+void Exchange::finish_request(std::string_view trailers) {
+  if (request_.framing.body.kind != http::BodyFraming::Kind::chunked) return;
+  if (trailers.empty()) {
+    to_upstream_.add("0\r\n\r\n");
+  } else {
+    replayable_ = false;
+    add_request_trailers(trailers);
   }
+}
+
+bool Exchange::request_sent() const {
+  return request_complete_ && to_upstream_.empty() && (filtering_ == nullptr || !filtering_->holds_request);
 }
 
 void Exchange::add_request_trailers(std::string_view block) {
@@ -217,7 +248,7 @@ void Exchange::flush_upstream() {
     upstream_dead_ = status != event::IoStatus::again;
     return hold_request();
   }
-  if (client_paused_) resume_client();
+  if (client_paused_ && !(filtering_ != nullptr && filtering_->holds_request)) resume_client();
   if (phase_ == Phase::tunnel && request_complete_ && !upstream_shut_) {
     upstream_shut_ = true;
     stream.shutdown_write();
@@ -309,6 +340,7 @@ void Exchange::end() {
   if (endpoint_) endpoint_->pool().cancel(*this);
   lease_.give_back(reason_ == Reason::none ? Reason::keepalive_done : reason_);
   engine_.pipes().give_back(std::move(pipe_));
+  if (filtering_ != nullptr) complete_filters();
   record();
   downstream_ = nullptr;
   engine_.end_exchange(*this);

@@ -3,6 +3,7 @@
 // Worker thread only.
 //
 // Phase       what is awaited                                         leaves by
+// filtering   the plugins of the listener and the route, if there are any      they let it pass -> connecting, or a local answer
 // connecting  a connection from the pool                              lease -> awaiting; failure -> retry or local answer
 // awaiting    the response's head (request body goes up meanwhile)    head -> relaying; 101 -> tunnel; failure -> retry or answer
 // relaying    the response's body                                     last byte -> finishing; failure -> abort
@@ -15,6 +16,7 @@
 
 #include "base/arena.h"
 #include "base/unique_fd.h"
+#include "filter/chain.h"
 #include "http/chunked.h"
 #include "http/serializer.h"
 #include "proxy/generation.h"
@@ -28,7 +30,7 @@ namespace sluice::proxy {
 class Downstream;
 class Engine;
 
-class Exchange final : private upstream::Connection::User, private upstream::Pool::Waiter {
+class Exchange final : private upstream::Connection::User, private upstream::Pool::Waiter, private filter::Subject {
  public:
   Exchange(Engine& engine, Downstream& downstream);
   ~Exchange();
@@ -55,7 +57,7 @@ class Exchange final : private upstream::Connection::User, private upstream::Poo
   void on_client_gone(Reason reason);
 
  private:
-  enum class Phase : uint8_t { connecting, awaiting, relaying, tunnel, finishing, over };
+  enum class Phase : uint8_t { filtering, connecting, awaiting, relaying, tunnel, finishing, over };
 
   // upstream::Connection::User
   void on_informational(const http::ResponseHead& head) override;
@@ -72,13 +74,27 @@ class Exchange final : private upstream::Connection::User, private upstream::Poo
   upstream::Connection::User& user() override { return *this; }
   [[nodiscard]] http::Method request_method() const override { return request_.head.method; }
 
+  // filter::Subject
+  [[nodiscard]] std::string_view fact(sluice_fact which) const override;
+  void report(sluice_progress& progress) const override;
+  bool param(std::string_view name, std::string_view& value) const override;
+  [[nodiscard]] http::HeaderMap* headers(sluice_side side) override;
+  [[nodiscard]] Arena& arena() override { return arena_; }
+  void write_response_body(std::string_view bytes) override;
+  void on_resumed(filter::Phase phase) override;
+
   // exchange.cc: the life of an exchange, and the request's body
+  void route();
   void dispatch();
   void start_proxying();
   std::string_view take_chunked(std::string_view bytes);
-  void forward_body(std::string_view data);
+  void forward_body(std::string_view data, bool last);
+  void send_body(std::string_view data);
   void refuse_body(Error error);
   void end_request(std::string_view trailers);
+  void finish_request(std::string_view trailers);
+  /// All of it came and was handed on; it may still wait for the socket.
+  [[nodiscard]] bool request_sent() const;
   void add_request_trailers(std::string_view block);
   [[nodiscard]] uint64_t body_limit() const;
   void flush_upstream();
@@ -110,6 +126,9 @@ class Exchange final : private upstream::Connection::User, private upstream::Poo
   bool spend_retry();
   void repeat(upstream::Endpoint& endpoint, Reason why, bool fresh);
   [[nodiscard]] ClientFraming client_framing(const http::ResponseHead& head, const http::BodyFraming& body) const;
+  void send_head(const http::ResponseHead& head, const http::ResponseFraming& framing);
+  void send_response_body(std::string_view data);
+  void end_response(const http::HeaderMap& trailers);
   void begin_tunnel();
   void fail(Error error);
   void abort(Reason reason);
@@ -126,10 +145,63 @@ class Exchange final : private upstream::Connection::User, private upstream::Poo
   void drop_upstream(Reason reason);
   [[nodiscard]] bool may_keep_alive() const;
 
+  // exchange_filter.cc: the plugins
+  void add_filters(const std::vector<uint32_t>& plugins);
+  void filter_request_start();
+  void filter_request();
+  void wait_for_plugin();
+  [[nodiscard]] bool filter_request_body(std::string_view data, bool last);
+  void resume_request_body();
+  void filter_response(const http::ResponseHead& head, const http::ResponseFraming& framing);
+  void run_response_filters();
+  void send_filtered_head();
+  bool filter_response_body(std::string_view data, bool last);
+  [[nodiscard]] bool filter_response_end(const http::HeaderMap& trailers);
+  void resume_response_body();
+  void release_response(size_t at, bool end_was_seen);
+  void answer_plugin();
+  void answer_unfiltered(Error error);
+  void filter_answer(uint16_t status, std::string_view field_lines, http::BodyFraming body, std::string_view text);
+  void send_filtered_answer();
+  void filter_answer_body();
+  void finish_answer();
+  void use_unknown_length();
+  void complete_filters();
+  [[nodiscard]] std::string_view plugin_costs();
+
   // exchange_record.cc: what is left of an exchange: counters and a line in the log
   void record();
+  /// What the log calls the reason: a plugin has codes of its own.
+  [[nodiscard]] std::string_view reason_code() const;
   void count();
   void log();
+
+  // What an exchange with plugins has beside the rest; in the arena.
+  struct Filtering {
+    explicit Filtering(Exchange& exchange);
+    /// A plugin paused the response: what comes of it stays here.
+    [[nodiscard]] bool holds_response() const { return holds_head || holds_body; }
+
+    filter::Chain chain;
+    http::ResponseHead head;  // of the response, as far as the plugins changed it; status 0: there is none yet
+    http::ResponseFraming framing;
+    sluice_origin origin = SLUICE_FROM_UPSTREAM;
+    std::string_view answer_body;  // of a local answer
+    std::string_view reason;       // a plugin's code for its answer
+    Buffer held_request;           // a piece of the request's body that a plugin paused
+    std::string_view request_trailers;
+    Buffer held_response;    // the piece of the response's body that a plugin paused, and what came behind it
+    size_t piece_bytes = 0;  // length of that piece
+    http::HeaderMap trailers;
+    bool reads_body = false;  // a plugin reads the request's body while the request waits
+    bool holds_request = false;
+    bool held_request_is_last = false;
+    bool holds_head = false;
+    bool holds_body = false;
+    bool holds_end = false;     // the response's end came while it was held
+    bool end_was_seen = false;  // the plugin that paused has been told of it
+    bool passed_by = false;     // this answer does not go through the plugins any more
+  };
 
   Engine& engine_;
   Downstream* downstream_;    // nullptr once the client is gone
@@ -141,6 +213,7 @@ class Exchange final : private upstream::Connection::User, private upstream::Poo
   Outbox to_upstream_;
   Buffer replay_;  // the request body as it was sent, while the request may still have to be repeated
 
+  Filtering* filtering_ = nullptr;  // no plugins, mostly
   upstream::Cluster* cluster_ = nullptr;
   stats::SeriesId retries_ = stats::kSink;
   upstream::EndpointRef endpoint_;  // outlives the lease
@@ -161,7 +234,7 @@ class Exchange final : private upstream::Connection::User, private upstream::Poo
   uint32_t policy_retries_ = 0;
   uint16_t status_ = 0;
   Reason reason_ = Reason::none;
-  Phase phase_ = Phase::connecting;
+  Phase phase_ = Phase::filtering;
   bool request_complete_ = false;
   bool response_begun_ = false;     // a byte of the final head was queued for the client
   bool response_complete_ = false;  // all of it was queued
@@ -170,9 +243,10 @@ class Exchange final : private upstream::Connection::User, private upstream::Poo
   bool stale_retried_ = false;
   bool replayable_ = true;
   bool upstream_reused_ = false;
-  bool client_paused_ = false;  // the client is not read, since the upstream is slow
-  bool upstream_shut_ = false;  // tunnel: our FIN went up
-  bool client_shut_ = false;    // tunnel: our FIN went down
+  bool upstream_reached_ = false;  // a byte of this request was sent in an earlier try
+  bool client_paused_ = false;     // the client is not read, since the upstream is slow
+  bool upstream_shut_ = false;     // tunnel: our FIN went up
+  bool client_shut_ = false;       // tunnel: our FIN went down
 };
 
 }  // namespace sluice::proxy

@@ -47,7 +47,8 @@ void Exchange::on_client_drained() {
       watch_client();
     }
   }
-  if (lease_ && !response_complete_) lease_->resume_reading();
+  const bool held = filtering_ != nullptr && filtering_->holds_response();
+  if (lease_ && !response_complete_ && !held) lease_->resume_reading();
   if (!response_complete_) return;
   if (phase_ != Phase::tunnel) return maybe_finish();
   if (!client_shut_) {

@@ -93,17 +93,21 @@ void Exchange::answer_file() {
   HeadWriter fields = lines(arena_, request_.head.target.size() + 2 * kSmallLines);
   file.write_fields(fields, request_.target.query);
   if (file.reason != Reason::none) return answer_problem(file.reason, file.status, fields);
-  if (!begin_answer(file.status, fields.view(), {BodyFraming::Kind::length, file.length})) return;
   if (!file.head_only && file.file) {
     file_offset_ = file.offset;
     file_left_ = file.length;
     file_ = std::move(file.file);
   }
-  flush_client();
+  const BodyFraming body{BodyFraming::Kind::length, file.length};
+  if (filtering_ != nullptr) return filter_answer(file.status, fields.view(), body, {});
+  if (begin_answer(file.status, fields.view(), body)) flush_client();
 }
 
 void Exchange::answer(uint16_t status, std::string_view field_lines, std::string_view body) {
   drop_upstream(reason_);
+  if (filtering_ != nullptr && !filtering_->passed_by) {
+    return filter_answer(status, field_lines, {BodyFraming::Kind::length, body.size()}, body);
+  }
   if (!begin_answer(status, field_lines, {BodyFraming::Kind::length, body.size()})) return;
   if (request_.head.method != http::Method::HEAD && client_framing_.body.kind == BodyFraming::Kind::length) {
     to_client_.add(body);
@@ -120,6 +124,7 @@ bool Exchange::begin_answer(uint16_t status, std::string_view field_lines, BodyF
       compose_local_head(request_, status, field_lines, client_framing_, engine_.date(), arena_);
   if (!head) {
     request_.route = nullptr;  // its response edits are what failed
+    file_left_ = 0;
     answer_error(head.error());
     return false;
   }
@@ -135,6 +140,7 @@ void Exchange::drop_upstream(Reason reason) {
   if (endpoint_) endpoint_->pool().cancel(*this);
   if (lease_) lease_->spoil();
   lease_.give_back(reason);
+  upstream_reached_ = upstream_reached_ || to_upstream_.sent() > 0;
   to_upstream_.clear();
 }
 

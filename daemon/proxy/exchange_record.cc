@@ -17,6 +17,10 @@ void Exchange::record() {
   if (engine_.access_log() != nullptr) log();
 }
 
+std::string_view Exchange::reason_code() const {
+  return reason_ == Reason::plugin_response ? filtering_->reason : name(reason_);
+}
+
 void Exchange::count() {
   stats::Shard& shard = engine_.shard();
   const Series& series = generation_->series();
@@ -68,6 +72,8 @@ void Exchange::log() {
       .protocol = request_.head.version == http::Version::http10 ? "HTTP/1.0" : "HTTP/1.1",
       .status = status_,
       .reason = reason_,
+      .plugin_reason = reason_ == Reason::plugin_response ? filtering_->reason : std::string_view(),
+      .plugins = filtering_ == nullptr ? std::string_view() : plugin_costs(),
       .bytes_in = request_bytes_,
       .bytes_out = to_client_.sent() + body_sent_,
       .attempts = tries_,

@@ -92,6 +92,7 @@ bool Exchange::spend_retry() {
 void Exchange::repeat(upstream::Endpoint& endpoint, Reason why, bool fresh) {
   lease_.give_back(why);
   upstream_dead_ = false;
+  upstream_reached_ = upstream_reached_ || to_upstream_.sent() > 0;
   if (to_upstream_.sent() > 0) {
     const bool chunked = request_.framing.body.kind == BodyFraming::Kind::chunked;
     to_upstream_.clear();
@@ -122,12 +123,16 @@ void Exchange::on_response_head(const http::ResponseHead& head, const http::Resp
   engine_.shard().observe(endpoint_->pool().series().response_time, static_cast<uint64_t>(waited.count()));
   if (head.status == 101 && !request_.framing.upgrade) return fail({Reason::upstream_bad_response, "unasked 101"});
   if (retry_status(head.status)) return;
+  filtering_ == nullptr ? send_head(head, framing) : filter_response(head, framing);
+}
 
+void Exchange::send_head(const http::ResponseHead& head, const http::ResponseFraming& framing) {
   const bool tunnel = head.status == 101;
   if (!tunnel) client_framing_ = client_framing(head, framing.body);
+  if (!tunnel && filtering_ != nullptr && filtering_->chain.replaces_response_body()) use_unknown_length();
   const Result<std::string_view> composed =
       compose_client_head(request_, head, framing.connection, client_framing_, engine_.date(), arena_);
-  if (!composed) return fail(composed.error());
+  if (!composed) return filtering_ == nullptr ? fail(composed.error()) : answer_unfiltered(composed.error());
   status_ = head.status;
   response_begun_ = true;
   to_client_.add(*composed);
@@ -160,6 +165,10 @@ ClientFraming Exchange::client_framing(const http::ResponseHead& head, const Bod
 }
 
 void Exchange::on_response_body(std::string_view data) {
+  if (filtering_ == nullptr || filter_response_body(data, false)) send_response_body(data);
+}
+
+void Exchange::send_response_body(std::string_view data) {
   if (phase_ != Phase::tunnel && client_framing_.body.kind == BodyFraming::Kind::chunked) {
     to_client_.add_chunk(data);
   } else {
@@ -170,6 +179,8 @@ void Exchange::on_response_body(std::string_view data) {
 // Large bodies whose framing does not change pass without being copied to user space (DESIGN §9.6).
 event::Pipe* Exchange::offer_splice(uint64_t left) {
   constexpr uint64_t kWorthAPipe = 64 * 1024;
+  if (filtering_ != nullptr && (filtering_->holds_response() || filtering_->chain.wants_response_body()))
+    return nullptr;
   if (pipe_ == nullptr && left >= kWorthAPipe && client_framing_.body.kind == BodyFraming::Kind::length) {
     pipe_ = engine_.pipes().take();
   }
@@ -177,6 +188,10 @@ event::Pipe* Exchange::offer_splice(uint64_t left) {
 }
 
 void Exchange::on_response_end(const http::HeaderMap& trailers) {
+  if (filtering_ == nullptr || filter_response_end(trailers)) end_response(trailers);
+}
+
+void Exchange::end_response(const http::HeaderMap& trailers) {
   response_complete_ = true;
   if (phase_ == Phase::tunnel) return flush_client();
   if (client_framing_.body.kind == BodyFraming::Kind::chunked) {
@@ -187,9 +202,9 @@ void Exchange::on_response_end(const http::HeaderMap& trailers) {
       to_client_.add(compose_trailers(trailers, arena_));
     }
   }
-  if (!request_complete_ || !to_upstream_.empty()) {
+  if (!request_sent()) {
     // An answer before the whole request was sent: the rest is not sent any more.
-    lease_->spoil();
+    if (lease_) lease_->spoil();
     to_upstream_.clear();
     phase_ = Phase::finishing;
   }
@@ -215,7 +230,9 @@ void Exchange::begin_tunnel() {
 
 void Exchange::on_upstream_error(Error error) {
   if (phase_ == Phase::finishing || phase_ == Phase::over) return lease_.give_back(error.reason);
-  if (!retry_after(error)) fail(error);
+  // A head that plugins look at is an answer: it is not asked for again.
+  const bool answered = filtering_ != nullptr && filtering_->head.status != 0;
+  if (answered || !retry_after(error)) fail(error);
 }
 
 void Exchange::fail(Error error) {

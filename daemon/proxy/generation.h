@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "filter/worker_instance.h"
 #include "proxy/publication.h"
 #include "upstream/cluster.h"
 
@@ -18,7 +19,8 @@ class Engine;
 struct Generation {
   Engine& engine;
   std::shared_ptr<const Publication> publication;
-  std::vector<std::shared_ptr<upstream::Cluster>> clusters;  // by the snapshot's index
+  std::vector<std::shared_ptr<upstream::Cluster>> clusters;      // by the snapshot's index
+  std::vector<std::shared_ptr<filter::WorkerInstance>> plugins;  // likewise
   uint32_t holders = 0;
 
   [[nodiscard]] const snapshot::Snapshot& snapshot() const { return *publication->snapshot; }

@@ -205,6 +205,11 @@ void write_client_framing(HeadWriter& out, const Request& request, const ClientF
   }
 }
 
+const snapshot::HeaderEdits& response_edits(const Request& request) {
+  static const snapshot::HeaderEdits kNone;
+  return request.route == nullptr ? kNone : *request.route->response_headers;
+}
+
 size_t bytes_of(const HeaderMap& headers) {
   size_t bytes = 0;
   for (const HeaderField& field : headers) bytes += field.name.size() + field.value.size() + 4;
@@ -252,7 +257,7 @@ Result<std::string_view> compose_upstream_head(const Request& request, Arena& ar
 Result<std::string_view> compose_client_head(const Request& request, const http::ResponseHead& head,
                                              const http::ConnectionOptions& connection, const ClientFraming& framing,
                                              std::string_view date, Arena& arena) {
-  const snapshot::HeaderEdits& edits = *request.route->response_headers;
+  const snapshot::HeaderEdits& edits = response_edits(request);
   const Filter filter{kRemadeForClient, head.headers, connection, &edits};
   return compose(arena, bytes_of(head.headers) + head.phrase.size() + 256, [&](HeadWriter& out) {
     out.status_line(head.status, head.phrase);
@@ -296,8 +301,7 @@ std::string_view compose_trailers(const HeaderMap& trailers, Arena& arena) {
 
 Result<std::string_view> compose_local_head(const Request& request, uint16_t status, std::string_view field_lines,
                                             const ClientFraming& framing, std::string_view date, Arena& arena) {
-  static const snapshot::HeaderEdits kNone;
-  const snapshot::HeaderEdits& edits = request.route == nullptr ? kNone : *request.route->response_headers;
+  const snapshot::HeaderEdits& edits = response_edits(request);
   return compose(arena, field_lines.size() + 512, [&](HeadWriter& out) {
     out.status_line(status, http::phrase_of(status));
     if (!is_edited_away("Date", edits)) out.field("Date", date);

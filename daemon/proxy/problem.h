@@ -13,10 +13,17 @@
 namespace sluice::proxy {
 
 constexpr std::string_view kProblemType = "application/problem+json";
-/// Enough for every reason and any request id; longer ids are cut.
-constexpr size_t kMaxProblemBytes = 1024;
+/// Enough for every reason and any request id; longer ids and details are cut.
+constexpr size_t kMaxProblemBytes = 2048;
 
+struct Problem {
+  uint16_t status = 500;
+  std::string_view reason;  // the code
+  std::string_view detail;
+  std::string_view request_id;
+};
 /// Writes the body and returns its length. `out` must hold kMaxProblemBytes.
+size_t write_problem(const Problem& problem, std::span<char> out);
 size_t write_problem(Reason reason, uint16_t status, std::string_view request_id, std::span<char> out);
 
 }  // namespace sluice::proxy

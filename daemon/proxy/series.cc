@@ -27,6 +27,9 @@ Series Series::intern(stats::Registry& registry, const snapshot::Snapshot& snaps
     ClusterSeries& made = series.clusters.emplace_back();
     made.retries = registry.intern(Family::upstream_retries, {cluster.name});
   }
+  for (const snapshot::PluginSpec& plugin : snapshot.plugins) {
+    series.plugins.push_back(filter::InstanceSeries::intern(registry, *plugin.instance));
+  }
   series.unrouted = intern_route(registry, "");
   series.in_flight = registry.intern(Family::requests_in_flight);
   series.slices = registry.intern(Family::request_slices);

@@ -4,6 +4,7 @@
 
 #include <vector>
 
+#include "filter/worker_instance.h"
 #include "snapshot/snapshot.h"
 #include "stats/registry.h"
 
@@ -28,6 +29,7 @@ struct Series {
   std::vector<ListenerSeries> listeners;
   std::vector<RouteSeries> routes;
   std::vector<ClusterSeries> clusters;
+  std::vector<filter::InstanceSeries> plugins;
   RouteSeries unrouted;
   stats::SeriesId in_flight;
   stats::SeriesId slices;    // a run, by slice

@@ -16,6 +16,10 @@
 #include "snapshot/rare.h"
 #include "snapshot/template.h"
 
+namespace sluice::filter {
+class Instance;  // floor 4; a snapshot only carries it
+}
+
 namespace sluice::snapshot {
 
 struct DnsSpec {
@@ -32,9 +36,10 @@ struct ProcessSpec {
   bool pin_cpus = false;
   uint32_t max_connections = 65536;  // downstream, whole process
   Millis shutdown_grace{30'000};
-  std::string user;      // to become once the listeners are open; empty: stay who we are
-  std::string group;     // empty: the user's own
-  std::string pid_file;  // empty: none
+  std::string user;        // to become once the listeners are open; empty: stay who we are
+  std::string group;       // empty: the user's own
+  std::string pid_file;    // empty: none
+  std::string plugin_dir;  // empty: plugins beside the binary, or the installed ones
   DnsSpec dns;
 
   friend bool operator==(const ProcessSpec&, const ProcessSpec&) = default;
@@ -74,6 +79,7 @@ struct ListenerSpec {
   uint64_t requests_per_connection = 0;  // 0: no limit
   bool allow_encoded_slash = false;
   ListenerTimeouts timeouts;
+  std::vector<uint32_t> plugins;  // indices of Snapshot::plugins
 };
 
 /// A fixed address; or a name, which stands for as many endpoints as DNS knows addresses of it.
@@ -130,6 +136,13 @@ struct ClusterSpec {
   RetrySpec retry;
 
   friend bool operator==(const ClusterSpec&, const ClusterSpec&) = default;
+};
+
+/// A plugin and its configuration.
+struct PluginSpec {
+  std::string name;
+  std::string module;
+  std::shared_ptr<const filter::Instance> instance;
 };
 
 // --- routes ---
@@ -190,6 +203,7 @@ struct alignas(64) RewriteSpec {
 /// the upstream and one for the answer's way back; what neither reads comes last.
 struct alignas(64) RouteSpec {
   Action action = Action::proxy;
+  bool has_plugins = false;
   uint32_t first_cluster = 0;     // split[0].cluster
   std::vector<SplitShare> split;  // proxy: one or more clusters by weight
   Rare<RewriteSpec> rewrite;
@@ -203,8 +217,9 @@ struct alignas(64) RouteSpec {
   Rare<RedirectSpec> redirect;
   Rare<StaticSpec> files;
 
-  uint32_t split_total = 0;  // sum of the weights
-  std::string source;        // "sluice.yaml:42"
+  std::vector<uint32_t> plugins;  // indices of Snapshot::plugins
+  uint32_t split_total = 0;       // sum of the weights
+  std::string source;             // "sluice.yaml:42"
   MatchSpec match;
   /// Names of the path pattern's parameters in order; capture i of a match belongs to captures[i].
   std::vector<std::string> captures;

@@ -1,7 +1,7 @@
 // Every figure that the gateway keeps is one row here; /metrics, /stats and the documentation are made from
 // the rows. Columns: enumerator, kind, unit, Prometheus name, label names, help. Durations are counted in
-// microseconds and shown in seconds. A label that is one of the lists below (reason, class, state, slice,
-// kind) takes its values from that list and stands last: such a family is interned as one run of cells, and
+// microseconds or nanoseconds and shown in seconds. A label that is one of the lists below (reason, class, state,
+// slice, kind, phase) takes its values from that list and stands last: such a family is interned as one run of cells, and
 // pick(run, value) is the cell of a value. A histogram, and a series with a `reason`, is shown only
 // once something was counted, so that a page does not drown in things that never happened.
 #pragma once
@@ -24,6 +24,9 @@ namespace sluice::stats {
 #define SL_SLICES(X) \
   X(read_head, "read_head") X(wait_connection, "wait_connection") \
   X(upstream_first_byte, "upstream_first_byte") X(response, "response")
+#define SL_PLUGIN_PHASES(X) \
+  X(request_start, "request_start") X(request, "request") X(request_body, "request_body") \
+  X(response, "response") X(response_body, "response_body") X(complete, "complete")
 #define SL_RETRY_KINDS(X) \
   X(stale, "stale") X(policy, "policy") X(denied_by_budget, "denied_by_budget")
 
@@ -51,6 +54,11 @@ namespace sluice::stats {
   X(upstream_closed,          counter,   none,    "sluice_upstream_connections_closed_total",     "upstream endpoint reason", "Connections to an endpoint ended, by why.") \
   X(upstream_connect_failures, counter,  none,    "sluice_upstream_connect_failures_total",       "upstream endpoint",        "Connections to an endpoint that could not be made.") \
   X(upstream_retries,         counter,   none,    "sluice_upstream_retries_total",                "upstream kind",            "Further attempts: after a stale pooled connection, by policy, or wished but over the budget.") \
+  /* plugins */ \
+  X(plugin_calls,             counter,   none,    "sluice_plugin_calls_total",                    "plugin phase",             "Times that a phase of a plugin was called.") \
+  X(plugin_time,              counter,   nanos,   "sluice_plugin_cpu_seconds_total",              "plugin phase",             "Time that a plugin's phases took, without what they waited for.") \
+  X(plugin_events,            counter,   none,    "sluice_plugin_events_total",                   "plugin event",             "What a plugin counts; its manual says what each event is.") \
+  X(plugin_values,            histogram, micros,  "sluice_plugin_values_seconds",                 "plugin value",             "What a plugin measures; its manual says what each value is.") \
   /* names */ \
   X(dns_lookups,              counter,   none,    "sluice_dns_lookups_total",                     "name",                     "Times that the name of an endpoint was looked up.") \
   X(dns_failures,             counter,   none,    "sluice_dns_failures_total",                    "name",                     "Lookups that gave no address; those known before stay in use.") \
@@ -83,6 +91,7 @@ enum class StatusClass : uint8_t { SL_STATUS_CLASSES(SL_ROW) };
 enum class ConnectionState : uint8_t { SL_CONNECTION_STATES(SL_ROW) };
 enum class Slice : uint8_t { SL_SLICES(SL_ROW) };
 enum class RetryKind : uint8_t { SL_RETRY_KINDS(SL_ROW) };
+enum class PluginPhase : uint8_t { SL_PLUGIN_PHASES(SL_ROW) };
 #undef SL_ROW
 
 /// 100..599; what is outside counts as 5xx.
@@ -91,7 +100,7 @@ constexpr StatusClass status_class(uint16_t status) {
 }
 
 enum class Kind : uint8_t { counter, gauge, histogram };
-enum class Unit : uint8_t { none, bytes, micros };
+enum class Unit : uint8_t { none, bytes, micros, nanos };
 
 constexpr size_t kMaxLabels = 3;
 

@@ -95,29 +95,26 @@ TEST_CASE("a value of the wrong kind is told what would be right") {
 TEST_CASE("keys of later versions and unknown keys are refused by name") {
   check_all({
       {with("stores: {}"), "4:1 \"stores\" is not supported yet by this version of sluice\n"},
-      {with("plugins: {}"), "4:1 \"plugins\" is not supported yet by this version of sluice\n"},
       {with("proxess: {}"), "4:1 unknown key \"proxess\"; did you mean \"process\"?\n"},
       {with("process: {worker_count: 1}"),
        "4:11 unknown key \"worker_count\"; known here: workers, pin_cpus, max_connections, shutdown_grace, user, "
        "group, "
-       "pid_file, dns\n"},
+       "pid_file, plugin_dir, dns\n"},
       {with("? <<\n: {}"), "4:3 merge keys (\"<<\") are not supported; an alias can stand for a whole value\n"},
       {"version: 1\nlisteners: {a: {address: \":80\", body: 1MiB}}\n",
        "2:33 unknown key \"body\"; it belongs in \"limits\"\n"},
-      {"version: 1\nlisteners: {a: {address: \":80\", tls: {}, proxy_protocol: true, plugins: []}}\n",
+      {"version: 1\nlisteners: {a: {address: \":80\", tls: {}, proxy_protocol: true}}\n",
        "2:33 \"tls\" is not supported yet by this version of sluice\n"
-       "2:42 \"proxy_protocol\" is not supported yet by this version of sluice\n"
-       "2:64 \"plugins\" is not supported yet by this version of sluice\n"},
+       "2:42 \"proxy_protocol\" is not supported yet by this version of sluice\n"},
       {"version: 1\nlisteners: {a: {address: \":80\"}}\nupstreams: {u: {endpoints: [\"127.0.0.1:1\"], "
        "health: {}, breaker: {}, tls: {}, protocol: http2}}\n",
        "3:45 \"health\" is not supported yet by this version of sluice\n"
        "3:57 \"breaker\" is not supported yet by this version of sluice\n"
        "3:70 \"tls\" is not supported yet by this version of sluice\n"
        "3:79 \"protocol\" is not supported yet by this version of sluice\n"},
-      {with_route("{match: {path: /, claims: {}}, upstream: app, plugins: [], slo: {}}"),
+      {with_route("{match: {path: /, claims: {}}, upstream: app, slo: {}}"),
        "5:23 \"claims\" is not supported yet by this version of sluice\n"
-       "5:51 \"plugins\" is not supported yet by this version of sluice\n"
-       "5:64 \"slo\" is not supported yet by this version of sluice\n"},
+       "5:51 \"slo\" is not supported yet by this version of sluice\n"},
   });
 }
 

@@ -1,0 +1,82 @@
+// WorkerInstance: an instance on one worker: its state there, its counters, and what it asked for and waits for (stores,
+// timers). Owned by the generations that have it, worker thread only. `handle` is what the plugin sees of it.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "base/slot_table.h"
+#include "event/timer_wheel.h"
+#include "filter/host.h"
+#include "filter/instance.h"
+#include "stats/registry.h"
+#include "store/store.h"
+
+namespace sluice::filter {
+
+/// Where one instance counts; interned on the control thread.
+struct InstanceSeries {
+  stats::SeriesId calls = stats::kSink;  // a run, by phase
+  stats::SeriesId time = stats::kSink;   // likewise
+  std::vector<stats::SeriesId> counters;
+  std::vector<stats::SeriesId> histograms;
+
+  static InstanceSeries intern(stats::Registry& registry, const Instance& instance);
+};
+
+class WorkerInstance : private sluice_worker {
+ public:
+  WorkerInstance(Host& host, const Instance& instance, InstanceSeries series);
+  ~WorkerInstance();
+  WorkerInstance(const WorkerInstance&) = delete;
+  WorkerInstance& operator=(const WorkerInstance&) = delete;
+
+  static WorkerInstance& of(sluice_worker* handle) { return *static_cast<WorkerInstance*>(handle); }
+  [[nodiscard]] sluice_worker* handle() { return this; }
+
+  [[nodiscard]] Host& host() { return host_; }
+  [[nodiscard]] const Instance& instance() const { return instance_; }
+  [[nodiscard]] const sluice_plugin& plugin() const { return instance_.module->plugin(); }
+  [[nodiscard]] const InstanceSeries& series() const { return series_; }
+
+  /// The stores that the names of Instance::stores mean now; nullptr: there is none any more.
+  void set_stores(std::vector<store::Store*> stores) { stores_ = std::move(stores); }
+
+  // For the host's table.
+  uint64_t submit(uint32_t store, const store::Command& command, sluice_store_done done, void* user);
+  uint64_t start_timer(Millis after, sluice_timer_done done, void* user);
+  void cancel(uint64_t id);
+
+ private:
+  struct StoreOperation {
+    WorkerInstance* owner;
+    uint64_t id = 0;
+    sluice_store_done done;
+    void* user;
+    store::Call call;
+
+    StoreOperation(WorkerInstance& asks, sluice_store_done then, void* with);
+    void on_outcome(const store::Outcome& outcome);
+  };
+  struct Alarm {
+    WorkerInstance* owner;
+    uint64_t id = 0;
+    sluice_timer_done done;
+    void* user;
+    event::Timer timer;
+
+    Alarm(WorkerInstance& asks, sluice_timer_done then, void* with);
+    void on_time();
+  };
+  static constexpr uint64_t kAlarm = uint64_t{1} << 31;  // in an id: it is that of a timer
+
+  Host& host_;
+  const Instance& instance_;
+  InstanceSeries series_;
+  std::vector<store::Store*> stores_;
+  SlotTable<StoreOperation> operations_;
+  SlotTable<Alarm> alarms_;
+};
+
+}  // namespace sluice::filter

@@ -1,0 +1,468 @@
+// The plugins' side of an Exchange: what waits while one of them pauses, what they answer, what they see.
+
+#include <algorithm>
+#include <charconv>
+#include <tuple>
+
+#include "http/parser.h"
+#include "proxy/engine.h"
+#include "proxy/problem.h"
+
+namespace sluice::proxy {
+
+using filter::Chain;
+using http::BodyFraming;
+using Step = Chain::Step;
+
+namespace {
+
+// What Connection names is dropped before a plugin sees it: a client must not be able to name a field that a plugin sets.
+void drop_named_fields(http::HeaderMap& headers, http::ConnectionOptions& connection, Arena& arena) {
+  if (!connection.names_fields) return;
+  connection.names_fields = false;
+  const auto kept = arena.allocate_array<http::HeaderField>(headers.size());
+  http::ConnectionOptions named;
+  named.names_fields = true;
+  size_t count = 0;
+  for (const http::HeaderField& field : headers) {
+    // Those of framing are looked at by whoever composes the head.
+    const bool others = field.id == http::HeaderId::other || !http::is_hop_by_hop(field, headers, {});
+    if (!others || !http::is_hop_by_hop(field, headers, named)) kept[count++] = field;
+  }
+  headers = http::HeaderMap(kept.first(count));
+}
+
+// The same head in the arena, each field as a line of its own.
+http::ResponseHead kept_head(const http::ResponseHead& head, Arena& arena) {
+  http::ResponseHead kept = head;
+  kept.phrase = arena.copy(head.phrase);
+  const auto fields = arena.allocate_array<http::HeaderField>(head.headers.size());
+  size_t count = 0;
+  for (const http::HeaderField& field : head.headers) {
+    const size_t bytes = field.name.size() + field.value.size() + 4;
+    http::HeadWriter line({arena.allocate(bytes), bytes});
+    line.field(field.name, field.value);
+    const std::string_view text = line.view();
+    fields[count++] = {text.substr(0, field.name.size()), text.substr(field.name.size() + 2, field.value.size()),
+                       field.id};
+  }
+  kept.headers = http::HeaderMap(fields);
+  return kept;
+}
+
+}  // namespace
+
+Exchange::Filtering::Filtering(Exchange& exchange)
+    : chain(exchange.engine_.filter_host(), exchange),
+      held_request(exchange.engine_.loop().blocks()),
+      held_response(exchange.engine_.loop().blocks()) {}
+
+void Exchange::add_filters(const std::vector<uint32_t>& plugins) {
+  if (filtering_ == nullptr) {
+    static_assert(alignof(Filtering) <= 8);
+    filtering_ = new (arena_.allocate(sizeof(Filtering))) Filtering(*this);
+    drop_named_fields(request_.head.headers, request_.framing.connection, arena_);
+  }
+  std::array<filter::WorkerInstance*, filter::kMaxFilters> instances;
+  for (size_t i = 0; i < plugins.size(); ++i) instances[i] = generation_->plugins[plugins[i]].get();
+  filtering_->chain.add({instances.data(), plugins.size()});
+}
+
+// --- the request's head ---
+
+void Exchange::filter_request_start() {
+  switch (filtering_->chain.request_start()) {
+    case Step::next: return route();
+    case Step::respond: return answer_plugin();
+    case Step::wait:
+    case Step::read_body: return wait_for_plugin();
+  }
+}
+
+void Exchange::filter_request() {
+  phase_ = Phase::filtering;
+  switch (filtering_->chain.request()) {
+    case Step::next: return dispatch();
+    case Step::respond: return answer_plugin();
+    case Step::wait: return wait_for_plugin();
+    case Step::read_body: break;
+  }
+  filtering_->reads_body = true;
+  if (!request_complete_) {
+    if (client_paused_) resume_client();
+    return watch_client();
+  }
+  std::ignore = filter_request_body({}, true);  // there is none: the plugin hears so
+}
+
+// Whatever else of the request comes stays with the client.
+void Exchange::wait_for_plugin() {
+  if (!request_complete_) pause_client();
+}
+
+// --- the request's body ---
+
+// True if the piece goes on to the upstream; it waits, was read, or was answered if not.
+bool Exchange::filter_request_body(std::string_view data, bool last) {
+  switch (filtering_->chain.request_body(data, last)) {
+    case Step::next: return true;
+    case Step::read_body: return false;
+    case Step::respond: answer_plugin(); return false;
+    case Step::wait: break;
+  }
+  filtering_->holds_request = true;
+  filtering_->held_request_is_last = last;
+  filtering_->held_request.append(data);
+  if (!request_complete_) pause_client();
+  return false;
+}
+
+void Exchange::resume_request_body() {
+  Filtering& filtering = *filtering_;
+  const std::string_view piece = filtering.held_request.view();
+  const bool last = filtering.held_request_is_last;
+  const Step step = filtering.chain.request_body(piece, last);
+  if (step == Step::wait) return;
+  if (step == Step::next) send_body(piece);
+  if (step == Step::next && last) finish_request(filtering.request_trailers);
+  if (step == Step::next) flush_upstream();
+  filtering.holds_request = false;
+  filtering.held_request.clear();
+  if (step == Step::respond) answer_plugin();
+  if (phase_ != Phase::over && client_paused_ && to_upstream_.held() <= kHighWatermark) resume_client();
+}
+
+// --- the response ---
+
+void Exchange::filter_response(const http::ResponseHead& head, const http::ResponseFraming& framing) {
+  Filtering& filtering = *filtering_;
+  filtering.origin = SLUICE_FROM_UPSTREAM;
+  filtering.head = head;
+  filtering.framing = framing;
+  drop_named_fields(filtering.head.headers, filtering.framing.connection, arena_);
+  phase_ = Phase::relaying;
+  run_response_filters();
+}
+
+void Exchange::run_response_filters() {
+  Filtering& filtering = *filtering_;
+  switch (filtering.chain.response()) {
+    case Step::next: return send_filtered_head();
+    case Step::respond: return answer_plugin();
+    case Step::wait:
+    case Step::read_body: break;
+  }
+  filtering.holds_head = true;
+  filtering.head = kept_head(filtering.head, arena_);
+  if (lease_) {
+    lease_->disarm();
+    lease_->pause_reading();
+  }
+}
+
+void Exchange::send_filtered_head() {
+  Filtering& filtering = *filtering_;
+  if (filtering.origin != SLUICE_FROM_UPSTREAM) return send_filtered_answer();
+  send_head(filtering.head, filtering.framing);
+}
+
+// True if the piece goes on to the client as it is.
+bool Exchange::filter_response_body(std::string_view data, bool last) {
+  Filtering& filtering = *filtering_;
+  if (filtering.holds_response()) {
+    filtering.held_response.append(data);  // at most what was read already
+    return false;
+  }
+  if (phase_ == Phase::tunnel || !filtering.chain.wants_response_body()) return true;
+  switch (filtering.chain.response_body(data, last)) {
+    case Step::next: return !filtering.chain.replaces_response_body();
+    case Step::wait: break;
+    case Step::respond:
+    case Step::read_body: abort(Reason::plugin_failed); return false;
+  }
+  filtering.holds_body = true;
+  filtering.end_was_seen = false;
+  filtering.piece_bytes = data.size();
+  filtering.held_response.append(data);
+  if (lease_) lease_->pause_reading();
+  return false;
+}
+
+// False if the end waits behind what plugins hold.
+bool Exchange::filter_response_end(const http::HeaderMap& trailers) {
+  Filtering& filtering = *filtering_;
+  const bool waits_behind = filtering.holds_response();
+  if (!waits_behind) filter_response_body({}, true);
+  if (phase_ == Phase::over) return false;
+  if (!filtering.holds_response()) return true;
+  filtering.holds_end = true;
+  filtering.end_was_seen = !waits_behind;
+  http::ResponseHead carrier;
+  carrier.headers = trailers;
+  filtering.trailers = kept_head(carrier, arena_).headers;
+  flush_client();
+  // All of it is here: the connection is free for others.
+  if (lease_ && !request_sent()) lease_->spoil();
+  lease_.give_back(Reason::keepalive_done);
+  return false;
+}
+
+// The piece that waited goes on behind the filter that paused; what came behind it follows.
+void Exchange::resume_response_body() {
+  Filtering& filtering = *filtering_;
+  const std::string_view held = filtering.held_response.view();
+  const std::string_view piece = held.substr(0, filtering.piece_bytes);
+  const bool last = filtering.end_was_seen;
+  switch (filtering.chain.response_body(piece, last)) {
+    case Step::next: break;
+    case Step::wait: return;
+    case Step::respond:
+    case Step::read_body: return abort(Reason::plugin_failed);
+  }
+  filtering.holds_body = false;
+  if (!filtering.chain.replaces_response_body()) send_response_body(piece);
+  release_response(piece.size(), last);
+}
+
+// What came while a plugin held the response goes on from byte `at`, until a plugin holds it again.
+void Exchange::release_response(size_t at, bool end_was_seen) {
+  Filtering& filtering = *filtering_;
+  const std::string_view rest = filtering.held_response.view().substr(at);
+  const bool looks = phase_ != Phase::tunnel && filtering.chain.wants_response_body();
+  Step step = looks && !rest.empty() ? filtering.chain.response_body(rest, false) : Step::next;
+  if (step == Step::next && !rest.empty() && !(looks && filtering.chain.replaces_response_body()))
+    send_response_body(rest);
+  to_client_.hold();
+  filtering.held_response.consume(step == Step::wait ? at : at + rest.size());
+  filtering.piece_bytes = filtering.held_response.size();
+  if (step == Step::next && filtering.holds_end && looks && !end_was_seen) {
+    step = filtering.chain.response_body({}, true);
+    filtering.end_was_seen = true;
+  }
+  switch (step) {
+    case Step::next: break;
+    case Step::wait: filtering.holds_body = true; return flush_client();
+    case Step::respond:
+    case Step::read_body: return abort(Reason::plugin_failed);
+  }
+  if (filtering.holds_end) return end_response(filtering.trailers);
+  if (lease_) lease_->resume_reading();
+  flush_client();
+}
+
+// --- answers ---
+
+// What a plugin said instead of the upstream, or in place of what it answered.
+void Exchange::answer_plugin() {
+  const filter::Answer answered = filtering_->chain.take_answer();
+  if (response_begun_) return abort(Reason::plugin_failed);
+  filtering_->holds_head = false;
+  filtering_->held_response.clear();
+  filtering_->origin = SLUICE_FROM_PLUGIN;
+  if (answered.failure != Reason::none) return answer_error({answered.failure, ""});
+  reason_ = answered.reason.empty() ? Reason::none : Reason::plugin_response;
+  filtering_->reason = answered.reason;
+  if (answered.reason.empty() || !answered.body.empty())
+    return answer(answered.status, answered.field_lines, answered.body);
+  char* memory = arena_.allocate(kMaxProblemBytes);
+  const size_t length =
+      write_problem({answered.status, answered.reason, answered.detail, request_.id}, {memory, kMaxProblemBytes});
+  const size_t bytes = answered.field_lines.size() + 64;
+  http::HeadWriter lines({arena_.allocate(bytes), bytes});
+  lines.text(answered.field_lines);
+  lines.field("Content-Type", kProblemType);
+  answer(answered.status, lines.view(), {memory, length});
+}
+
+// The plugins saw this answer, and it cannot be composed: the error instead goes past them.
+void Exchange::answer_unfiltered(Error error) {
+  filtering_->passed_by = true;
+  request_.route = nullptr;  // its response edits are what failed
+  file_left_ = 0;
+  phase_ = Phase::relaying;
+  answer_error(error);
+}
+
+// An answer of the gateway, or of a plugin, on its way through the plugins that took part.
+void Exchange::filter_answer(uint16_t status, std::string_view field_lines, BodyFraming body, std::string_view text) {
+  Filtering& filtering = *filtering_;
+  if (filtering.origin == SLUICE_FROM_UPSTREAM) filtering.origin = SLUICE_FROM_GATEWAY;
+  phase_ = Phase::finishing;
+  filtering.head = {};
+  filtering.head.status = status;
+  filtering.head.phrase = http::phrase_of(status);
+  const auto count = static_cast<size_t>(std::count(field_lines.begin(), field_lines.end(), '\n'));
+  char* block = arena_.allocate(field_lines.size() + 2);
+  *std::copy(field_lines.begin(), field_lines.end(), block) = '\r';
+  block[field_lines.size() + 1] = '\n';
+  const auto parsed =
+      http::parse_fields({block, field_lines.size() + 2}, arena_.allocate_array<http::HeaderField>(count));
+  SL_ASSERT(parsed.has_value());  // the gateway wrote them, or judged them
+  filtering.head.headers = *parsed;
+  filtering.framing = {};
+  if (status != 204 && status != 304) filtering.framing.body = body;
+  filtering.answer_body = filtering.framing.body.empty() ? std::string_view() : text;
+  run_response_filters();
+}
+
+void Exchange::send_filtered_answer() {
+  Filtering& filtering = *filtering_;
+  keep_alive_ = keep_alive_ && may_keep_alive();
+  client_framing_ = {filtering.framing.body, keep_alive_};
+  if (filtering.chain.replaces_response_body()) use_unknown_length();
+  const auto head = compose_client_head(request_, filtering.head, filtering.framing.connection, client_framing_,
+                                        engine_.date(), arena_);
+  if (!head) return answer_unfiltered(head.error());
+  status_ = filtering.head.status;
+  response_begun_ = true;
+  to_client_.add(*head);
+  const bool has_body = request_.head.method != http::Method::HEAD && !filtering.answer_body.empty();
+  if (!has_body || file_left_ > 0) return finish_answer();
+  if (filtering.chain.wants_response_body()) return filter_answer_body();
+  send_response_body(filtering.answer_body);
+  finish_answer();
+}
+
+void Exchange::filter_answer_body() {
+  Filtering& filtering = *filtering_;
+  const Step step = filtering.chain.response_body(filtering.answer_body, true);
+  filtering.holds_body = step == Step::wait;
+  if (step == Step::wait) {
+    to_client_.hold();
+    return flush_client();
+  }
+  if (step != Step::next) return abort(Reason::plugin_failed);
+  if (!filtering.chain.replaces_response_body()) send_response_body(filtering.answer_body);
+  finish_answer();
+}
+
+void Exchange::finish_answer() {
+  if (file_left_ == 0 && client_framing_.body.kind == BodyFraming::Kind::chunked) to_client_.add("0\r\n\r\n");
+  response_complete_ = true;
+  flush_client();
+}
+
+// A body that plugins make anew: nobody knows how long it will be.
+void Exchange::use_unknown_length() {
+  if (client_framing_.body.kind == BodyFraming::Kind::none) return;
+  if (request_.head.method == http::Method::HEAD) {
+    client_framing_.body = {};
+  } else if (request_.head.version == http::Version::http11) {
+    client_framing_.body = {BodyFraming::Kind::chunked, 0};
+  } else {
+    client_framing_ = {{BodyFraming::Kind::until_close, 0}, false};
+    keep_alive_ = false;
+  }
+}
+
+// --- filter::Subject ---
+
+std::string_view Exchange::fact(sluice_fact which) const {
+  switch (which) {
+    case SLUICE_METHOD: return request_.head.method_text;
+    case SLUICE_SCHEME: return "http";
+    case SLUICE_HOST: return request_.host;
+    case SLUICE_PATH: return request_.path;
+    case SLUICE_TARGET: return request_.head.target;
+    case SLUICE_QUERY: return request_.target.query;
+    case SLUICE_PROTOCOL: return request_.head.version == http::Version::http10 ? "HTTP/1.0" : "HTTP/1.1";
+    case SLUICE_PEER: return request_.peer;
+    case SLUICE_CLIENT: return request_.client;
+    case SLUICE_REQUEST_ID: return request_.id;
+    case SLUICE_ROUTE: return request_.route == nullptr ? std::string_view() : request_.route->name;
+    case SLUICE_LISTENER: return downstream_ == nullptr ? std::string_view() : downstream_->listener().name;
+    case SLUICE_REASON: return reason_ == Reason::none ? std::string_view() : reason_code();
+    default: return {};
+  }
+}
+
+void Exchange::report(sluice_progress& progress) const {
+  const auto bytes_of = [](const BodyFraming& body) -> int64_t {
+    switch (body.kind) {
+      case BodyFraming::Kind::none: return 0;
+      case BodyFraming::Kind::length: return static_cast<int64_t>(body.length);
+      default: return -1;
+    }
+  };
+  const bool answered = filtering_->head.status != 0;
+  progress.status = filtering_->head.status;
+  progress.origin = filtering_->origin;
+  progress.upstream_reached = upstream_reached_ || to_upstream_.sent() > 0;
+  progress.request_body_bytes = bytes_of(request_.framing.body);
+  progress.response_body_bytes = answered ? bytes_of(filtering_->framing.body) : -1;
+}
+
+bool Exchange::param(std::string_view name, std::string_view& value) const {
+  if (request_.route == nullptr) return false;
+  const auto& names = request_.route->captures;
+  const auto found = std::find(names.begin(), names.end(), name);
+  const auto index = static_cast<size_t>(found - names.begin());
+  if (index >= request_.match.capture_count) return false;
+  value = request_.match.captures[index];
+  return true;
+}
+
+http::HeaderMap* Exchange::headers(sluice_side side) {
+  if (side == SLUICE_REQUEST) return &request_.head.headers;
+  return filtering_->head.status == 0 ? nullptr : &filtering_->head.headers;
+}
+
+void Exchange::write_response_body(std::string_view bytes) {
+  send_response_body(bytes);
+  to_client_.hold();  // the plugin's view ends with its call
+}
+
+void Exchange::on_resumed(filter::Phase phase) {
+  if (phase_ == Phase::over) return;
+  switch (phase) {
+    case filter::Phase::request_start: filter_request_start(); break;
+    case filter::Phase::request: filter_request(); break;
+    case filter::Phase::request_body: return resume_request_body();
+    case filter::Phase::response:
+      filtering_->holds_head = false;
+      run_response_filters();
+      if (phase_ == Phase::over || filtering_->holds_head || filtering_->origin != SLUICE_FROM_UPSTREAM) return;
+      return release_response(0, false);
+    case filter::Phase::response_body:
+      return filtering_->origin == SLUICE_FROM_UPSTREAM ? resume_response_body() : filter_answer_body();
+    case filter::Phase::complete: return;
+  }
+  if (phase_ == Phase::over) return;
+  if (client_paused_ && phase_ != Phase::filtering) resume_client();
+  on_client_pause_point();
+}
+
+void Exchange::complete_filters() {
+  const sluice_summary summary{
+      .struct_size = sizeof(sluice_summary),
+      .status = status_,
+      .reason = {reason_code().data(), reason_ == Reason::none ? 0 : reason_code().size()},
+      .attempts = tries_,
+      .complete = response_complete_ && to_client_.empty() && file_left_ == 0 ? 1u : 0u,
+      .bytes_in = request_bytes_,
+      .bytes_out = to_client_.sent() + body_sent_,
+      .read_head_us = static_cast<uint64_t>(slices_.read_head()),
+      .wait_connection_us = static_cast<uint64_t>(slices_.wait_connection()),
+      .upstream_first_byte_us = static_cast<uint64_t>(slices_.upstream_first_byte()),
+      .response_us = static_cast<uint64_t>(slices_.response()),
+      .total_us = static_cast<uint64_t>(slices_.total()),
+  };
+  filtering_->chain.complete(summary);
+}
+
+// "jwt:12 session:4": microseconds of each plugin.
+std::string_view Exchange::plugin_costs() {
+  constexpr size_t kMaxBytes = 512;
+  http::HeadWriter out({arena_.allocate(kMaxBytes), kMaxBytes});
+  filtering_->chain.for_each_cost([&](std::string_view plugin, uint64_t nanos) {
+    char number[24];
+    const auto end = std::to_chars(number, number + sizeof(number), (nanos + 500) / 1000).ptr;
+    if (out.size() > 0) out.text(" ");
+    out.text(plugin);
+    out.text(":");
+    out.text({number, static_cast<size_t>(end - number)});
+  });
+  return out.view();
+}
+
+}  // namespace sluice::proxy

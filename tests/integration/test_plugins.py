@@ -1,0 +1,209 @@
+"""The chain of plugins, seen through a plugin of the tests (tests/plugins/probe.c) in the real binary: order, pauses and answers
+in every phase, bodies, and what is left when a client goes away in the middle."""
+
+import json
+import os
+
+import pytest
+
+from harness import CHUNKED, answering, assert_problem, chunked, echo, proxying, request, response, sluice
+
+PLUGINS = os.environ.get("SLUICE_TEST_PLUGINS", "")
+PHASES = ["request_start", "request", "request_body", "response", "response_body"]
+BODY = b"abc" * 30000  # more than one read
+
+
+def probe(tag, **config):
+    return {"module": "probe", "config": {"tag": tag, **config}}
+
+
+def probed(script=None, listener=(), route=(), **probes):
+    """A gateway with the probes of those names, and who uses them."""
+    return proxying(script or answering(echo), process={"plugin_dir": PLUGINS},
+                    plugins={name: probe(name, **config) for name, config in probes.items()},
+                    listener={"plugins": list(listener)}, route={"plugins": list(route)})
+
+
+def traces(message):
+    return [value for name, value in message.headers if name.lower() == "x-trace"]
+
+
+def test_requests_pass_the_listeners_plugins_then_the_routes_and_answers_come_back_in_reverse():
+    with probed(listener=["a"], route=["b", "c"], a={}, b={}, c={}) as (gateway, origin):
+        answer = gateway.get("/")
+        assert traces(origin.requests[-1]) == ["a.request_start", "a.request", "b.request", "c.request"]
+        # The origin echoes no header of the request: these are the response's.
+        assert traces(answer) == ["c.response", "b.response", "a.response"]
+        assert answer.get("x-last") == "c"  # what the last one left in the bag
+
+
+@pytest.mark.parametrize("delay", ["0", "5ms"])
+@pytest.mark.parametrize("phase", PHASES)
+@pytest.mark.parametrize("framing", ["length", "chunked"])
+def test_a_phase_that_pauses_and_is_resumed_loses_nothing(phase, delay, framing):
+    with probed(listener=["a"], route=["b"], a={"pause": [phase], "delay": delay}, b={"pause": [phase], "delay": delay}) as (gateway, origin):
+        client = gateway.client()
+        for _ in range(2):
+            if framing == "length":
+                client.send(request("POST", "/", body=BODY))
+            else:
+                client.send(request("POST", "/", CHUNKED), chunked(BODY[:1], BODY[1:40000], BODY[40000:]))
+            answer = client.read_response()
+            assert (answer.status, answer.body) == (200, BODY)
+            assert origin.requests[-1].body == BODY
+        client.close()
+        gateway.wait_gauges_zero()
+
+
+def test_a_paused_response_body_of_chunks_keeps_its_order_and_its_trailers():
+    def script(connection):
+        connection.read_request()
+        connection.send(response(headers=[("Transfer-Encoding", "chunked")], framed=False))
+        for i in range(20):
+            connection.send(b"5\r\n%05d\r\n" % i)
+        connection.send(b"0\r\nx-sum: 7\r\n\r\n")
+        connection.drain()
+
+    with probed(script, route=["a", "b"], a={"pause": ["response_body"]}, b={"pause": ["response", "response_body"]}) as (gateway, _):
+        answer = gateway.get("/")
+        assert answer.body == b"".join(b"%05d" % i for i in range(20))
+
+
+@pytest.mark.parametrize("pause", [False, True])
+@pytest.mark.parametrize("phase", ["request", "request_body", "response"])
+def test_a_plugin_answers_in_any_phase_and_those_before_it_see_the_answer(phase, pause):
+    paused = {"pause": [phase]} if pause else {}
+    with probed(listener=["a"], route=["b", "c"], a={}, b={"respond": phase, "status": 418, **paused}, c={}) as (gateway, _):
+        client = gateway.client()
+        client.send(request("POST", "/", body=b"hello"))
+        answer = client.read_response()
+        problem = assert_problem(answer, 418, "probe_said_so")
+        assert problem["detail"] == "The probe was told to."
+        assert answer.get("x-by") == "b"
+        assert traces(answer)[-1] == "a.response"
+        assert ("c.response" in traces(answer)) == (phase == "request_body")  # c let the head pass already
+        assert gateway.logged(status=418)["reason"] == "probe_said_so"
+        again = client.get("/")  # the connection lives on
+        assert again.status == (200 if phase == "request_body" else 418)
+
+
+def test_an_answer_before_routing_needs_no_route():
+    with probed(listener=["a"], a={"respond": "request_start", "status": 403, "body": "go away"}) as (gateway, origin):
+        answer = gateway.get("/")
+        assert (answer.status, answer.body, traces(answer)) == (403, b"go away", ["a.response"])
+        assert origin.requests == []
+
+
+@pytest.mark.parametrize("framing", ["length", "chunked", "none"])
+def test_a_plugin_reads_the_body_of_a_request_that_waits(framing):
+    with probed(route=["a", "b"], a={"read_body": True}, b={}) as (gateway, origin):
+        client = gateway.client()
+        for _ in range(2):
+            if framing == "length":
+                client.send(request("POST", "/", body=BODY))
+            elif framing == "chunked":
+                client.send(request("POST", "/", CHUNKED), chunked(BODY[:1], BODY[1:]))
+            else:
+                client.send(request("GET", "/"))
+            assert client.read_response().body == b"read %d bytes" % (0 if framing == "none" else len(BODY))
+        assert origin.requests == []
+
+
+@pytest.mark.parametrize("pause", [[], ["response"], ["response_body"]])
+def test_a_plugin_replaces_the_body_of_a_response(pause):
+    with probed(route=["a"], a={"shout": True, "pause": pause}) as (gateway, _):
+        client = gateway.client()
+        for _ in range(2):
+            client.send(request("POST", "/", body=BODY))
+            answer = client.read_response()
+            assert answer.body == BODY.upper()
+            assert answer.get("content-length") is None
+        head = client.ask("HEAD", "/")
+        assert head.body == b"" and head.get("content-length") is None
+
+
+@pytest.mark.parametrize("pause", [[], ["response"], ["response_body"]])
+def test_answers_of_the_gateway_pass_the_plugins_too(pause):
+    with probed(listener=["a"], a={"shout": True, "pause": pause}) as (gateway, _):
+        gateway.reload(routes=[{"name": "fixed", "match": {"path": "/fixed"}, "respond": {"body": "quiet", "status": 200}},
+                               {"name": "away", "match": {"path": "/away"}, "redirect": {"to": "/fixed"}}], upstreams=None)
+        client = gateway.client()
+        fixed = client.get("/fixed")
+        assert (fixed.status, fixed.body, traces(fixed)) == (200, b"QUIET", ["a.response"])
+        away = client.get("/away")
+        assert (away.status, away.get("location"), traces(away)) == (308, "/fixed", ["a.response"])
+        nowhere = client.get("/nowhere")
+        assert (nowhere.status, traces(nowhere)) == (404, ["a.response"])
+        assert json.loads(nowhere.body.lower())["reason"] == "no_route"
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_a_client_that_leaves_while_a_plugin_pauses_leaves_nothing_behind(phase):
+    with probed(listener=["a"], a={"pause": [phase], "never": True}) as (gateway, _):
+        client = gateway.client()
+        client.send(request("POST", "/", body=b"hello"))
+        gateway.wait_for_metric("sluice_plugin_events_total", 1, event="paused")
+        client.reset()
+        gateway.wait_gauges_zero()
+        assert gateway.metrics().total("sluice_plugin_events_total", plugin="a", event="completed") == 1
+
+
+def test_a_timer_of_the_route_ends_a_pause():
+    with probed(route=["a"], a={"pause": ["request"], "never": True}) as (gateway, _):
+        gateway.reload(routes=[{**gateway.config["routes"][0], "timeout": "50ms"}])
+        assert_problem(gateway.get("/"), 504, "route_timeout")
+
+
+def test_fields_that_a_client_names_in_connection_cannot_take_away_what_a_plugin_sets():
+    with probed(route=["a"], a={}) as (gateway, origin):
+        gateway.get("/", {"Connection": "x-trace, x-mine", "X-Mine": "1"})
+        sent = origin.requests[-1]
+        assert traces(sent) == ["a.request"] and "x-mine" not in sent.names
+
+
+def test_an_unchanged_instance_outlives_a_reload_and_a_changed_one_is_new():
+    with probed(listener=["a"], a={}) as (gateway, _):
+        gateway.get("/")
+        gateway.reload(trusted_proxies=["10.0.0.0/8"])
+        assert traces(gateway.get("/"))[0] == "a.response"
+        gateway.reload(plugins={"a": probe("z")})
+        assert traces(gateway.get("/"))[0] == "z.response"
+
+
+def test_mistakes_in_a_plugins_configuration_are_told_with_their_places(tmp_path):
+    config = tmp_path / "sluice.yaml"
+    config.write_text(f"""version: 1
+process: {{plugin_dir: {PLUGINS}}}
+listeners: {{public: {{address: "127.0.0.1:8080", plugins: [a, nobody]}}}}
+plugins:
+  a:
+    module: probe
+    config:
+      tga: x
+      status: 99
+      pause: [request, never]
+      delay: soon
+  b: {{module: prob}}
+  c: {{module: probe, config: {{tag: c}}}}
+routes: [{{match: {{path: /}}, respond: {{body: hi}}, plugins: [c, c]}}]
+""")
+    told = sluice("check", "--config", config).stderr
+    for wanted in ['3:62: error: there is no plugin "nobody"',
+                   '5:3: error: plugin "a": "tag" is missing',
+                   '8:7: error: unknown key "tga"; did you mean "tag"?',
+                   '9:15: error: status: "99" is not between 200 and 599',
+                   '10:24: error: no such phase',
+                   '11:14: error: delay: "soon" is not a duration; write 250ms, 5s or 1m30s',
+                   '12:15: error: module: there is no', 'did you mean "probe"?',
+                   '14:63: error: plugin "c" stands in this list already']:
+        assert wanted in told, told
+
+
+def test_the_log_and_the_metrics_say_what_each_plugin_cost():
+    with probed(listener=["a"], route=["b"], a={}, b={}) as (gateway, _):
+        gateway.get("/")
+        line = gateway.logged(status=200)
+        assert [part.split(":")[0] for part in line["plugins"].split(" ")] == ["a", "b"]
+        metrics = gateway.metrics()
+        assert metrics.total("sluice_plugin_calls_total", plugin="a", phase="request") == 1
+        assert metrics.total("sluice_plugin_cpu_seconds_total", plugin="a", phase="request") > 0

@@ -1,0 +1,242 @@
+/* A plugin of the tests, in plain C: leaves its tag wherever it passes, and does what its configuration says in each phase.
+ *
+ *   tag: a            what it writes into x-trace of the request and of the response
+ *   pause: [request]  phases in which it pauses
+ *   delay: 5ms        after which a timer resumes it; 0: it resumes before it returns; never: nobody does
+ *   respond: request  the phase in which it answers by itself
+ *   status: 418       with this, `body`, and the reason probe_said_so unless there is a body
+ *   body: text
+ *   read_body: true   reads the request's body itself, and answers how much it was
+ *   shout: true       replaces the response's body by the same in capitals */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "plugins/abi.h"
+
+enum { kRequestStart, kRequest, kRequestBody, kResponse, kResponseBody, kPhases };
+static const char* const kNames[kPhases] = {"request_start", "request", "request_body", "response", "response_body"};
+
+static const struct sluice_host* host;
+
+struct config {
+  char tag[32];
+  char body[64];
+  int pauses[kPhases];
+  int responds[kPhases];
+  uint64_t delay_ms;
+  int never;
+  int read_body;
+  int shout;
+  uint32_t status;
+  uint32_t completed;
+  uint32_t paused;
+};
+
+struct state {
+  struct sluice_worker* worker;
+  uint64_t token;
+  uint64_t timer;
+  uint64_t body_bytes;
+  int paused[kPhases];
+  int answers_next;
+};
+
+static struct sluice_str str(const char* text) {
+  struct sluice_str result = {text, strlen(text)};
+  return result;
+}
+
+static int phase_of(struct sluice_setup* setup, const struct sluice_node* node) {
+  struct sluice_str text;
+  if (!setup->text(setup, node, &text)) return -1;
+  for (int i = 0; i < kPhases; ++i) {
+    if (text.size == strlen(kNames[i]) && memcmp(text.data, kNames[i], text.size) == 0) return i;
+  }
+  setup->error(setup, node, str("no such phase"));
+  return -1;
+}
+
+static void copy_text(struct sluice_setup* setup, const struct sluice_node* node, char* to, size_t bytes) {
+  struct sluice_str text;
+  if (node == NULL || !setup->text(setup, node, &text)) return;
+  if (text.size >= bytes) {
+    setup->error(setup, node, str("too long"));
+    return;
+  }
+  memcpy(to, text.data, text.size);
+}
+
+static void* configure(struct sluice_setup* setup) {
+  host = setup->host;
+  struct config* config = calloc(1, sizeof(*config));
+  const struct sluice_node* node;
+  config->status = 200;
+  config->delay_ms = 1;
+  config->completed = setup->counter(setup, str("completed"));
+  config->paused = setup->counter(setup, str("paused"));
+  copy_text(setup, setup->child(setup, setup->root, str("tag")), config->tag, sizeof(config->tag));
+  copy_text(setup, setup->child(setup, setup->root, str("body")), config->body, sizeof(config->body));
+  if (config->tag[0] == 0) setup->error(setup, NULL, str("\"tag\" is missing"));
+  if ((node = setup->child(setup, setup->root, str("pause"))) != NULL) {
+    for (size_t i = 0; i < setup->count(setup, node); ++i) {
+      const int phase = phase_of(setup, setup->entry(setup, node, i, NULL));
+      if (phase >= 0) config->pauses[phase] = 1;
+    }
+  }
+  if ((node = setup->child(setup, setup->root, str("respond"))) != NULL) {
+    const int phase = phase_of(setup, node);
+    if (phase >= 0) config->responds[phase] = 1;
+  }
+  int64_t status;
+  if ((node = setup->child(setup, setup->root, str("status"))) != NULL &&
+      setup->integer(setup, node, 200, 599, &status)) {
+    config->status = (uint32_t)status;
+  }
+  if ((node = setup->child(setup, setup->root, str("delay"))) != NULL)
+    setup->duration(setup, node, 0, 60000, &config->delay_ms);
+  if ((node = setup->child(setup, setup->root, str("never"))) != NULL) setup->boolean(setup, node, &config->never);
+  if ((node = setup->child(setup, setup->root, str("read_body"))) != NULL)
+    setup->boolean(setup, node, &config->read_body);
+  if ((node = setup->child(setup, setup->root, str("shout"))) != NULL) setup->boolean(setup, node, &config->shout);
+  return config;
+}
+
+static void discard(void* config) { free(config); }
+
+static const struct config* config_of(const struct sluice_filter* filter) { return filter->worker->config; }
+
+static struct state* state_of(struct sluice_filter* filter) {
+  if (filter->state == NULL) {
+    struct state* state = filter->state = calloc(1, sizeof(*state));
+    state->worker = filter->worker;
+  }
+  return filter->state;
+}
+
+static void on_time(void* user) {
+  struct state* state = user;
+  state->timer = 0;
+  host->resume(state->worker, state->token, state->answers_next ? SLUICE_RESPOND : SLUICE_CONTINUE);
+}
+
+static void answer(struct sluice_filter* filter) {
+  const struct config* config = config_of(filter);
+  const struct sluice_header header = {str("x-by"), str(config->tag)};
+  struct sluice_response response = {sizeof(response)};
+  response.status = config->status;
+  response.headers = &header;
+  response.header_count = 1;
+  response.body = str(config->body);
+  if (config->body[0] == 0) {
+    response.reason = str("probe_said_so");
+    response.detail = str("The probe was told to.");
+  }
+  host->respond(filter, &response);
+}
+
+/* Pauses or answers as configured. */
+static sluice_verdict act(struct sluice_filter* filter, int phase) {
+  const struct config* config = config_of(filter);
+  struct state* state = state_of(filter);
+  const int responds = config->responds[phase];
+  if (responds) answer(filter);
+  if (config->pauses[phase] && !state->paused[phase]) {
+    state->paused[phase] = 1;
+    host->count(filter->worker, config->paused, 1);
+    state->answers_next = responds;
+    state->token = host->token(filter);
+    if (config->never) return SLUICE_PAUSE;
+    if (config->delay_ms == 0) {
+      on_time(state);
+    } else {
+      state->timer = host->timer(state->worker, config->delay_ms, on_time, state);
+    }
+    return SLUICE_PAUSE;
+  }
+  return responds ? SLUICE_RESPOND : SLUICE_CONTINUE;
+}
+
+static void trace(struct sluice_filter* filter, sluice_side side, int phase) {
+  char text[64];
+  const int length = snprintf(text, sizeof(text), "%s.%s", config_of(filter)->tag, kNames[phase]);
+  const struct sluice_str value = {text, (size_t)length};
+  host->add_header(filter, side, str("x-trace"), value);
+}
+
+static sluice_verdict on_request_start(struct sluice_filter* filter) {
+  trace(filter, SLUICE_REQUEST, kRequestStart);
+  return act(filter, kRequestStart);
+}
+
+static sluice_verdict on_request(struct sluice_filter* filter) {
+  trace(filter, SLUICE_REQUEST, kRequest);
+  host->set_shared(filter, str("last"), str(config_of(filter)->tag));
+  if (config_of(filter)->read_body) return SLUICE_READ_BODY;
+  return act(filter, kRequest);
+}
+
+static sluice_verdict on_request_body(struct sluice_filter* filter, struct sluice_str data, int last) {
+  const struct config* config = config_of(filter);
+  struct state* state = state_of(filter);
+  state->body_bytes += data.size;
+  if (config->read_body && last) {
+    char text[64];
+    struct sluice_response response = {sizeof(response)};
+    response.status = 200;
+    response.body.data = text;
+    response.body.size = (size_t)snprintf(text, sizeof(text), "read %llu bytes", (unsigned long long)state->body_bytes);
+    host->respond(filter, &response);
+    return SLUICE_RESPOND;
+  }
+  return act(filter, kRequestBody);
+}
+
+static sluice_verdict on_response(struct sluice_filter* filter) {
+  struct sluice_str last = {0};
+  host->get_shared(filter, str("last"), &last);
+  trace(filter, SLUICE_RESPONSE, kResponse);
+  if (last.size > 0) host->set_header(filter, SLUICE_RESPONSE, str("x-last"), last);
+  if (config_of(filter)->shout) host->replace_body(filter);
+  return act(filter, kResponse);
+}
+
+static sluice_verdict on_response_body(struct sluice_filter* filter, struct sluice_str data, int last) {
+  (void)last;
+  if (config_of(filter)->shout) {
+    char piece[256];
+    for (size_t at = 0; at < data.size; at += sizeof(piece)) {
+      const size_t bytes = data.size - at < sizeof(piece) ? data.size - at : sizeof(piece);
+      for (size_t i = 0; i < bytes; ++i) {
+        const char c = data.data[at + i];
+        piece[i] = c >= 'a' && c <= 'z' ? (char)(c - 'a' + 'A') : c;
+      }
+      const struct sluice_str out = {piece, bytes};
+      host->write_body(filter, out);
+    }
+  }
+  return act(filter, kResponseBody);
+}
+
+static void on_complete(struct sluice_filter* filter, const struct sluice_summary* summary) {
+  (void)summary;
+  struct state* state = filter->state;
+  host->count(filter->worker, config_of(filter)->completed, 1);
+  if (state != NULL && state->timer != 0) host->cancel(filter->worker, state->timer);
+  free(state);
+}
+
+SLUICE_EXPORT const struct sluice_plugin sluice_plugin = {
+    .struct_size = sizeof(struct sluice_plugin),
+    .abi_version = SLUICE_ABI_VERSION,
+    .name = "probe",
+    .version = "1",
+    .configure = configure,
+    .discard = discard,
+    .on_request_start = on_request_start,
+    .on_request = on_request,
+    .on_request_body = on_request_body,
+    .on_response = on_response,
+    .on_response_body = on_response_body,
+    .on_complete = on_complete,
+};
