@@ -144,7 +144,7 @@ std::string usual_plugin_dir() {
 }
 
 std::shared_ptr<const Snapshot> compile_tree(Node& root, const Tree& tree, const Snapshot* running,
-                                             Diagnostics& diagnostics, snapshot::AdminSpec& admin) {
+                                             Diagnostics& diagnostics, CompileResult& result) {
   Draft draft;
   draft.process.workers = usable_cpus();
   SectionReader reader(tree, diagnostics);
@@ -154,17 +154,17 @@ std::shared_ptr<const Snapshot> compile_tree(Node& root, const Tree& tree, const
   snapshot->process = draft.process;
   snapshot->access_log = std::move(draft.access_log);
   snapshot->trusted_proxies = std::move(draft.trusted_proxies);
-  ListenerCompiler listeners(diagnostics);
+  ListenerCompiler listeners(diagnostics, result.sources);
   snapshot->listeners = listeners.compile(draft.listeners);
-  snapshot->admin = admin = listeners.compile(draft.admin);
+  snapshot->admin = result.admin = listeners.compile(draft.admin);
   snapshot->clusters = compile_upstreams(draft.upstreams, diagnostics);
   const std::string& plugin_dir = draft.process.plugin_dir;
-  PluginCompiler plugins(plugin_dir.empty() ? usual_plugin_dir() : plugin_dir, running, diagnostics);
+  PluginCompiler plugins(plugin_dir.empty() ? usual_plugin_dir() : plugin_dir, running, diagnostics, result.sources);
   snapshot->plugins = plugins.compile(draft.plugins, {});
   for (size_t i = 0; i < draft.listeners.size(); ++i) {
     snapshot->listeners[i].plugins = plugins.find(draft.listeners[i].plugins);
   }
-  RouteCompiler routes(draft.upstreams, plugins, reader, diagnostics);
+  RouteCompiler routes(draft.upstreams, plugins, reader, diagnostics, result.sources);
   snapshot->routes = routes.compile(draft.routes);
   check_whole(root, draft, routes.used_upstreams(), plugins.used(), diagnostics);
   if (diagnostics.error_count() > 0) return nullptr;
@@ -178,8 +178,9 @@ CompileResult compile(Load&& load, const Snapshot* running) {
   Tree tree;
   Diagnostics diagnostics;
   CompileResult result;
-  if (Node* root = load(tree, diagnostics))
-    result.snapshot = compile_tree(*root, tree, running, diagnostics, result.admin);
+  if (Node* root = load(tree, diagnostics, result.sources)) {
+    result.snapshot = compile_tree(*root, tree, running, diagnostics, result);
+  }
   result.errors = diagnostics.errors();
   // With errors, what seems useless may be in use by what is wrong.
   if (result.errors.empty()) result.warnings = diagnostics.warnings();
@@ -189,12 +190,17 @@ CompileResult compile(Load&& load, const Snapshot* running) {
 }  // namespace
 
 CompileResult compile_file(const std::string& path, const Snapshot* running) {
-  return compile([&](Tree& tree, Diagnostics& diagnostics) { return load_file(path, tree, diagnostics); }, running);
+  return compile(
+      [&](Tree& tree, Diagnostics& diagnostics, SourceFiles& sources) {
+        return load_file(path, tree, diagnostics, sources);
+      },
+      running);
 }
 
 CompileResult compile_text(std::string_view yaml, std::string_view name) {
-  return compile([&](Tree& tree, Diagnostics& diagnostics) { return load_text(yaml, name, tree, diagnostics); },
-                 nullptr);
+  return compile(
+      [&](Tree& tree, Diagnostics& diagnostics, SourceFiles&) { return load_text(yaml, name, tree, diagnostics); },
+      nullptr);
 }
 
 }  // namespace sluice::control

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/source_files.h"
 #include "control/diagnostic.h"
 #include "snapshot/snapshot.h"
 
@@ -17,6 +18,7 @@ struct CompileResult {
   snapshot::AdminSpec admin;                           // as far as it could be read, if there are errors
   std::vector<Diagnostic> errors;                      // in the order of files and lines
   std::vector<Diagnostic> warnings;
+  SourceFiles sources;  // what was read, or tried, with errors too
 };
 
 /// `running` is what a reload replaces, or nullptr: plugins whose configuration is the same are kept.

@@ -70,6 +70,7 @@ void ListenerCompiler::read_token(const Node& file, std::string& token) {
   const std::string path = resolve_path(diagnostics_, file);
   std::string text;
   std::string error;
+  sources_.add(path);
   if (!read_whole_file(path, kMaxTokenBytes, true, text, error)) {
     return diagnostics_.error(file.place, fmt::format("token_file: cannot read {}: {}", path, error));
   }

@@ -7,6 +7,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "base/source_files.h"
 #include "control/diagnostic.h"
 #include "control/draft.h"
 #include "snapshot/spec.h"
@@ -15,7 +16,7 @@ namespace sluice::control {
 
 class ListenerCompiler {
  public:
-  explicit ListenerCompiler(Diagnostics& diagnostics) : diagnostics_(diagnostics) {}
+  ListenerCompiler(Diagnostics& diagnostics, SourceFiles& sources) : diagnostics_(diagnostics), sources_(sources) {}
 
   std::vector<snapshot::ListenerSpec> compile(std::span<ListenerDraft> drafts);
   snapshot::AdminSpec compile(const AdminDraft& draft);
@@ -26,6 +27,7 @@ class ListenerCompiler {
   void read_token(const Node& file, std::string& token);
 
   Diagnostics& diagnostics_;
+  SourceFiles& sources_;
   std::unordered_map<std::string, Place> taken_;  // by address
 };
 

@@ -1,7 +1,6 @@
 #include "control/load.h"
 
 #include <fcntl.h>
-#include <glob.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -9,7 +8,6 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
-#include <memory>
 #include <span>
 #include <unordered_map>
 
@@ -30,7 +28,8 @@ struct Origin {
 
 class Loader {
  public:
-  Loader(Tree& tree, Diagnostics& diagnostics) : tree_(tree), diagnostics_(diagnostics) {}
+  Loader(Tree& tree, Diagnostics& diagnostics, SourceFiles& sources)
+      : tree_(tree), diagnostics_(diagnostics), sources_(sources) {}
 
   Node* load(const std::string& path, const Origin& origin);
 
@@ -46,6 +45,7 @@ class Loader {
 
   Tree& tree_;
   Diagnostics& diagnostics_;
+  SourceFiles& sources_;
   std::vector<std::string> seen_;   // canonical paths of all files read
   std::vector<std::string> stack_;  // those being read, outermost first
 };
@@ -75,6 +75,7 @@ bool Loader::enter(const std::string& path, const Origin& origin) {
 
 Node* Loader::load(const std::string& path, const Origin& origin) {
   if (!enter(path, origin)) return nullptr;
+  sources_.add(path);
   std::string text;
   std::string error;
   Node* root = nullptr;
@@ -110,14 +111,11 @@ bool Loader::load_pattern(Node& root, const std::string& folder, const Node& pat
     if (included != nullptr) merge(root, *included);
     return included != nullptr;
   }
-  glob_t found{};
-  const std::unique_ptr<glob_t, decltype(&globfree)> owner(&found, globfree);
-  const int status = glob(full.c_str(), 0, nullptr, &found);
-  if (status == GLOB_NOMATCH) diagnostics_.warning(pattern.place, fmt::format("no file matches {}", full));
-  if (status != 0 && status != GLOB_NOMATCH) return fail(full, origin, "the folder cannot be read"), false;
+  const std::vector<std::string>& matches = sources_.add_pattern(full);
+  if (matches.empty()) diagnostics_.warning(pattern.place, fmt::format("no file matches {}", full));
   bool ok = true;
-  for (size_t i = 0; i < found.gl_pathc; ++i) {
-    const Node* included = load(found.gl_pathv[i], origin);
+  for (const std::string& match : matches) {
+    const Node* included = load(match, origin);
     if (included != nullptr) merge(root, *included);
     ok = ok && included != nullptr;
   }
@@ -186,8 +184,8 @@ void Loader::merge_maps(Node& into, const Entry& from) {
 
 }  // namespace
 
-Node* load_file(const std::string& path, Tree& tree, Diagnostics& diagnostics) {
-  return Loader(tree, diagnostics).load(path, {});
+Node* load_file(const std::string& path, Tree& tree, Diagnostics& diagnostics, SourceFiles& sources) {
+  return Loader(tree, diagnostics, sources).load(path, {});
 }
 
 Node* load_text(std::string_view yaml, std::string_view name, Tree& tree, Diagnostics& diagnostics) {

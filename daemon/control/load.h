@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 
+#include "base/source_files.h"
 #include "control/diagnostic.h"
 #include "control/tree.h"
 
@@ -16,8 +17,9 @@ constexpr size_t kMaxIncludeDepth = 8;
 
 /// The joined tree's root, or nullptr after errors that leave nothing to check (unreadable file, syntax).
 /// An include's path is relative to the file that names it; a pattern's files are read in alphabetical order,
-/// after the including file's own entries. A key that two files give is an error that names both places.
-Node* load_file(const std::string& path, Tree& tree, Diagnostics& diagnostics);
+/// after the including file's own entries. A key that two files give is an error that names both places. `sources` gets what
+/// was read, or tried, whatever came of it.
+Node* load_file(const std::string& path, Tree& tree, Diagnostics& diagnostics, SourceFiles& sources);
 
 /// As load_file, for a text that does not stand in a file: `include` is refused.
 Node* load_text(std::string_view yaml, std::string_view name, Tree& tree, Diagnostics& diagnostics);

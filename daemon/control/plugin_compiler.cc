@@ -36,8 +36,9 @@ bool has_same_content(const Instance::File& file) {
 
 }  // namespace
 
-PluginCompiler::PluginCompiler(const std::string& folder, const snapshot::Snapshot* running, Diagnostics& diagnostics)
-    : folder_(folder), running_(running), diagnostics_(diagnostics) {}
+PluginCompiler::PluginCompiler(const std::string& folder, const snapshot::Snapshot* running, Diagnostics& diagnostics,
+                               SourceFiles& sources)
+    : folder_(folder), running_(running), diagnostics_(diagnostics), sources_(sources) {}
 
 std::vector<snapshot::PluginSpec> PluginCompiler::compile(std::span<const PluginDraft> drafts,
                                                           std::span<const std::string> stores) {
@@ -77,7 +78,7 @@ std::shared_ptr<const Instance> PluginCompiler::compile(const PluginDraft& draft
     return nullptr;
   }
   const size_t errors_before = diagnostics_.error_count();
-  PluginSetup setup(*instance, config, draft.name_place, stores, diagnostics_);
+  PluginSetup setup(*instance, config, draft.name_place, stores, diagnostics_, sources_);
   instance->config = plugin.configure(setup.handle());
   setup.refuse_unknown_keys();
   const bool said_why = diagnostics_.error_count() > errors_before;
@@ -103,7 +104,9 @@ std::shared_ptr<const Instance> PluginCompiler::unchanged(const PluginDraft& dra
                     std::all_of(instance.stores.begin(), instance.stores.end(), exists) &&
                     std::all_of(instance.files.begin(), instance.files.end(),
                                 [](const auto& file) { return has_same_content(*file); });
-  return same ? before->instance : nullptr;
+  if (!same) return nullptr;
+  for (const auto& file : instance.files) sources_.add(file->path);
+  return before->instance;
 }
 
 std::shared_ptr<const Module> PluginCompiler::load(const Node& name) {

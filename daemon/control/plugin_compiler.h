@@ -9,6 +9,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "base/source_files.h"
 #include "control/diagnostic.h"
 #include "control/draft.h"
 #include "control/tree.h"
@@ -20,7 +21,8 @@ namespace sluice::control {
 class PluginCompiler {
  public:
   /// `folder`: process.plugin_dir. `running` may be nullptr.
-  PluginCompiler(const std::string& folder, const snapshot::Snapshot* running, Diagnostics& diagnostics);
+  PluginCompiler(const std::string& folder, const snapshot::Snapshot* running, Diagnostics& diagnostics,
+                 SourceFiles& sources);
 
   std::vector<snapshot::PluginSpec> compile(std::span<const PluginDraft> drafts, std::span<const std::string> stores);
   /// The indices of the plugins that a listener or a route names.
@@ -37,6 +39,7 @@ class PluginCompiler {
   std::string folder_;
   const snapshot::Snapshot* running_;
   Diagnostics& diagnostics_;
+  SourceFiles& sources_;
   std::unordered_map<std::string, std::shared_ptr<const filter::Module>> modules_;
   std::unordered_map<std::string_view, uint32_t> index_;
   std::vector<bool> used_;

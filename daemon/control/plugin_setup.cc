@@ -169,6 +169,7 @@ struct PluginSetup::Functions {
     const Node& named = *to_node(node);
     filter::Instance::File file{resolve_path(self.diagnostics_, named), {}};
     std::string error;
+    self.sources_.add(file.path);
     if (!read_whole_file(file.path, kMaxPluginFile, true, file.content, error)) {
       self.refuse(named, fmt::format("cannot read {}: {}", file.path, error));
       return 0;
@@ -226,7 +227,7 @@ struct PluginSetup::Functions {
 };
 
 PluginSetup::PluginSetup(filter::Instance& made, const Node* config, Place place, std::span<const std::string> stores,
-                         Diagnostics& diagnostics)
+                         Diagnostics& diagnostics, SourceFiles& sources)
     : sluice_setup{.struct_size = sizeof(sluice_setup),
                    .host = &filter::host_table(),
                    .instance = to_abi(made.name),
@@ -250,7 +251,8 @@ PluginSetup::PluginSetup(filter::Instance& made, const Node* config, Place place
       made_(made),
       place_(place),
       stores_(stores),
-      diagnostics_(diagnostics) {}
+      diagnostics_(diagnostics),
+      sources_(sources) {}
 
 bool PluginSetup::expect_scalar(const sluice_node* raw, std::string_view what) {
   const Node& node = *to_node(raw);

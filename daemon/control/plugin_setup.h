@@ -8,6 +8,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "base/source_files.h"
 #include "control/diagnostic.h"
 #include "control/tree.h"
 #include "filter/instance.h"
@@ -18,7 +19,7 @@ class PluginSetup : private sluice_setup {
  public:
   /// `place`: of the instance's name, for errors that belong nowhere else. `stores`: the names that there are.
   PluginSetup(filter::Instance& made, const Node* config, Place place, std::span<const std::string> stores,
-              Diagnostics& diagnostics);
+              Diagnostics& diagnostics, SourceFiles& sources);
 
   [[nodiscard]] sluice_setup* handle() { return this; }
   /// Reports the keys that configure() did not ask for.
@@ -35,6 +36,7 @@ class PluginSetup : private sluice_setup {
   Place place_;
   std::span<const std::string> stores_;
   Diagnostics& diagnostics_;
+  SourceFiles& sources_;
   std::unordered_map<const Node*, std::vector<std::string>> asked_;  // keys, by map
   std::unordered_map<const Node*, std::string> key_of_;              // for messages
 };

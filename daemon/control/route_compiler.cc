@@ -52,8 +52,13 @@ constexpr size_t kMaxRouteName = 128;
 }  // namespace
 
 RouteCompiler::RouteCompiler(std::span<const UpstreamDraft> upstreams, PluginCompiler& plugins, SectionReader& reader,
-                             Diagnostics& diagnostics)
-    : upstreams_(upstreams), plugins_(plugins), reader_(reader), diagnostics_(diagnostics), used_(upstreams.size()) {
+                             Diagnostics& diagnostics, SourceFiles& sources)
+    : upstreams_(upstreams),
+      plugins_(plugins),
+      reader_(reader),
+      diagnostics_(diagnostics),
+      sources_(sources),
+      used_(upstreams.size()) {
   for (uint32_t i = 0; i < upstreams.size(); ++i) upstream_index_.emplace(upstreams[i].name, i);
 }
 
@@ -229,6 +234,7 @@ void RouteCompiler::compile_static(const StaticDraft& draft, RouteSpec& route) {
 std::shared_ptr<const int> RouteCompiler::open_folder(const std::string& path, const Node& node) {
   std::shared_ptr<const int>& kept = folders_[path];
   if (kept != nullptr) return kept;
+  sources_.add(path);
   const int descriptor = ::open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC);
   if (descriptor < 0) {
     diagnostics_.error(node.place, fmt::format("root: cannot open the folder {}: {}", path, std::strerror(errno)));

@@ -11,6 +11,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "base/source_files.h"
 #include "control/diagnostic.h"
 #include "control/draft.h"
 #include "control/section_reader.h"
@@ -25,7 +26,7 @@ class RouteCompiler {
  public:
   /// `upstreams` must outlive the compiler; its order is that of Snapshot::clusters. `plugins` compiled them already.
   RouteCompiler(std::span<const UpstreamDraft> upstreams, PluginCompiler& plugins, SectionReader& reader,
-                Diagnostics& diagnostics);
+                Diagnostics& diagnostics, SourceFiles& sources);
 
   /// With errors the result is incomplete.
   std::vector<snapshot::RouteSpec> compile(std::span<Node* const> nodes);
@@ -61,6 +62,7 @@ class RouteCompiler {
   PluginCompiler& plugins_;
   SectionReader& reader_;
   Diagnostics& diagnostics_;
+  SourceFiles& sources_;
   std::unordered_map<std::string_view, uint32_t> upstream_index_;
   std::vector<bool> used_;
   std::map<std::string, std::shared_ptr<const int>> folders_;  // one descriptor for all routes with the same root

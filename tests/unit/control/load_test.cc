@@ -163,3 +163,25 @@ TEST_CASE("a list that is an anchor is not changed by what is joined to its alia
   REQUIRE(result.snapshot != nullptr);
   CHECK(result.snapshot->trusted_proxies.size() == 2);
 }
+
+TEST_CASE("the files that were read or tried are told, patterns, token and static folders included, with errors too") {
+  const TemporaryFolder folder;
+  folder.write("routes.d/a.yaml", "routes: [{match: {path: /a}, static: {root: www}}]\n");
+  const auto main = folder.write(
+      "main.yaml", std::string(kListeners) + "admin: {token_file: token}\ninclude: [routes.d/*.yaml, one.yaml]\n");
+  const auto result = compile_file(main);
+  CHECK(result.snapshot == nullptr);
+  std::vector<std::string> files;
+  for (const auto& [path, stamp] : result.sources.files()) files.push_back(path);
+  CHECK(files == std::vector<std::string>{main, folder / "one.yaml", folder / "routes.d/a.yaml"});
+  CHECK(result.sources.files().at(folder / "one.yaml") == sluice::SourceFiles::Stamp{});
+  CHECK(result.sources.patterns().count(folder / "routes.d/*.yaml") == 1);
+
+  folder.write("one.yaml", "");
+  files.clear();
+  const auto second = compile_file(main);
+  CHECK(second.snapshot == nullptr);
+  for (const auto& [path, stamp] : second.sources.files()) files.push_back(path);
+  CHECK(files == std::vector<std::string>{main, folder / "one.yaml", folder / "routes.d/a.yaml",
+                                          folder / "routes.d/www", folder / "token"});
+}
