@@ -13,7 +13,7 @@ std::string counted(size_t count, std::string_view noun) {
 }  // namespace
 
 int check(const Options& options) {
-  const auto snapshot = load_configuration(options);
+  const auto snapshot = load_configuration(options).snapshot;
   if (snapshot == nullptr) return kConfigurationError;
   for (const snapshot::RouteWarning& warning : snapshot::find_shadowed(snapshot->routes)) {
     print({.file = snapshot->routes[warning.route].source, .message = warning.message}, control::Severity::warning);

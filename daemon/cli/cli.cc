@@ -22,9 +22,9 @@ namespace {
 
 int run(const Options& options) {
   log::set_level(options.log_level);
-  auto snapshot = load_configuration(options);
-  if (snapshot == nullptr) return kConfigurationError;
-  return Gateway(std::move(snapshot), {.config_path = configuration_path(options), .version = SLUICE_VERSION}).run();
+  control::CompileResult first = load_configuration(options);
+  if (first.snapshot == nullptr) return kConfigurationError;
+  return Gateway(std::move(first), {.config_path = configuration_path(options), .version = SLUICE_VERSION}).run();
 }
 
 int origin(const Options& options) {

@@ -30,14 +30,15 @@ bool has_log_format(const snapshot::Snapshot& snapshot) {
 }
 }  // namespace
 
-std::shared_ptr<const snapshot::Snapshot> load_configuration(const Options& options) {
+control::CompileResult load_configuration(const Options& options) {
   const std::string path = configuration_path(options);
-  const control::CompileResult result = control::compile_file(path);
+  control::CompileResult result = control::compile_file(path);
   for (const control::Diagnostic& error : result.errors) print(error, control::Severity::error);
   for (const control::Diagnostic& warning : result.warnings) print(warning, control::Severity::warning);
-  if (result.snapshot != nullptr && has_log_format(*result.snapshot)) return result.snapshot;
+  if (result.snapshot != nullptr && has_log_format(*result.snapshot)) return result;
   fmt::print(stderr, "sluice: {} was not accepted\n", path);
-  return nullptr;
+  result.snapshot = nullptr;
+  return result;
 }
 
 }  // namespace sluice::cli

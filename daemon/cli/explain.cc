@@ -166,7 +166,7 @@ Explanation explain_request(const snapshot::Snapshot& snapshot, const Options& o
 }
 
 int explain(const Options& options) {
-  const auto snapshot = load_configuration(options);
+  const auto snapshot = load_configuration(options).snapshot;
   if (snapshot == nullptr) return kConfigurationError;
   const Explanation explanation = explain_request(*snapshot, options);
   fmt::print("{}", explanation.text);

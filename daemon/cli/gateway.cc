@@ -121,12 +121,12 @@ worker::Watchdog::Options watchdog_options() {
 
 }  // namespace
 
-Gateway::Gateway(std::shared_ptr<const snapshot::Snapshot> first, RunOptions options)
+Gateway::Gateway(control::CompileResult first, RunOptions options)
     : options_(std::move(options)),
       program_(Program::own()),
-      registry_(first->process.workers),
+      registry_(first.snapshot->process.workers),
       figures_(registry_, options_.version),
-      first_(std::move(first)),
+      first_(std::move(first.snapshot)),
       discovery_(
           {.timers = loop_.timers(),
            .now = [this] { return loop_.now(); },
@@ -135,6 +135,7 @@ Gateway::Gateway(std::shared_ptr<const snapshot::Snapshot> first, RunOptions opt
            .on_change = [this](const std::string& host) { supervisor_.on_resolved(host); }}),
       resolver_(loop_, options_of(first_->process.dns)),
       supervisor_(loop_, registry_, [this](const std::string& host) { return discovery_.addresses_of(host); }),
+      sources_(std::move(first.sources)),
       signals_(loop_, {SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2}, [this](int number) { on_signal(number); }),
       grace_(
           loop_.timers(), [](void* self) { static_cast<Gateway*>(self)->on_grace_over(); }, this) {}
@@ -180,6 +181,7 @@ void Gateway::serve() {
   control::service::ready(status_line());
   Successor::report_ready();
   start_watchdog();
+  follow_files();
 }
 
 void Gateway::resolve_names(const snapshot::Snapshot& next, std::function<void()> then) {
@@ -290,6 +292,7 @@ bool Gateway::reload() {
 
 void Gateway::on_compiled(control::CompileResult result) {
   if (state_ != State::serving) return;
+  sources_ = std::move(result.sources);
   if (result.snapshot == nullptr) {
     for (const control::Diagnostic& error : result.errors) {
       log::error("{}", control::to_text(error, control::Severity::error, false));
@@ -336,9 +339,23 @@ void Gateway::conclude(admin::ReloadReport report) {
   }
   last_reload_ = std::move(report);
   reloading_ = false;
+  follow_files();
   if (reload_again_ && reload()) return;  // the file may have changed since; who asked hears of that one
   if (state_ == State::serving) control::service::ready(status_line());
   if (admin_) admin_->on_reloaded();
+}
+
+// With what the last reload read: if it was refused, that is where the mistake will be corrected.
+void Gateway::follow_files() {
+  const bool wanted = state_ == State::serving && successor_ == nullptr && supervisor_.current()->process.watch;
+  if (!wanted) return watch_.reset();
+  if (watch_ == nullptr) {
+    watch_ = std::make_unique<event::FileWatch>(loop_, [this](const std::string& path) {
+      log::info("{} changed: reloading {}", path, options_.config_path);
+      reload();
+    });
+  }
+  watch_->follow(sources_);
 }
 
 // --- binary upgrade ---
@@ -359,11 +376,13 @@ void Gateway::upgrade() {
   if (successor_ == nullptr)
     return log::error("upgrade: {} cannot be started: {}; this process goes on", program_.path, error);
   log::info("got SIGUSR2: upgrade: process {} starts from {}", successor_->pid(), program_.path);
+  follow_files();
 }
 
 void Gateway::on_successor(const std::string& failure) {
   const std::unique_ptr<Successor> successor = std::move(successor_);
   if (!failure.empty()) {
+    follow_files();
     return log::error("upgrade: process {} does not serve: {}; this process goes on", successor->pid(), failure);
   }
   log::info("upgrade: process {} serves; this process ends", successor->pid());
@@ -386,6 +405,7 @@ void Gateway::drain(bool on) {
 
 void Gateway::finish() {
   state_ = State::draining;
+  follow_files();
   if (!succeeded_) control::service::stopping();
   supervisor_.finish([this] { loop_.stop(); });
   grace_.set(loop_.now() + supervisor_.current()->process.shutdown_grace);

@@ -10,6 +10,9 @@
 //
 // SIGUSR2 starts a Successor beside a serving gateway; when that serves, this one drains.
 //
+// SIGHUP, POST /reload and, with process.watch, a changed file have a serving gateway read its configuration anew. While a
+// Successor starts no file does: should it fail, what changed meanwhile is noticed then.
+//
 // Beside that the gateway may be asked, by POST /drain, to look not ready and to end each connection with its next answer.
 #pragma once
 
@@ -22,6 +25,7 @@
 #include "cli/pid_file.h"
 #include "cli/successor.h"
 #include "control/compile.h"
+#include "event/file_watch.h"
 #include "event/resolver.h"
 #include "event/signals.h"
 #include "stats/process.h"
@@ -38,7 +42,8 @@ struct RunOptions {
 
 class Gateway {
  public:
-  Gateway(std::shared_ptr<const snapshot::Snapshot> first, RunOptions options);
+  /// `first` was accepted: it has a snapshot.
+  Gateway(control::CompileResult first, RunOptions options);
   ~Gateway();
   Gateway(const Gateway&) = delete;
   Gateway& operator=(const Gateway&) = delete;
@@ -65,6 +70,7 @@ class Gateway {
   void on_compiled(control::CompileResult result);
   void publish(std::shared_ptr<const snapshot::Snapshot> next);
   void conclude(admin::ReloadReport report);
+  void follow_files();
 
   void drain(bool on);
   // Binary upgrade.
@@ -88,6 +94,8 @@ class Gateway {
   event::Resolver resolver_;
   worker::Supervisor supervisor_;
   std::unique_ptr<worker::Watchdog> watchdog_;  // while the workers run
+  SourceFiles sources_;                         // of the last configuration that was read, accepted or not
+  std::unique_ptr<event::FileWatch> watch_;     // while they are followed
   std::shared_ptr<admin::Server> admin_;
   event::Signals signals_;
   event::Timer grace_;

@@ -9,7 +9,7 @@
 namespace sluice::cli {
 
 int routes(const Options& options) {
-  const auto snapshot = load_configuration(options);
+  const auto snapshot = load_configuration(options).snapshot;
   if (snapshot == nullptr) return kConfigurationError;
   fmt::print("{}", snapshot::route_list_text(snapshot->routes, snapshot->clusters));
   return kOk;

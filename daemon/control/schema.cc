@@ -178,6 +178,11 @@ constexpr Row kRows[] = {
     {.section = S::process, .key = "plugin_dir", .type = T::absolute_path,
      .help = "Folder of the modules; without it `plugins` beside the binary, or else /usr/lib/sluice/plugins.",
      .binding = into<&ProcessSpec::plugin_dir>},
+    {.section = S::process, .key = "watch", .type = T::boolean, .fallback = "false",
+     .help = "Reload by itself when this file, an included one, `token_file` or the folder of a `static` route is another one "
+             "than was read, and when an `include` pattern has more or fewer matches; a quarter of a second after the last "
+             "change. Files on a network file system that another machine writes need SIGHUP.",
+     .binding = into<&ProcessSpec::watch>},
     {.section = S::process, .key = "dns", .child = S::dns,
      .help = "How the names of endpoints are resolved.", .binding = section<&ProcessSpec::dns>},
 

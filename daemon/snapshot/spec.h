@@ -40,6 +40,7 @@ struct ProcessSpec {
   std::string group;       // empty: the user's own
   std::string pid_file;    // empty: none
   std::string plugin_dir;  // empty: plugins beside the binary, or the installed ones
+  bool watch = false;      // reload when a file changes
   DnsSpec dns;
 
   friend bool operator==(const ProcessSpec&, const ProcessSpec&) = default;

@@ -99,7 +99,7 @@ TEST_CASE("keys of later versions and unknown keys are refused by name") {
       {with("process: {worker_count: 1}"),
        "4:11 unknown key \"worker_count\"; known here: workers, pin_cpus, max_connections, shutdown_grace, user, "
        "group, "
-       "pid_file, plugin_dir, dns\n"},
+       "pid_file, plugin_dir, watch, dns\n"},
       {with("? <<\n: {}"), "4:3 merge keys (\"<<\") are not supported; an alias can stand for a whole value\n"},
       {"version: 1\nlisteners: {a: {address: \":80\", body: 1MiB}}\n",
        "2:33 unknown key \"body\"; it belongs in \"limits\"\n"},
