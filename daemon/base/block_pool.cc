@@ -1,22 +1,10 @@
 #include "base/block_pool.h"
 
-#include <cstdlib>
-#include <new>
-
 #include "base/assert.h"
 
 namespace sluice {
 
-BlockPool::~BlockPool() {
-  SL_ASSERT(lent_blocks_ == 0);
-  for (FreeBlock* block : free_) {
-    while (block != nullptr) {
-      FreeBlock* next = block->next;
-      std::free(block);
-      block = next;
-    }
-  }
-}
+BlockPool::~BlockPool() { SL_ASSERT(lent_blocks_ == 0); }
 
 size_t BlockPool::class_of(size_t bytes) {
   for (size_t i = 0; i < kSizes.size(); ++i) {
@@ -29,27 +17,23 @@ size_t BlockPool::class_of(size_t bytes) {
 Block BlockPool::take(size_t bytes) {
   const size_t index = class_of(bytes);
   ++lent_blocks_;
-  if (FreeBlock* block = free_[index]; block != nullptr) {
-    free_[index] = block->next;
-    free_bytes_ -= kSizes[index];
-    return {reinterpret_cast<char*>(block), kSizes[index]};
-  }
-  void* memory = std::malloc(kSizes[index]);
-  SL_ASSERT(memory != nullptr);  // out of memory aborts, by design
-  return {static_cast<char*>(memory), kSizes[index]};
+  return {static_cast<char*>(cells_[index].take()), kSizes[index]};
 }
 
 void BlockPool::give_back(Block block) {
   SL_ASSERT(block.data != nullptr && lent_blocks_ > 0);
   --lent_blocks_;
-  if (free_bytes_ + block.bytes > keep_bytes_) {
-    std::free(block.data);
-    return;
-  }
-  const size_t index = class_of(block.bytes);
-  auto* entry = new (block.data) FreeBlock{free_[index]};
-  free_[index] = entry;
-  free_bytes_ += block.bytes;
+  cells_[class_of(block.bytes)].give_back(block.data);
+}
+
+void BlockPool::sweep(MonoTime now, size_t& budget) {
+  for (CellPool& cells : cells_) cells.sweep(now, budget);
+}
+
+size_t BlockPool::chunks() const {
+  size_t sum = 0;
+  for (const CellPool& cells : cells_) sum += cells.chunks();
+  return sum;
 }
 
 }  // namespace sluice

@@ -1,11 +1,12 @@
-// BlockPool: raw memory in four sizes, recycled through free lists, so that the request path never calls malloc in the
-// steady state. One per worker, used by its thread only. Free blocks past `keep_bytes` go back to the system, so memory
-// decays after a peak. The pool outlives every block taken from it.
+// BlockPool: raw memory in four sizes, each in a CellPool of its own, so that the request path never calls malloc and memory
+// decays after a peak. One per loop, used by its thread only. The pool outlives every block taken from it.
 #pragma once
 
 #include <array>
 #include <cstddef>
 #include <cstdint>
+
+#include "base/cell_pool.h"
 
 namespace sluice {
 
@@ -19,7 +20,7 @@ class BlockPool {
  public:
   static constexpr std::array<uint32_t, 4> kSizes = {4096, 16384, 65536 + 4096, 262144};
 
-  explicit BlockPool(size_t keep_bytes = size_t{8} << 20) : keep_bytes_(keep_bytes) {}
+  BlockPool() = default;
   ~BlockPool();
   BlockPool(const BlockPool&) = delete;
   BlockPool& operator=(const BlockPool&) = delete;
@@ -27,19 +28,18 @@ class BlockPool {
   /// The smallest block of at least `bytes`, which must not exceed kSizes.back().
   [[nodiscard]] Block take(size_t bytes);
   void give_back(Block block);
+  /// See CellPool::sweep.
+  void sweep(MonoTime now, size_t& budget);
 
   [[nodiscard]] size_t lent_blocks() const { return lent_blocks_; }
-  [[nodiscard]] size_t free_bytes() const { return free_bytes_; }
+  /// Chunks that it holds of the system, for tests.
+  [[nodiscard]] size_t chunks() const;
 
  private:
-  struct FreeBlock {
-    FreeBlock* next;
-  };
   static size_t class_of(size_t bytes);
 
-  std::array<FreeBlock*, kSizes.size()> free_{};
-  size_t free_bytes_ = 0;
-  size_t keep_bytes_;
+  std::array<CellPool, kSizes.size()> cells_{CellPool(kSizes[0]), CellPool(kSizes[1]), CellPool(kSizes[2]),
+                                             CellPool(kSizes[3])};
   size_t lent_blocks_ = 0;
 };
 

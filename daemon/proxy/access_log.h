@@ -24,6 +24,8 @@ class AccessLog {
   /// Writes the line, unless the format is off or the sample leaves it out. Status >= 500 is always logged.
   /// True if a line was handed to the writer.
   bool write(const AccessRecord& record);
+  /// See LogRing::sweep.
+  void sweep() { ring_->sweep(); }
 
  private:
   bool write_line(const AccessRecord& record, size_t text_bytes);

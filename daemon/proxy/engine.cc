@@ -12,6 +12,10 @@ namespace sluice::proxy {
 namespace {
 // Enough for every response, and for every request that HeadLimits::fields can allow.
 constexpr size_t kMaxFields = 1024;
+constexpr Millis kSweepPeriod{1000};
+// A chunk costs the kernel some 20 us, 70 us the largest: so much at a time, that no request waits a millisecond for it.
+constexpr size_t kChunksPerSweep = 8;
+constexpr Millis kSweepPause{10};
 }  // namespace
 
 Engine::Engine(event::Loop& loop, stats::Shard& shard, std::shared_ptr<const Publication> publication, Share share,
@@ -21,8 +25,11 @@ Engine::Engine(event::Loop& loop, stats::Shard& shard, std::shared_ptr<const Pub
       share_(share),
       farewell_(std::move(farewell)),
       filter_host_(loop, shard),
-      field_scratch_(kMaxFields) {
+      field_scratch_(kMaxFields),
+      sweep_timer_(
+          loop.timers(), [](void* self) { static_cast<Engine*>(self)->sweep(); }, this) {
   current_ = make_generation(std::move(publication));
+  sweep_timer_.set(loop_.now() + kSweepPeriod);
 }
 
 Engine::~Engine() {
@@ -140,6 +147,16 @@ bool Engine::is_trusted(const SocketAddress& peer) const {
     if (network.contains(peer)) return true;
   }
   return false;
+}
+
+// What a peak has left in the pools goes back to the system.
+void Engine::sweep() {
+  size_t budget = kChunksPerSweep;
+  loop_.blocks().sweep(loop_.now(), budget);
+  downstream_slab_.sweep(loop_.now(), budget);
+  exchange_slab_.sweep(loop_.now(), budget);
+  if (share_.access_log != nullptr) share_.access_log->sweep();
+  sweep_timer_.set(loop_.now() + (budget == 0 ? kSweepPause : kSweepPeriod));
 }
 
 std::string_view Engine::date() {

@@ -85,6 +85,7 @@ class Engine {
   [[nodiscard]] GenerationRef make_generation(std::shared_ptr<const Publication> publication);
   void refuse(ListenerSlot slot, int fd, Reason reason);
   [[nodiscard]] bool is_trusted(const SocketAddress& peer) const;
+  void sweep();
 
   event::Loop& loop_;
   stats::Shard& shard_;
@@ -100,6 +101,7 @@ class Engine {
   GenerationRef current_;
   Slab<Downstream> downstream_slab_;
   Slab<Exchange> exchange_slab_;
+  event::Timer sweep_timer_;
   IntrusiveList<Downstream, DownstreamTag> downstreams_;
   int64_t date_second_ = -1;
   char date_[29];

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <utility>
 
 #include "base/assert.h"
 
@@ -38,6 +39,17 @@ LogRing::LogRing(LogBell& bell, size_t bytes)
 }
 
 LogRing::~LogRing() { munmap(memory_, 2 * capacity_); }
+
+// Nobody but the worker writes, and the writer does not look at what it has released: while nothing is left to be read,
+// the worker alone uses the memory.
+void LogRing::sweep() {
+  const uint64_t head = head_.load(std::memory_order_relaxed);
+  const bool busy = head - std::exchange(swept_head_, head) > capacity_ / 16;
+  const bool touched = head - emptied_head_ > capacity_ / 4;
+  if (busy || !touched || tail_.load(std::memory_order_acquire) != head) return;
+  madvise(memory_, capacity_, MADV_REMOVE);
+  emptied_head_ = head;
+}
 
 bool LogRing::make_room(size_t bytes) {
   seen_tail_ = tail_.load(std::memory_order_acquire);

@@ -65,6 +65,9 @@ class LogRing {
     bell_->ring_if_idle();
   }
 
+  /// To be called once a second or so: the pages that a burst of lines has touched go back to the system when it is over.
+  void sweep();
+
   // --- the writer's side ---
 
   /// Everything published and not yet released: whole lines, but for a first one that release() cut.
@@ -87,6 +90,8 @@ class LogRing {
   // Positions count bytes since the start and never wrap; each side's own are on a line of their own.
   alignas(64) std::atomic<uint64_t> head_{0};  // written by the worker
   uint64_t seen_tail_ = 0;                     // the worker's last look at tail_
+  uint64_t swept_head_ = 0;                    // head_ at the last sweep, and
+  uint64_t emptied_head_ = 0;                  // when pages were given back last
   std::atomic<uint64_t> dropped_{0};
   alignas(64) std::atomic<uint64_t> tail_{0};  // written by the writer
 };

@@ -1,9 +1,12 @@
 #include "proxy/log_ring.h"
 
 #include <poll.h>
-#include <catch2/catch.hpp>
+#include <sys/mman.h>
 
+#include <algorithm>
+#include <catch2/catch.hpp>
 #include <string>
+#include <vector>
 
 #include "log_lines.h"
 
@@ -63,6 +66,35 @@ TEST_CASE("A line larger than the ring is dropped, not awaited") {
   LogRing ring(bell, 4096);
   CHECK(ring.reserve(4097) == nullptr);
   CHECK(ring.dropped() == 1);
+}
+
+// How many of the ring's pages are in memory.
+size_t resident_pages(LogRing& ring) {
+  std::vector<unsigned char> pages(ring.capacity() / 4096);
+  REQUIRE(mincore(ring.reserve(1), ring.capacity(), pages.data()) == 0);
+  return static_cast<size_t>(std::count_if(pages.begin(), pages.end(), [](unsigned char page) { return page & 1; }));
+}
+
+TEST_CASE("After a burst the ring's pages go back, once it is quiet and everything was read") {
+  LogBell bell;
+  LogRing ring(bell, 64 * 4096);
+  const std::string line = std::string(4095, 'a') + "\n";
+  for (int i = 0; i < 60; ++i) REQUIRE(push(ring, line));
+  ring.sweep();  // there was a burst since the last one
+  ring.sweep();  // there is something left to be read
+  CHECK(ring.readable().size() == 60 * 4096);
+  ring.release(59 * 4096);
+  ring.sweep();
+  CHECK(ring.readable() == line);
+  CHECK(resident_pages(ring) >= 60);
+  ring.release(4096);
+  ring.sweep();
+  CHECK(resident_pages(ring) == 0);
+  REQUIRE(push(ring, line));
+  CHECK(ring.readable() == line);
+  ring.release(4096);
+  ring.sweep();
+  CHECK(resident_pages(ring) == 1);  // few pages are left alone
 }
 
 TEST_CASE("A worker calls the kernel only if the writer is idle") {
