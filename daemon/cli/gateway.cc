@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <csignal>
+#include <cstdlib>
 
 #include "base/format.h"
 #include "base/log.h"
@@ -21,6 +22,13 @@ constexpr size_t kChangesLogged = 20;
 constexpr int kCompilerNice = 10;
 constexpr const char* kAdminSocket = "sluice-admin";  // as FileDescriptorName= and in LISTEN_FDNAMES
 constexpr unsigned kBeatsPerStatus = 10;
+constexpr Millis kSweepPeriod{1000};
+constexpr size_t kChunksPerSweep = 8;
+constexpr Millis kTrimAfter{5000};  // reloads in a row are tidied up after once
+// By itself malloc raises what it keeps at the end of each heap to twice the largest piece that was ever freed: after the
+// text of a large configuration, tens of MiB.
+constexpr int kMallocKeeps = 256 * 1024;
+constexpr size_t kMallocLooks = 100 * 1024;  // freeing as much makes it look; and no mapping of its own (128 KiB)
 
 // Each proxied connection is two descriptors; the soft limit of most systems (1024) is far too low for a gateway.
 void raise_descriptor_limit(uint32_t max_connections) {
@@ -138,13 +146,22 @@ Gateway::Gateway(control::CompileResult first, RunOptions options)
       sources_(std::move(first.sources)),
       signals_(loop_, {SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2}, [this](int number) { on_signal(number); }),
       grace_(
-          loop_.timers(), [](void* self) { static_cast<Gateway*>(self)->on_grace_over(); }, this) {}
+          loop_.timers(), [](void* self) { static_cast<Gateway*>(self)->on_grace_over(); }, this),
+      sweep_timer_(
+          loop_.timers(), [](void* self) { static_cast<Gateway*>(self)->sweep(); }, this),
+      trim_timer_(
+          loop_.timers(), [](void* self) { static_cast<Gateway*>(self)->trim(); }, this) {
+  supervisor_.on_freed([this] {
+    if (!trim_timer_.is_set()) trim_timer_.set(loop_.now() + kTrimAfter);
+  });
+}
 
 Gateway::~Gateway() {
-  if (compiler_.joinable()) compiler_.join();
+  if (background_.joinable()) background_.join();
 }
 
 int Gateway::run() {
+  mallopt(M_TRIM_THRESHOLD, kMallocKeeps);
   std::signal(SIGPIPE, SIG_IGN);
   raise_descriptor_limit(first_->process.max_connections);
   resolve_names(*first_, [this] { serve(); });
@@ -170,6 +187,7 @@ void Gateway::serve() {
     return loop_.stop();
   }
   state_ = State::serving;
+  sweep();
   figures_.refresh();
   log::info(
       "sluice {} listens on {}; admin on {}; {} workers, {} routes, {} upstreams; {} MiB of memory; {} descriptors",
@@ -251,6 +269,26 @@ void Gateway::state_figures() {
   }
 }
 
+// What the admin server's answers took goes back to the system.
+void Gateway::sweep() {
+  size_t budget = kChunksPerSweep;
+  loop_.blocks().sweep(loop_.now(), budget);
+  sweep_timer_.set(loop_.now() + kSweepPeriod);
+}
+
+// What a configuration has left between what stays. It takes milliseconds, so not on this thread.
+void Gateway::trim() {
+  if (reloading_) return trim_timer_.set(loop_.now() + kTrimAfter);
+  if (background_.joinable()) background_.join();
+  background_ = std::thread([] {
+    malloc_trim(0);
+    // That leaves the end of a thread's heap as it is; freeing a large piece does not. The heap is the compiler's: a new
+    // thread gets that of the one which ended last.
+    void* volatile large = std::malloc(kMallocLooks);
+    std::free(large);
+  });
+}
+
 void Gateway::on_signal(int number) {
   if (number == SIGHUP) {
     log::info("got SIGHUP: reloading {}", options_.config_path);
@@ -279,10 +317,10 @@ bool Gateway::reload() {
   reload_again_ = reloading_;
   if (reloading_) return true;
   reloading_ = true;
-  if (compiler_.joinable()) compiler_.join();
+  if (background_.joinable()) background_.join();
   reload_began_ = MonoClock::now();
   control::service::reloading();
-  compiler_ = std::thread([this, path = options_.config_path, running = supervisor_.current()] {
+  background_ = std::thread([this, path = options_.config_path, running = supervisor_.current()] {
     setpriority(PRIO_PROCESS, static_cast<id_t>(gettid()), kCompilerNice);  // of this thread alone
     auto result = std::make_shared<control::CompileResult>(control::compile_file(path, running.get()));
     loop_.post([this, result] { on_compiled(std::move(*result)); });

@@ -81,6 +81,8 @@ class Gateway {
   void finish();
   void on_grace_over();
   void state_figures();
+  void sweep();
+  void trim();
 
   RunOptions options_;
   Program program_;
@@ -99,11 +101,13 @@ class Gateway {
   std::shared_ptr<admin::Server> admin_;
   event::Signals signals_;
   event::Timer grace_;
+  event::Timer sweep_timer_;
+  event::Timer trim_timer_;
   State state_ = State::starting;
   int exit_code_ = 0;
   bool asked_to_drain_ = false;
   bool succeeded_ = false;  // by a new process
-  std::thread compiler_;
+  std::thread background_;  // compiles, or tidies up after it
   bool reloading_ = false;
   bool reload_again_ = false;
   MonoTime reload_began_;

@@ -28,8 +28,12 @@ bool Supervisor::start(std::shared_ptr<const snapshot::Snapshot> first, std::vec
               unused.name, unused.socket->address().to_string());
   }
   inherited_.clear();
-  const auto farewell = [&control = control_](std::shared_ptr<const proxy::Publication> publication) {
-    control.post([publication = std::move(publication)] {});  // freed there, with the letter
+  const auto farewell = [this](std::shared_ptr<const proxy::Publication> publication) {
+    control_.post([this, publication = std::move(publication)]() mutable {
+      const bool last = publication.use_count() == 1;
+      publication.reset();
+      if (last && on_freed_) on_freed_();
+    });
   };
   for (uint32_t i = 0; i < worker_count_; ++i) {
     workers_.push_back(std::make_unique<Worker>(i, registry_.shard(i), assignment(i), farewell));

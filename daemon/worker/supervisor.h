@@ -36,6 +36,9 @@ class Supervisor {
   [[nodiscard]] bool publish(std::shared_ptr<const snapshot::Snapshot> next, std::function<void()> on_adopted,
                              std::string& error);
 
+  /// `callback` is called on the control thread whenever a configuration that no worker uses any more has been freed there.
+  void on_freed(std::function<void()> callback) { on_freed_ = std::move(callback); }
+
   /// addresses_of(host) has changed: the workers hear of it.
   void on_resolved(const std::string& host);
 
@@ -74,6 +77,7 @@ class Supervisor {
   event::Loop& control_;
   stats::Registry& registry_;
   upstream::AddressesOf addresses_of_;
+  std::function<void()> on_freed_;
   size_t worker_count_ = 0;
   std::shared_ptr<const proxy::Publication> publication_;
   std::vector<NamedSocket> inherited_;  // and not used yet

@@ -165,3 +165,39 @@ def test_memory_does_not_grow_with_the_number_of_reloads():
 
         settled = reload_often(15)
         assert reload_often(40) < settled * 1.1
+
+
+def wait_for_memory(gateway, limit):
+    wait_until(lambda: gateway.rss_bytes() < limit,
+               lambda: f"resident memory, {gateway.rss_bytes() >> 10} KiB, is below {int(limit) >> 10} KiB", seconds=30)
+
+
+def test_the_memory_of_a_peak_of_slow_downloads_is_given_back_within_thirty_seconds():
+    slow = 300
+    body = b"%x\r\n" % SIZE + bytes(8 << 20)
+    with proxying(upstream_settings={"pool": {"max_open": slow}}) as (gateway, origin):
+        warm_up(gateway, origin)
+        before = gateway.rss_bytes()
+        clients = []
+        for _ in range(slow):
+            clients.append(gateway.client(receive_buffer=4096).send(request()))
+            upstream, _ = origin.answer(response(headers=[("Transfer-Encoding", "chunked")], framed=False))
+            upstream.send_in_background(body)
+        wait_until(lambda: gateway.rss_bytes() > before * 2, "the gateway holds much of what the clients do not read")
+        for client in clients:
+            client.reset()
+        gateway.wait_gauges_zero()
+        assert gateway.rss_bytes() > before * 1.2  # what may be needed again at once is kept
+        wait_for_memory(gateway, before * 1.2)
+
+
+def test_the_memory_of_a_large_configuration_is_given_back_when_a_small_one_takes_its_place():
+    small = [{"name": "small", "match": {"path": "/"}, "respond": {"body": "x"}}]
+    large = [{"match": {"path": f"/r{i}/{{id}}"}, "respond": {"body": "x" * 500}} for i in range(10000)]
+    with Sluice({"routes": small}) as gateway:
+        before = gateway.rss_bytes()
+        assert gateway.reload(routes=large)["accepted"]
+        peak = gateway.rss_bytes()
+        assert peak > before * 2
+        assert gateway.reload(routes=small)["accepted"]
+        wait_for_memory(gateway, before + (peak - before) / 4)  # the rest: figures are kept for good, by the routes' names
