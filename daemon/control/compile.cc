@@ -190,11 +190,9 @@ CompileResult compile(Load&& load, const Snapshot* running) {
 }  // namespace
 
 CompileResult compile_file(const std::string& path, const Snapshot* running) {
-  return compile(
-      [&](Tree& tree, Diagnostics& diagnostics, SourceFiles& sources) {
-        return load_file(path, tree, diagnostics, sources);
-      },
-      running);
+  return compile([&](Tree& tree, Diagnostics& diagnostics,
+                     SourceFiles& sources) { return load_file(path, tree, diagnostics, sources); },
+                 running);
 }
 
 CompileResult compile_text(std::string_view yaml, std::string_view name) {

@@ -77,6 +77,10 @@ class LogRing {
   }
   void release(size_t bytes) { tail_.store(tail_.load(std::memory_order_relaxed) + bytes, std::memory_order_release); }
 
+  /// Bytes published since the start. Any thread.
+  [[nodiscard]] uint64_t published() const { return head_.load(std::memory_order_seq_cst); }
+  /// Of these, bytes released. The writer's side.
+  [[nodiscard]] uint64_t released() const { return tail_.load(std::memory_order_relaxed); }
   /// Lines that found no room. Any thread.
   [[nodiscard]] uint64_t dropped() const { return dropped_.load(std::memory_order_relaxed); }
   [[nodiscard]] size_t capacity() const { return capacity_; }

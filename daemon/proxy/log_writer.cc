@@ -39,17 +39,19 @@ bool LogWriter::start(std::string& error) {
   return true;
 }
 
-void LogWriter::reopen() {
-  reopen_wanted_.store(true, std::memory_order_seq_cst);
-  bell_.ring();
-}
+void LogWriter::reopen() { ask_for_change(std::nullopt); }
 
-void LogWriter::switch_to(AccessLogSink next) {
+void LogWriter::switch_to(AccessLogSink next) { ask_for_change(std::move(next)); }
+
+void LogWriter::ask_for_change(std::optional<AccessLogSink> next) {
   {
     const std::lock_guard lock(mutex_);
-    next_sink_ = std::move(next);
+    if (next) next_sink_ = std::move(next);
+    lines_of_old_sink_.clear();
+    for (const auto& ring : rings_) lines_of_old_sink_.push_back(ring->published());
+    change_wanted_.store(true, std::memory_order_seq_cst);
   }
-  reopen();
+  bell_.ring();
 }
 
 void LogWriter::stop() {
@@ -72,9 +74,12 @@ void LogWriter::run() {
     // Looked at before drain(), which so misses no line from before stop().
     const bool stopping = stopping_.load(std::memory_order_seq_cst);
     if (stopping && !deadline) deadline = MonoClock::now() + kStopPatience;
+    changing_ = change_wanted_.load(std::memory_order_seq_cst);
     const Drained drained = drain();
-    // Behind the lines that came before the wish, and not within a line: its rest belongs where its beginning went.
-    if (!mid_line_ && reopen_wanted_.exchange(false)) change_sink();
+    if (change_is_due(drained)) {
+      change_sink();
+      continue;
+    }
     if (stopping && drained == Drained::nothing) return;
     const Micros patience = stopping ? *deadline - MonoClock::now() : Micros::max();
     if (patience <= Micros(0)) {
@@ -83,7 +88,7 @@ void LogWriter::run() {
     }
     switch (drained) {
       case Drained::nothing: sleep_until_rung(); break;
-      case Drained::wrote: wait(-1, stopping ? Millis(0) : kNap); break;
+      case Drained::wrote: wait(-1, stopping || changing_ ? Millis(0) : kNap); break;
       case Drained::blocked: wait(sink_.fd(), stopping ? std::chrono::ceil<Millis>(patience) : Millis(-1)); break;
     }
   }
@@ -107,13 +112,22 @@ LogWriter::Drained LogWriter::drain() {
   return Drained::wrote;
 }
 
+// Behind the lines that came before the wish, and not within a line: its rest belongs where its beginning went.
+bool LogWriter::change_is_due(Drained drained) const { return changing_ && !mid_line_ && drained != Drained::wrote; }
+
 void LogWriter::collect() {
+  std::vector<uint64_t> ends;
+  if (changing_) {
+    const std::lock_guard lock(mutex_);
+    ends = lines_of_old_sink_;
+  }
   pieces_.clear();
   piece_ring_.clear();
   next_piece_ = 0;
   for (size_t i = 0; i < rings_.size(); ++i) {
     const size_t ring = (first_ring_ + i) % rings_.size();
-    const std::string_view bytes = rings_[ring]->readable();
+    std::string_view bytes = rings_[ring]->readable();
+    if (changing_) bytes = bytes.substr(0, ends[ring] - std::min(ends[ring], rings_[ring]->released()));
     if (bytes.empty()) continue;
     if (torn_ && pieces_.empty()) add_piece("\n", kNoRing);
     add_piece(bytes, ring);
@@ -167,6 +181,7 @@ void LogWriter::lose(const char* why) {
 void LogWriter::change_sink() {
   {
     const std::lock_guard lock(mutex_);
+    change_wanted_.store(false, std::memory_order_seq_cst);
     if (next_sink_) {
       sink_ = std::move(*next_sink_);
       next_sink_.reset();
@@ -190,7 +205,7 @@ void LogWriter::sleep_until_rung() {
 }
 
 bool LogWriter::nothing_to_do() const {
-  return !stopping_.load(std::memory_order_seq_cst) && !reopen_wanted_.load(std::memory_order_seq_cst) &&
+  return !stopping_.load(std::memory_order_seq_cst) && !change_wanted_.load(std::memory_order_seq_cst) &&
          std::all_of(rings_.begin(), rings_.end(), [](const auto& ring) { return ring->readable().empty(); });
 }
 

@@ -39,9 +39,10 @@ class LogWriter {
   /// Opens the path and starts the thread. False: nothing runs, and `error` says why.
   [[nodiscard]] bool start(std::string& error);
   /// Opens the path again, so that a rotated file is let go of. Returns at once; any thread. A failure keeps
-  /// the old file and goes to the application log.
+  /// the old file and goes to the application log. Lines from before the call go to the old file, unless that is blocked;
+  /// those from after it go to the new one.
   void reopen();
-  /// Goes on with `next`, which is open, once the line that is being written is whole. Returns at once; any thread.
+  /// The same with `next`, which is open.
   void switch_to(AccessLogSink next);
 
   /// Writes what the rings hold, and ends the thread. If the output is blocked it is given kStopPatience;
@@ -72,6 +73,8 @@ class LogWriter {
   void add_piece(std::string_view bytes, size_t ring);
   void consume(size_t bytes);
   void lose(const char* why);
+  void ask_for_change(std::optional<AccessLogSink> next);
+  [[nodiscard]] bool change_is_due(Drained drained) const;
   void change_sink();
   void sleep_until_rung();
   void wait(int writable_fd, Millis timeout);
@@ -82,9 +85,10 @@ class LogWriter {
   AccessLogSink sink_;
   std::thread thread_;
   std::atomic<bool> stopping_{false};
-  std::atomic<bool> reopen_wanted_{false};  // or a switch, if next_sink_ holds one
-  std::mutex mutex_;                        // guards the next one
-  std::optional<AccessLogSink> next_sink_;
+  std::atomic<bool> change_wanted_{false};
+  std::mutex mutex_;                         // guards the next two
+  std::optional<AccessLogSink> next_sink_;   // none: the path is opened again
+  std::vector<uint64_t> lines_of_old_sink_;  // by ring: where the lines from before the wish end
   std::atomic<uint64_t> lost_{0};
   std::atomic<uint64_t> opened_{0};
 
@@ -93,6 +97,7 @@ class LogWriter {
   std::vector<size_t> piece_ring_;  // whose it is
   size_t next_piece_ = 0;           // pieces before it are written
   size_t first_ring_ = 0;           // collect() begins here: the ring whose line a short write cut
+  bool changing_ = false;           // the lines up to lines_of_old_sink_ come first, then the change
   bool mid_line_ = false;           // the output ends within a line
   bool torn_ = false;               // ... whose rest is lost: a newline must come first
   std::optional<MonoTime> reported_;

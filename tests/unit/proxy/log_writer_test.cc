@@ -129,6 +129,25 @@ TEST_CASE("After a rotation reopen() goes on in a new file; no line is lost or t
   CHECK(folder.read("log") == line_of(0, 1));
 }
 
+TEST_CASE("A line from before reopen() is in the old file, and one from after it in the new one") {
+  const TestFolder folder;
+  LogWriter writer(folder.path("log"), 1);
+  start(writer);
+  std::string expected;
+  for (long i = 0; i < 300; ++i) {
+    const std::string old_name = folder.path("log." + std::to_string(i));
+    push(writer.ring(0), line_of(0, 2 * i));
+    std::filesystem::rename(folder.path("log"), old_name);
+    writer.reopen();
+    push(writer.ring(0), line_of(0, 2 * i + 1));
+    REQUIRE(eventually([&] { return writer.opened() == static_cast<uint64_t>(i) + 2; }));
+    CHECK(folder.read("log." + std::to_string(i)) == expected + line_of(0, 2 * i));
+    expected = line_of(0, 2 * i + 1);
+  }
+  writer.stop();
+  CHECK(folder.read("log") == expected);
+}
+
 TEST_CASE("If reopening fails the old file stays in use") {
   const TestFolder folder;
   std::filesystem::create_directory(folder.path("logs"));
