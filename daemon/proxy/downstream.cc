@@ -75,6 +75,11 @@ void Downstream::close(Reason reason) {
   engine_.end_downstream(*this);
 }
 
+void Downstream::shut_down() {
+  if (exchange_ != nullptr) exchange_->fail({Reason::shutting_down, ""});
+  close(Reason::shutting_down);
+}
+
 void Downstream::set_state(ConnectionState state) {
   if (state == state_) return;
   stats::Shard& shard = engine_.shard();

@@ -33,6 +33,8 @@ class Downstream final : public ListNode<DownstreamTag>, private event::Stream::
   void open(int fd);
   /// Ends the connection, and the exchange with it. Idempotent.
   void close(Reason reason);
+  /// The gateway ends: closes, but what it serves is failed first, so that its client hears why as far as it can.
+  void shut_down();
 
   /// Its listener is gone, or the gateway drains: it ends with its next answer, or soon if no request comes. `last` is the
   /// generation that its listener belongs to.

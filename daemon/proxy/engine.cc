@@ -139,7 +139,7 @@ void Engine::refuse(ListenerSlot slot, int fd, Reason reason) {
 }
 
 void Engine::close_all() {
-  while (!downstreams_.empty()) downstreams_.front().close(Reason::shutting_down);
+  while (!downstreams_.empty()) downstreams_.front().shut_down();
 }
 
 bool Engine::is_trusted(const SocketAddress& peer) const {

@@ -53,7 +53,7 @@ class Engine {
   void accept(ListenerSlot slot, int fd, const SocketAddress& peer);
   /// accept(2) failed for want of descriptors.
   void count_exhausted(ListenerSlot slot);
-  /// Ends every connection and exchange now, each counted as shutting_down.
+  /// Ends every connection and exchange now, each counted and told as shutting_down.
   void close_all();
 
   // For downstreams and exchanges:

@@ -55,6 +55,8 @@ class Exchange final : private upstream::Connection::User, private upstream::Poo
   void on_client_timeout(Reason reason);
   /// The connection is closed; the downstream does not want to hear of this exchange again.
   void on_client_gone(Reason reason);
+  /// It cannot go on: the client gets an answer that says so, or sees the answer that has begun break off.
+  void fail(Error error);
 
  private:
   enum class Phase : uint8_t { filtering, connecting, awaiting, relaying, tunnel, finishing, over };
@@ -130,7 +132,6 @@ class Exchange final : private upstream::Connection::User, private upstream::Poo
   void send_response_body(std::string_view data);
   void end_response(const http::HeaderMap& trailers);
   void begin_tunnel();
-  void fail(Error error);
   void abort(Reason reason);
 
   // exchange_local.cc: answers that the gateway makes itself

@@ -107,6 +107,17 @@ def test_what_outlasts_the_grace_is_broken_off_and_said_so(what):
         assert gateway.access_log()[0]["reason"] == "shutting_down"
 
 
+def test_a_body_that_only_the_connections_end_would_end_is_broken_off_by_a_reset():
+    with proxying(process={"shutdown_grace": "150ms"}) as (gateway, origin):
+        client = gateway.client().send(request("GET", "/", version="1.0"))
+        origin.answer(b"HTTP/1.1 200 OK\r\n\r\npart")
+        client.read_through(b"part")
+        gateway.process.send_signal(signal.SIGTERM)
+        assert client.read_to_end() == (b"", End.reset), "a part must not look like the whole"
+        ends_well(gateway)
+        assert gateway.access_log()[0]["reason"] == "shutting_down"
+
+
 def test_a_second_signal_ends_at_once():
     with proxying(**GRACE) as (gateway, origin):
         gateway.client().send(request("GET", "/slow"))
