@@ -31,9 +31,18 @@ BINARY = os.environ.get("SLUICE_BINARY", "sluice")
 SANITIZER = os.environ.get("SLUICE_SANITIZER", "")  # "address,undefined", "thread", or empty
 SANITIZER_REPORT = re.compile(r"(Sanitizer|runtime error:|SL_ASSERT)")
 METRIC_LINE = re.compile(r'(?P<name>[a-zA-Z_:][\w:]*)(?:\{(?P<labels>.*)\})? (?P<value>\S+)')
-# What counts work in flight. Pooled idle connections to an upstream are no work.
-IN_FLIGHT_GAUGES = {"sluice_downstream_connections", "sluice_requests_in_flight",
-                    "sluice_upstream_connections_active", "sluice_upstream_pending_requests"}
+# Every gauge counts things that live now, and goes back to 0 with the last of them, but for these, which tell a state:
+LASTING_GAUGES = {
+    "sluice_build_info",              # always 1
+    "sluice_config_generation",       # grows with each reload
+    "sluice_workers",                 # as many as configured
+    "sluice_dns_addresses",           # what DNS says of the configuration's names
+    "process_start_time_seconds",
+    "process_open_fds",               # the listeners' and the loops' own too
+    "process_max_fds",
+    "process_resident_memory_bytes",
+}
+POOLED = "sluice_upstream_connections_idle"  # of no exchange: they stay for the next one
 LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 
 
@@ -314,16 +323,23 @@ class Sluice:
 
         wait_until(same, "the gateway has read what it wants")
 
-    def wait_gauges_zero(self):
-        """Nothing is in flight any more: every connection, request and tunnel that was counted in was counted out."""
+    def wait_gauges_zero(self, pooled=False):
+        """Nothing is in flight any more: every connection, request and tunnel that was counted in was counted out. With
+        `pooled` no connection to an upstream is left either."""
         for client in self.clients:
             client.close()
 
-        wait_until(lambda: not self.busy_gauges(), lambda: f"gauges of work in flight at 0: {self.busy_gauges()}")
+        def busy():
+            return self.busy_gauges(pooled)
 
-    def busy_gauges(self):
-        return {(name, *sorted(labels)): value for (name, labels), value in self.metrics().items()
-                if name in IN_FLIGHT_GAUGES and value != 0}
+        wait_until(lambda: not busy(), lambda: f"gauges of work in flight at 0: {busy()}")
+
+    def busy_gauges(self, pooled=False):
+        """Gauges of things that live now and are not at 0, by the types that /metrics tells: a new gauge is among them."""
+        metrics = self.metrics()
+        return {(name, *sorted(labels)): value for (name, labels), value in metrics.items()
+                if metrics.types.get(name) == "gauge" and value != 0 and name not in LASTING_GAUGES
+                and (pooled or name != POOLED)}
 
     def rss_bytes(self):
         return self._memory("VmRSS")

@@ -84,10 +84,15 @@ class RawOrigin:
         self.threads[0].start()
         return self
 
+    def refuse(self):
+        """From now on connections are refused; those that are open stay."""
+        if self.listener.fileno() >= 0:
+            self.listener.shutdown(socket.SHUT_RDWR)
+            self.listener.close()
+
     def __exit__(self, kind, *_):
         self.stopping.set()
-        self.listener.shutdown(socket.SHUT_RDWR)
-        self.listener.close()
+        self.refuse()
         for connection in self.connections:
             try:
                 connection.socket.shutdown(socket.SHUT_RDWR)
