@@ -1,9 +1,10 @@
-// The application log: what an operator reads. spdlog behind five functions, fmt's format strings.
-// Any thread. Not for the request path: per-request lines go to the access log.
+// The application log: what an operator reads, on standard error. spdlog behind a few functions, fmt's format strings. Any
+// thread; nobody waits for a reader that does not read. Not for the request path: per-request lines go to the access log.
 #pragma once
 
 #include "base/format.h"
 
+#include <cstdint>
 #include <string_view>
 #include <utility>
 
@@ -14,8 +15,8 @@ enum class Level { debug, info, warn, error };
 /// Messages below this level are dropped. Default: info.
 void set_level(Level level);
 void write(Level level, std::string_view message);
-/// Writes out what is buffered; called before the process ends.
-void flush();
+/// Lines that standard error did not take.
+uint64_t lost_lines();
 
 template <typename... Args>
 void debug(fmt::format_string<Args...> format, Args&&... args) {

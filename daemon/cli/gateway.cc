@@ -169,7 +169,6 @@ int Gateway::run() {
   watchdog_.reset();
   supervisor_.stop();
   log::info("ended");
-  log::flush();
   return exit_code_;
 }
 
@@ -264,6 +263,7 @@ void Gateway::state_figures() {
   stats::Shard& shard = registry_.control();
   shard.set(registry_.intern(stats::Family::workers), supervisor_.workers().size());
   shard.set(registry_.intern(stats::Family::config_generation), last_reload_.generation);
+  shard.set(registry_.intern(stats::Family::application_log_dropped), log::lost_lines());
   if (const proxy::LogWriter* writer = supervisor_.log_writer()) {
     shard.set(registry_.intern(stats::Family::access_log_dropped), writer->dropped_lines() + writer->lost_lines());
   }

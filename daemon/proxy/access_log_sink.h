@@ -1,14 +1,10 @@
-// AccessLogSink: the file, FIFO or standard output that access log lines end in. Opens it so that a write
-// never blocks: where the descriptor cannot be made non-blocking without changing it for other processes too
-// (standard output is shared), it writes in pieces that a ready pipe takes at once. Owned and used by the
-// LogWriter's thread.
+// AccessLogSink: the file, FIFO or standard output that access log lines end in, opened so that a write never blocks.
+// Owned and used by the LogWriter's thread.
 #pragma once
-
-#include <sys/uio.h>
 
 #include <string>
 
-#include "base/unique_fd.h"
+#include "base/output.h"
 
 namespace sluice::proxy {
 
@@ -19,16 +15,15 @@ class AccessLogSink {
 
   /// Opens the path anew, also while open. Returns 0 or an errno; then what was open before stays in use.
   [[nodiscard]] int open();
-  /// As writev(2): may write less; fails with EAGAIN instead of blocking.
-  [[nodiscard]] ssize_t write(const iovec* pieces, size_t count);
+  /// As Output::write().
+  [[nodiscard]] ssize_t write(const iovec* pieces, size_t count) { return output_.write(pieces, count); }
 
-  [[nodiscard]] int fd() const { return fd_.get(); }
+  [[nodiscard]] int fd() const { return output_.fd(); }
   [[nodiscard]] const std::string& path() const { return path_; }
 
  private:
   std::string path_;
-  UniqueFd fd_;
-  bool may_block_ = false;
+  Output output_;
 };
 
 }  // namespace sluice::proxy

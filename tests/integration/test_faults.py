@@ -1,11 +1,17 @@
-"""Each side ends or breaks off in each phase of an exchange; too many clients, too few descriptors. Nothing is left over."""
+"""Each side ends or breaks off in each phase of an exchange; too many clients, too few descriptors; endpoints, disks and
+pipes that fail. Nothing is left over, and what need not stop goes on."""
 
+import fcntl
+import json
+import os
+import re
 import threading
 
 import pytest
 
 from harness import (CHUNKED, DEADLINE, OK, SANITIZER, SLOW, PeerEnded, RawClient, RawOrigin, Sluice, answering,
-                     assert_problem, milliseconds, proxy_config, proxying, request, response, wait_until)
+                     assert_problem, milliseconds, proxy_config, proxying, request, response,
+                     wait_until)
 
 SWITCH = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n"
 
@@ -244,3 +250,106 @@ def test_clients_that_come_and_go_on_two_workers_leave_every_gauge_at_0():
             thread.join(DEADLINE * 3)
         gateway.wait_gauges_zero()
         assert gateway.get("/").status == 200
+
+
+# --- logs that cannot be written ---
+def test_a_full_disk_costs_the_access_logs_lines_which_are_counted_and_told_once():
+    with proxying(answering(OK), access_log={"path": "/dev/full"}) as (gateway, _):
+        client = gateway.client()
+        for _ in range(200):
+            assert client.get("/").status == 200
+        gateway.wait_for_metric("sluice_access_log_dropped_total", 200)
+        assert gateway.output().count("No space left on device") == 1
+
+
+class UnreadPipe:
+    """A pipe of one page whose reader does not read yet."""
+
+    def __init__(self):
+        self.reading, self.writing = os.pipe()
+        fcntl.fcntl(self.writing, fcntl.F_SETPIPE_SZ, 4096)
+        os.set_blocking(self.reading, False)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        os.close(self.reading)
+        os.close(self.writing)
+
+    def fill(self):
+        """By an open file of our own: that of the pipe's other writers blocks, as it would anywhere."""
+        own = os.open(f"/proc/self/fd/{self.writing}", os.O_WRONLY | os.O_NONBLOCK)
+        try:
+            for piece in (b"." * 1024, b"."):
+                while True:
+                    os.write(own, piece)
+        except BlockingIOError:
+            pass
+        finally:
+            os.close(own)
+
+    def read(self):
+        """What is in it now."""
+        data = b""
+        try:
+            while piece := os.read(self.reading, 65536):
+                data += piece
+        except BlockingIOError:
+            pass
+        return data
+
+
+@pytest.mark.workers
+@pytest.mark.parametrize("where", ["stdout", "a named pipe"])
+def test_an_access_log_that_nobody_reads_costs_its_lines_and_no_request(where):
+    asked, agent = 1000, [("User-Agent", "a" * 4000)]
+    with UnreadPipe() as pipe, RawOrigin(answering(OK), recording=False) as origin:
+        path = "stdout" if where == "stdout" else f"/proc/{os.getpid()}/fd/{pipe.writing}"
+        config = proxy_config(origin, process={"workers": 2}, access_log={"path": path})
+        with Sluice(config, stdout=pipe.writing) as gateway:
+            client = gateway.client()
+
+            def ask(count):
+                for _ in range(count):
+                    assert client.get("/", agent).status == 200
+
+            ask(asked // 2)  # the worker's ring, which holds a mebibyte, is full
+            before = gateway.rss_bytes()
+            ask(asked // 2)
+            assert SANITIZER or gateway.rss_bytes() < before + (1 << 20)
+            dropped = gateway.metrics().total("sluice_access_log_dropped_total")
+            assert asked / 2 < dropped < asked
+            received = bytearray()
+
+            def read_all():
+                received.extend(pipe.read())
+                return received.count(b"\n") >= asked - dropped
+
+            wait_until(read_all, "the other lines")
+            client.get("/after")
+            wait_until(lambda: received.extend(pipe.read()) or b'"/after"' in received, "the lines that come now")
+            lines = [json.loads(line) for line in received.splitlines()]
+            assert len(lines) == asked - dropped + 1
+            assert gateway.metrics().total("sluice_access_log_dropped_total") == dropped
+
+
+@pytest.mark.workers
+def test_an_application_log_that_nobody_reads_costs_its_lines_and_holds_nothing_up():
+    with UnreadPipe() as pipe, RawOrigin(answering(OK)) as origin:
+        with Sluice(proxy_config(origin, process={"workers": 2}), stderr=pipe.writing) as gateway:
+            pipe.read()
+            pipe.fill()
+            for number in range(5):
+                assert gateway.reload(routes=[*gateway.config["routes"], {
+                    "name": f"r{number}", "match": {"path": f"/r{number}"}, "respond": {}}])["accepted"]
+            assert gateway.get("/").status == 200
+            lost = gateway.metrics().total("sluice_application_log_dropped_total")
+            assert lost >= 5
+            pipe.read()
+            assert not gateway.reload(surprise=1)["accepted"]
+            told = pipe.read().decode().splitlines()
+            assert re.fullmatch(rf"\d{{4}}-\S+ warning standard error .*: {lost:.0f} lines of this log lost since .*", told[0])
+            assert re.fullmatch(r"\d{4}-\S+ error .*unknown key.*", told[1])
+            pipe.fill()
+            gateway.stop()

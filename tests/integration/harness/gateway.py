@@ -137,7 +137,8 @@ class Successor:
 
 
 class Sluice:
-    def __init__(self, config, files=(), descriptors=None, env=None, arguments=()):
+    def __init__(self, config, files=(), descriptors=None, env=None, arguments=(), stdout=None, stderr=None):
+        """`stdout` and `stderr`: descriptors in the place of the files that output() reads."""
         self.directory = Path(tempfile.mkdtemp(prefix="sluice-test-"))
         for name, content in dict(files).items():
             path = self.directory / name
@@ -148,6 +149,7 @@ class Sluice:
         self.descriptors = descriptors
         self.env = {**os.environ, **(env or {})}
         self.arguments = arguments
+        self.outputs = {"stdout": stdout, "stderr": stderr}
         self.clients = []
         self.process = None
 
@@ -163,9 +165,9 @@ class Sluice:
     def __enter__(self):
         path = self.write_config()
         with open(self.directory / "stdout", "wb") as out, open(self.directory / "stderr", "wb") as err:
-            self.process = subprocess.Popen([BINARY, "run", "--config", path, *self.arguments], stdout=out, stderr=err,
-                                            stdin=subprocess.DEVNULL, env=self.env, cwd=self.directory,
-                                            preexec_fn=self._in_child)
+            self.process = subprocess.Popen([BINARY, "run", "--config", path, *self.arguments], stdin=subprocess.DEVNULL,
+                                            stdout=self.outputs["stdout"] or out, stderr=self.outputs["stderr"] or err,
+                                            env=self.env, cwd=self.directory, preexec_fn=self._in_child)
         try:
             wait_until(self._ready, "the gateway is ready")
         except BaseException:
