@@ -29,14 +29,21 @@ Result<std::unique_ptr<Server>> Server::start(event::Loop& loop, const snapshot:
 }
 
 Server::Server(event::Loop& loop, const snapshot::AdminSpec& spec, Sources sources)
-    : loop_(loop), spec_(spec), gate_{spec.token, spec.address.family() != AF_UNIX}, sources_(std::move(sources)) {}
+    : loop_(loop),
+      spec_(spec),
+      gate_{spec.token, spec.address.family() != AF_UNIX},
+      sources_(std::move(sources)),
+      refused_(sources_.registry.intern(stats::Family::admin_refused)) {}
 
 Server::~Server() {
   for (const auto& connection : connections_) connection->close();
 }
 
 void Server::on_accept(int fd, const SocketAddress&) {
-  if (connections_.size() >= kMaxConnections) return refuse(fd);
+  if (connections_.size() >= kMaxConnections) {
+    sources_.registry.control().add(refused_);
+    return refuse(fd);
+  }
   auto connection = std::make_unique<Connection>(*this, loop_);
   if (connection->open(fd)) connections_.push_back(std::move(connection));
 }

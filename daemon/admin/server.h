@@ -52,6 +52,7 @@ class Server final : private event::Listener::Handler {
   snapshot::AdminSpec spec_;
   Gate gate_;
   Sources sources_;
+  stats::SeriesId refused_;
   std::unique_ptr<event::Listener> listener_;
   std::vector<std::unique_ptr<Connection>> connections_;
 };

@@ -64,10 +64,11 @@ namespace sluice::stats {
   X(dns_failures,             counter,   none,    "sluice_dns_failures_total",                    "name",                     "Lookups that gave no address; those known before stay in use.") \
   X(dns_changes,              counter,   none,    "sluice_dns_changes_total",                     "name",                     "Lookups that gave other addresses than the one before.") \
   X(dns_addresses,            gauge,     none,    "sluice_dns_addresses",                         "name",                     "Addresses of the name that are in use now.") \
-  /* the logs */ \
+  /* the logs, and the admin listener */ \
   X(access_log_lines,         counter,   none,    "sluice_access_log_lines_total",                "",                         "Lines handed to the access log's writer.") \
   X(access_log_dropped,       counter,   none,    "sluice_access_log_dropped_total",              "",                         "Lines dropped since the writer was behind.") \
   X(application_log_dropped,  counter,   none,    "sluice_application_log_dropped_total",         "",                         "Lines of the application log dropped since standard error took no more.") \
+  X(admin_refused,            counter,   none,    "sluice_admin_connections_refused_total",       "",                         "Connections to the admin listener refused since too many were open.") \
   /* the gateway itself; the process_ names are those of every Prometheus client library */ \
   X(build_info,               gauge,     none,    "sluice_build_info",                            "version",                  "Always 1; the version is the label.") \
   X(config_generation,        gauge,     none,    "sluice_config_generation",                     "",                         "Grows by one with each configuration adopted.") \

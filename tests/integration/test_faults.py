@@ -10,7 +10,7 @@ import threading
 import pytest
 
 from harness import (CHUNKED, DEADLINE, OK, SANITIZER, SLOW, PeerEnded, RawClient, RawOrigin, Sluice, answering,
-                     assert_problem, milliseconds, proxy_config, proxying, request, response,
+                     assert_problem, in_background, milliseconds, proxy_config, proxying, request, response,
                      wait_until)
 
 SWITCH = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n"
@@ -353,3 +353,29 @@ def test_an_application_log_that_nobody_reads_costs_its_lines_and_holds_nothing_
             assert re.fullmatch(r"\d{4}-\S+ error .*unknown key.*", told[1])
             pipe.fill()
             gateway.stop()
+
+
+# --- the admin listener, flooded ---
+@pytest.mark.workers
+def test_a_flood_of_admin_connections_is_bounded_and_counted_and_does_not_concern_requests():
+    with proxying(answering(OK), process={"workers": 2}) as (gateway, _):
+        answers, crowd = [], []
+
+        def keep_asking(over):
+            with RawClient(gateway.address()) as client:
+                while not over.is_set():
+                    answers.append(client.get("/").status)
+
+        with in_background(2, keep_asking):
+            for number in range(1000):
+                crowd.append(RawClient(gateway.config["admin"]["listen"]))
+                crowd[-1].send_if_open([b"", b"GET /metrics HTTP/1.1\r\nHo", bytes(range(256))][number % 3])
+            assert gateway.open_descriptors() < 64 + 50
+            seen = len(answers)
+            wait_until(lambda: len(answers) > seen, "requests are answered")
+            for client in crowd:
+                client.close()
+            wait_until(lambda: gateway.admin("/readyz")[0] == 200, "the admin listener answers again")
+        assert set(answers) == {200}
+        assert gateway.metrics().total("sluice_admin_connections_refused_total") > 500
+        gateway.wait_gauges_zero()
