@@ -110,6 +110,7 @@ def test_the_new_process_opens_and_closes_the_listeners_that_changed():
         assert 'the socket "old" that was passed on' in gateway.output()
 
 
+@pytest.mark.workers
 def test_more_or_fewer_workers_share_the_sockets():
     with Sluice({"routes": ROUTES, "process": {"workers": 2}}) as gateway:
         for workers in (1, 4):

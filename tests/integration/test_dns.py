@@ -6,6 +6,8 @@ import socket
 from collections import Counter
 from contextlib import ExitStack, contextmanager
 
+import pytest
+
 from harness import (DnsServer, RawOrigin, Sluice, assert_problem, free_port, greeting, merged, proxy_config, request,
                      response, upstream, wait_until)
 
@@ -217,6 +219,7 @@ def test_a_reload_may_name_other_servers():
 
 
 # --- load ---
+@pytest.mark.workers
 def test_no_request_is_lost_while_addresses_change():
     with named(greeting("a"), greeting("b"), greeting("c"), process={"workers": 2}) as (gateway, dns, origins):
         clients = [gateway.client() for _ in range(8)]

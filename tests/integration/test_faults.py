@@ -5,12 +5,15 @@ import fcntl
 import json
 import os
 import re
+import signal
+import subprocess
 import threading
+from contextlib import contextmanager
 
 import pytest
 
-from harness import (CHUNKED, DEADLINE, OK, SANITIZER, SLOW, PeerEnded, RawClient, RawOrigin, Sluice, answering,
-                     assert_problem, in_background, milliseconds, proxy_config, proxying, request, response,
+from harness import (BINARY, CHUNKED, DEADLINE, OK, SANITIZER, SLOW, PeerEnded, RawClient, RawOrigin, Sluice, answering,
+                     assert_problem, free_port, in_background, milliseconds, proxy_config, proxying, request, response,
                      wait_until)
 
 SWITCH = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n"
@@ -252,6 +255,103 @@ def test_clients_that_come_and_go_on_two_workers_leave_every_gauge_at_0():
         assert gateway.get("/").status == 200
 
 
+# --- endpoints that are processes ---
+class OriginProcess:
+    """`sluice origin` on an address that it keeps when it is killed and started anew."""
+
+    def __init__(self):
+        self.address = f"127.0.0.1:{free_port()}"
+        self.start()
+
+    def start(self):
+        self.process = subprocess.Popen([BINARY, "origin", "--listen", self.address], stdout=subprocess.DEVNULL)
+        wait_until(self._serves, "the origin answers")
+
+    def _serves(self):
+        try:
+            with RawClient(self.address) as client:
+                return client.get("/").status == 200
+        except OSError:
+            return False
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
+    @contextmanager
+    def stopped(self):
+        self.process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self.process.pid, os.WSTOPPED)
+        try:
+            yield
+        finally:
+            self.process.send_signal(signal.SIGCONT)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.kill()
+
+
+def test_an_endpoint_killed_under_load_costs_what_cannot_be_repeated_and_is_used_again_when_it_is_back():
+    """GETs go to the other endpoint, all of them; a POST that was on its way may have been done, so it is a 502."""
+    settings = {"balance": "round_robin", "retry": {"on": ["connect", "reset"], "budget": "100%"}}
+    with OriginProcess() as dying, OriginProcess() as steady:
+        config = proxy_config(dying.address, steady.address, upstream_settings=settings)
+        with Sluice(config) as gateway:
+            posts = []
+            for count in range(1, 5):  # two to each
+                posts.append(gateway.client().send(request("POST", "/delay/60000", body=b"x")))
+                gateway.wait_for_metric("sluice_upstream_connections_active", count)
+            answers = []
+
+            def keep_asking(over):
+                with RawClient(gateway.address()) as client:
+                    while not over.is_set():
+                        answers.append(client.get("/bytes/100").status)
+
+            def wait_for_more():
+                seen = len(answers)
+                wait_until(lambda: len(answers) >= seen + 50, "requests go on")
+
+            def opened():
+                return gateway.metrics().total("sluice_upstream_connections_opened_total", endpoint=dying.address)
+
+            with in_background(4, keep_asking):
+                wait_for_more()
+                dying.kill()
+                wait_for_more()
+                before = opened()
+                dying.start()
+                wait_until(lambda: opened() > before, "the endpoint that is back is used")
+                wait_for_more()
+            assert set(answers) == {200}
+            failed = [post for post in posts if not post.is_silent()]
+            assert len(failed) == 2
+            for post in failed:
+                assert_problem(post.read_response(), 502, "upstream_reset")
+            for _ in failed:
+                line = gateway.logged(reason="upstream_reset")
+                assert (line["endpoint"], line["attempts"]) == (dying.address, 1)
+            for post in posts:
+                post.reset()  # an end by FIN would wait for the answer
+            gateway.wait_gauges_zero()
+
+
+def test_an_endpoint_that_is_stopped_is_waited_for_as_long_as_configured_and_serves_when_it_goes_on():
+    timeouts = {"response_header": milliseconds(300)}
+    with OriginProcess() as origin, Sluice(proxy_config(origin.address, upstream_settings={"timeouts": timeouts})) as gateway:
+        client = gateway.client()
+        assert client.get("/").status == 200
+        with origin.stopped():
+            for attempt in ("pooled", "fresh"):  # the kernel accepts in its place
+                assert_problem(client.get(f"/{attempt}"), 504, "upstream_timeout")
+                assert gateway.logged(path=f"/{attempt}")["reason"] == "upstream_timeout"
+        wait_until(lambda: client.get("/").status == 200, "the endpoint serves again")
+        gateway.wait_gauges_zero()
+
+
 # --- logs that cannot be written ---
 def test_a_full_disk_costs_the_access_logs_lines_which_are_counted_and_told_once():
     with proxying(answering(OK), access_log={"path": "/dev/full"}) as (gateway, _):
@@ -332,6 +432,9 @@ def test_an_access_log_that_nobody_reads_costs_its_lines_and_no_request(where):
             lines = [json.loads(line) for line in received.splitlines()]
             assert len(lines) == asked - dropped + 1
             assert gateway.metrics().total("sluice_access_log_dropped_total") == dropped
+            pipe.fill()
+            client.get("/left")
+            gateway.stop()  # nor is the end held up
 
 
 @pytest.mark.workers
