@@ -13,8 +13,8 @@
 #include <string>
 #include <thread>
 
+#include "../test_folder.h"
 #include "log_lines.h"
-#include "test_folder.h"
 
 namespace sluice::proxy {
 namespace {

@@ -13,9 +13,9 @@
 #include <memory>
 #include <string>
 
+#include "../test_folder.h"
 #include "header_list.h"
 #include "proxy/static_file_open.h"
-#include "test_folder.h"
 
 namespace sluice::proxy {
 namespace {

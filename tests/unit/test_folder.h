@@ -9,7 +9,7 @@
 #include <sstream>
 #include <string>
 
-namespace sluice::proxy {
+namespace sluice {
 
 class TestFolder {
  public:
@@ -37,4 +37,4 @@ class TestFolder {
   std::filesystem::path path_;
 };
 
-}  // namespace sluice::proxy
+}  // namespace sluice
