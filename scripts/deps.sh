@@ -3,20 +3,20 @@
 #
 #   scripts/deps.sh [build] [test] [fuzz] [bench] [format]      (default: build)
 #
-# Services that come with a package (nginx, haproxy, prometheus) are neither started nor enabled.
+# Services that come with a package (nginx, haproxy, prometheus, redis) are neither started nor enabled.
 set -euo pipefail
 
 declare -A packages=(
   [build]="g++ cmake ninja-build ccache pkg-config libuv1-dev libyaml-dev libfmt-dev libspdlog-dev libpcre2-dev
-    libsystemd-dev libc-ares-dev"
+    libsystemd-dev libc-ares-dev libhiredis-dev"
   # node-llhttp is the oracle that the parser's tests compare with; prometheus brings promtool.
   [test]="catch2 node-llhttp python3 python3-pytest python3-yaml python3-jsonschema python3-websockets prometheus curl
-    dpkg-dev groff-base iproute2 logrotate man-db systemd"
+    dpkg-dev groff-base iproute2 logrotate man-db redis-sentinel redis-server redis-tools systemd"
   [fuzz]="clang-14 libclang-rt-14-dev llvm-14"
   [bench]="nginx haproxy wrk valgrind linux-perf strace python3 util-linux"
   [format]="clang-format-14"
 )
-services="nginx haproxy prometheus prometheus-node-exporter"
+services="nginx haproxy prometheus prometheus-node-exporter redis-server redis-sentinel"
 
 wanted=()
 for group in "${@:-build}"; do

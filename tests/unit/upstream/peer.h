@@ -1,4 +1,4 @@
-// What the tests of this folder share: a real Loop that is driven until a condition holds, an endpoint on loopback that
+// What the tests of this folder share: a Loop under a Driver, an endpoint on loopback that
 // is scripted by the test on the same thread, and users and waiters that note what they hear.
 #pragma once
 
@@ -13,51 +13,14 @@
 #include <string>
 #include <vector>
 
+#include "../loop_driver.h"
 #include "base/unique_fd.h"
 #include "stats/registry.h"
 #include "upstream/pool.h"
 
 namespace sluice::upstream::test {
 
-/// Runs a loop turn by turn: a socket that is always readable wakes it, and looks at the condition.
-class Driver final : private event::Stream::Handler {
- public:
-  explicit Driver(event::Loop& loop) : loop_(loop) {
-    int ends[2];
-    REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends) == 0);
-    other_end_.reset(ends[1]);
-    REQUIRE(::write(ends[1], "x", 1) == 1);
-    REQUIRE(waker_.open(loop, ends[0], *this));
-    waker_.want_read(false);
-  }
-
-  /// False if the condition did not come true within ten seconds.
-  [[nodiscard]] bool until(std::function<bool()> condition) {
-    condition_ = std::move(condition);
-    deadline_ = MonoClock::now() + Seconds(10);
-    waker_.want_read(true);
-    loop_.run();
-    waker_.want_read(false);
-    return condition_();
-  }
-  /// A few whole turns, so that everything that is ready now has been seen.
-  void turns(int count) {
-    REQUIRE(until([&count] { return count-- <= 0; }));
-  }
-
- private:
-  void on_readable() override {
-    if (condition_() || MonoClock::now() > deadline_) loop_.stop();
-  }
-  void on_writable() override {}
-  void on_error() override {}
-
-  event::Loop& loop_;
-  UniqueFd other_end_;
-  event::Stream waker_;
-  std::function<bool()> condition_;
-  MonoTime deadline_;
-};
+using sluice::test::Driver;
 
 /// The endpoint's side of one connection.
 class Peer {
