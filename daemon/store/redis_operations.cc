@@ -98,7 +98,6 @@ Outcome error_outcome(std::string_view error) {
   return failed(is_passing(error) ? Reason::store_unavailable : Reason::store_refused);
 }
 
-// Arrays have no text and elements that are not integers have the integer 0, so every reply is a valid question.
 std::optional<Outcome> take_outcome(const Reply& reply) {
   const auto& values = reply.values();
   if (values.size() != 5 || reply.type() != Reply::Type::array) return {};

@@ -164,4 +164,25 @@ std::optional<Redirection> parse_redirection(std::string_view error, const Socke
   return result;
 }
 
+// [first, last, [host, port, id, ...], replicas ...] for each range.
+std::optional<std::vector<SlotRange>> parse_slots(const Reply& reply, const SocketAddress& asked) {
+  const auto& values = reply.values();
+  if (reply.type() != Reply::Type::array) return {};
+  std::vector<SlotRange> ranges;
+  for (size_t at = 1; at < values.size(); at = reply.after(at)) {
+    using Type = Reply::Type;
+    if (values[at].type != Type::array || values[at].integer < 3) return {};
+    const auto &first = values[at + 1], &last = values[at + 2], &node = values[at + 3];
+    if (first.type != Type::integer || last.type != Type::integer || node.type != Type::array || node.integer < 2)
+      return {};
+    if (first.integer < 0 || last.integer >= kSlots || first.integer > last.integer) return {};
+    const auto &host = values[at + 4], &port = values[at + 5];
+    if ((host.type != Type::string && host.type != Type::nil) || port.type != Type::integer) return {};
+    const auto master = parse_node(reply.text_of(host), port.integer, asked);
+    if (!master) continue;
+    ranges.push_back({static_cast<uint16_t>(first.integer), static_cast<uint16_t>(last.integer), *master});
+  }
+  return ranges;
+}
+
 }  // namespace sluice::store

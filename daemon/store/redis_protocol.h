@@ -99,4 +99,13 @@ struct Redirection {
 /// An address as Redis writes it: no brackets around IPv6. `host` may be empty, see above. Nothing if it is a name.
 [[nodiscard]] std::optional<SocketAddress> parse_node(std::string_view host, int64_t port, const SocketAddress& asked);
 
+/// Which server has which slots.
+struct SlotRange {
+  uint16_t first = 0;
+  uint16_t last = 0;
+  SocketAddress master;
+};
+/// The reply to CLUSTER SLOTS; nothing if it is none. Ranges whose master has no address that is known are left out.
+[[nodiscard]] std::optional<std::vector<SlotRange>> parse_slots(const Reply& reply, const SocketAddress& asked);
+
 }  // namespace sluice::store

@@ -20,9 +20,36 @@ RedisStore::RedisStore(event::Loop& loop, RedisOptions options)
       deadline_timer_(
           loop.timers(), [](void* self) { static_cast<RedisStore*>(self)->on_deadline(); }, this),
       parked_timer_(
-          loop.timers(), [](void* self) { static_cast<RedisStore*>(self)->send_parked(); }, this) {
-  SL_ASSERT(!options_.addresses.empty());
-  add_node(options_.addresses.front());
+          loop.timers(), [](void* self) { static_cast<RedisStore*>(self)->send_parked(); }, this),
+      slots_timer_(
+          loop.timers(), [](void* self) { static_cast<RedisStore*>(self)->on_slots_timer(); }, this) {
+  if (options_.mode != RedisOptions::Mode::cluster) add_node();
+  if (options_.mode == RedisOptions::Mode::sentinel) {
+    greeting_.wants_master = true;
+    RedisSentinels::User& user = *this;
+    sentinels_ = std::make_unique<RedisSentinels>(shared_, options_, user);
+  }
+  set_addresses(options_.addresses);
+}
+
+void RedisStore::set_addresses(std::vector<SocketAddress> addresses) {
+  if (addresses.empty()) return;
+  options_.addresses = std::move(addresses);
+  Node* const only = options_.mode == RedisOptions::Mode::cluster ? nullptr : nodes_.front().get();
+  switch (options_.mode) {
+    case RedisOptions::Mode::single:
+      if (!(only->address == options_.addresses.front())) connect(*only, options_.addresses.front());
+      return;
+    case RedisOptions::Mode::sentinel:
+      if (is_ready(*only)) return;  // they are asked when there is a reason
+      master_unknown_ = only->address.length() == 0;
+      sentinels_->ask();
+      return;
+    case RedisOptions::Mode::cluster:
+      for (const auto& node : nodes_) node->seed = false;
+      for (const SocketAddress& address : options_.addresses) node_at(address).seed = true;
+      return;
+  }
 }
 
 RedisStore::~RedisStore() {
@@ -36,24 +63,35 @@ RedisStore::~RedisStore() {
   turn_end_.release();  // freed when its turn is over
 }
 
-void RedisStore::add_node(const SocketAddress& address) {
+RedisStore::Node& RedisStore::add_node() {
   Node& node = *nodes_.emplace_back(std::make_unique<Node>());
-  node.address = address;
   RedisConnection::User& user = *this;
   for (uint32_t i = 0; i < std::max(options_.connections, 1u); ++i) {
     node.connections.push_back(
         std::make_unique<RedisConnection>(shared_, user, greeting_, std::max(options_.timeout, kLeastPatience)));
   }
+  return node;
+}
+
+void RedisStore::connect(Node& node, const SocketAddress& address) {
+  node.address = address;
   for (const auto& connection : node.connections) connection->connect(address);
 }
 
-bool RedisStore::available() const {
-  return std::all_of(nodes_.begin(), nodes_.end(), [](const auto& node) {
-    return std::any_of(node->connections.begin(), node->connections.end(), [](const auto& c) { return c->ready(); });
-  });
+bool RedisStore::is_ready(const Node& node) {
+  return std::any_of(node.connections.begin(), node.connections.end(), [](const auto& c) { return c->ready(); });
 }
 
-RedisStore::Node* RedisStore::node_of(uint16_t) const { return nodes_.front().get(); }
+bool RedisStore::available() const {
+  if (options_.mode != RedisOptions::Mode::cluster) return is_ready(*nodes_.front());
+  return !slots_.empty() &&
+         std::all_of(nodes_.begin(), nodes_.end(), [](const auto& node) { return !node->member || is_ready(*node); });
+}
+
+RedisStore::Node* RedisStore::node_of(uint16_t slot) const {
+  if (options_.mode != RedisOptions::Mode::cluster) return nodes_.front().get();
+  return slots_.empty() ? nullptr : slots_[slot];
+}
 
 // The one with the fewest commands under way, and then the next in turn; once chosen it serves the whole turn.
 RedisConnection* RedisStore::choose(Node& node) {
@@ -73,8 +111,15 @@ RedisConnection* RedisStore::choose(Node& node) {
   return best;
 }
 
-bool RedisStore::is_untried(const Node& node) {
-  return std::any_of(node.connections.begin(), node.connections.end(), [](const auto& c) { return c->untried(); });
+// Whether whoever serves the slot may turn out to be there any moment: nobody has been found missing yet.
+bool RedisStore::may_wait(uint16_t slot) const {
+  const auto untried = [](const Node& node) {
+    return std::any_of(node.connections.begin(), node.connections.end(), [](const auto& c) { return c->untried(); });
+  };
+  if (master_unknown_) return true;
+  if (const Node* node = node_of(slot)) return untried(*node);
+  return slots_.empty() &&
+         std::any_of(nodes_.begin(), nodes_.end(), [&](const auto& node) { return untried(*node) || is_ready(*node); });
 }
 
 void RedisStore::submit(const Command& command, Call* call) {
@@ -83,10 +128,10 @@ void RedisStore::submit(const Command& command, Call* call) {
   const uint16_t slot = options_.mode == RedisOptions::Mode::cluster ? slot_of(command.key) : 0;
   Node* node = node_of(slot);
   RedisConnection* connection = node != nullptr ? choose(*node) : nullptr;
-  const bool waits = connection == nullptr && node != nullptr && is_untried(*node);
+  const bool waits = connection == nullptr && may_wait(slot);
   if (connection == nullptr && !waits) return fail_at_once(call, Reason::store_unavailable);
   const size_t bytes = command.key.size() + command.value.size() + command.expected.size();
-  const size_t queued = connection != nullptr ? connection->queued_bytes() : 0;
+  const size_t queued = connection != nullptr ? connection->queued_bytes() : parked_bytes_;
   if (figures_.in_flight >= options_.max_in_flight || (queued > 0 && queued + bytes > options_.max_queued_bytes)) {
     return fail_at_once(call, Reason::store_full);
   }
@@ -144,6 +189,7 @@ void RedisStore::on_deadline() {
     RedisRequest& request = deadlines_.front();
     if (request.connection == nullptr) {  // parked, so nobody has seen it
       static_cast<ListNode<QueueTag>&>(request).unlink();
+      parked_bytes_ -= request.parked.size();
       fail(request, Reason::store_unavailable);
       continue;
     }
@@ -159,6 +205,7 @@ void RedisStore::on_deadline() {
 void RedisStore::park(RedisRequest& request, std::string bytes) {
   request.connection = nullptr;
   request.parked = std::move(bytes);
+  parked_bytes_ += request.parked.size();
   parked_.push_back(request);
   if (!parked_timer_.is_set()) parked_timer_.set(loop_.now() + kParkedRetry);
 }
@@ -166,6 +213,7 @@ void RedisStore::park(RedisRequest& request, std::string bytes) {
 void RedisStore::send_parked() {
   RedisQueue waiting;
   waiting.take_all(parked_);
+  parked_bytes_ = 0;
   while (!waiting.empty()) {
     RedisRequest& request = waiting.pop_front();
     Node* node = node_of(request.slot);
@@ -183,18 +231,41 @@ void RedisStore::on_ready(RedisConnection& connection) {
     log::info("store {}: {} is there again", options_.name, connection.address().to_string());
     complaint_.clear();
   }
+  if (options_.mode == RedisOptions::Mode::cluster && slots_stale_) refresh_slots();
   send_parked();
 }
 
 void RedisStore::on_lost(RedisConnection& connection, std::string_view why) {
   complain(fmt::format("{}: {}", connection.address().to_string(), why));
+  if (sentinels_) sentinels_->ask();
+  if (options_.mode != RedisOptions::Mode::cluster) return;
+  refresh_slots();
+}
+
+void RedisStore::on_master(const SocketAddress& address) {
+  Node& node = *nodes_.front();
+  const bool same = !master_unknown_ && node.address == address;
+  master_unknown_ = false;
+  if (same) return;  // its connections are trying as it is
+  log::info("store {}: the sentinels say that the master is {}", options_.name, address.to_string());
+  connect(node, address);
+}
+
+void RedisStore::on_no_master(std::string_view why) {
+  master_unknown_ = false;
+  complain(std::string(why));
 }
 
 void RedisStore::on_lost_request(RedisRequest& request, bool sent) {
+  if (&request == slots_request_) slots_request_ = nullptr;
   fail(request, sent ? Reason::store_timeout : Reason::store_unavailable);
 }
 
 void RedisStore::on_reply(RedisConnection& connection, RedisRequest& request, const Reply& reply) {
+  if (request.kind != RedisRequest::Kind::operation) {
+    if (request.kind == RedisRequest::Kind::cluster_slots) on_slots(connection, request, reply);
+    return requests_.reclaim(&request);
+  }
   if (reply.is_error() && send_again(connection, request, reply.text())) return;
   const std::optional<Outcome> outcome = outcome_of(request.operation, reply);
   if (reply.is_error() && loop_.now() >= next_error_logged_) {
@@ -205,11 +276,14 @@ void RedisStore::on_reply(RedisConnection& connection, RedisRequest& request, co
     fail(request, Reason::store_refused);
     return connection.reconnect("what it answered is not valid");
   }
+  const bool demoted = sentinels_ && reply.is_error() && reply.text().starts_with("READONLY ");
   answer(request, *outcome);
+  if (demoted) connection.reconnect("it is not the master any more");
 }
 
-// True if the request goes on.
+// True if the request goes on, or needs to go no further.
 bool RedisStore::send_again(RedisConnection& connection, RedisRequest& request, std::string_view error) {
+  if (options_.mode == RedisOptions::Mode::cluster && redirect(connection, request, error)) return true;
   if (!error.starts_with("NOSCRIPT ")) return false;
   const std::optional<std::string> bytes = with_script_text(connection.bytes_of(request), request.operation);
   if (!bytes) return false;

@@ -1,5 +1,5 @@
-// What a Redis server says: the reader of replies, what a reply means for each operation, redirections, and the walk over
-// nested arrays. The first byte says where the rest is cut in two; that, byte by byte and all at once must give the same
+// What a Redis server says: the reader of replies, what a reply means for each operation, redirections, the map of
+// slots. The first byte says where the rest is cut in two; that, byte by byte and all at once must give the same
 // replies. A byte that is no RESP2 must break the reader, never the process.
 #include <algorithm>
 #include <string>
@@ -23,6 +23,10 @@ void check_meaning(const Reply& reply) {
     FUZZ_CHECK((outcome->kind == Outcome::Kind::failed) == (outcome->reason != Reason::none));
     FUZZ_CHECK(outcome->value.empty() || outcome->kind == Outcome::Kind::found);
     FUZZ_CHECK(outcome->retry_after.count() >= 0 && outcome->reset_after.count() >= 0);
+  }
+  if (const auto ranges = parse_slots(reply, *SocketAddress::parse("127.0.0.1:6379"))) {
+    for (const SlotRange& range : *ranges)
+      FUZZ_CHECK(range.first <= range.last && range.last < kSlots && range.master.port() != 0);
   }
   if (const auto redirection = parse_redirection(reply.text(), *SocketAddress::parse("127.0.0.1:6379"))) {
     FUZZ_CHECK(redirection->slot < kSlots && redirection->address.port() != 0);

@@ -25,10 +25,10 @@ class Driver final : private event::Stream::Handler {
     waker_.want_read(false);
   }
 
-  /// False if the condition did not come true within ten seconds.
-  [[nodiscard]] bool until(std::function<bool()> condition) {
+  /// False if the condition did not come true in time.
+  [[nodiscard]] bool until(std::function<bool()> condition, Seconds within = Seconds(10)) {
     condition_ = std::move(condition);
-    deadline_ = MonoClock::now() + Seconds(10);
+    deadline_ = MonoClock::now() + within;
     waker_.want_read(true);
     loop_.run();
     waker_.want_read(false);

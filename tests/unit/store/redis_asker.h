@@ -50,6 +50,7 @@ struct RedisWorld {
   }
   /// Runs one operation to its end.
   Outcome run(const Command& command) {
+    loop.refresh_now();  // its time runs from here, and not from the loop's last turn
     asker.ask(*store, command);
     REQUIRE(driver.until([this] { return asker.outcome.has_value(); }));
     return *asker.outcome;

@@ -99,6 +99,10 @@ class Process {
     ::kill(pid_, SIGKILL);
     wait();
   }
+  [[nodiscard]] bool ended() const {
+    siginfo_t ended{};
+    return ::waitid(P_PID, static_cast<id_t>(pid_), &ended, WEXITED | WNOHANG | WNOWAIT) == 0 && ended.si_pid == pid_;
+  }
   /// Its exit code, once it ended by itself.
   int wait() {
     int status = 0;
@@ -194,7 +198,12 @@ class RedisServer {
   [[nodiscard]] uint16_t port() const { return port_; }
   [[nodiscard]] SocketAddress address() const { return *SocketAddress::parse("127.0.0.1:" + std::to_string(port_)); }
   [[nodiscard]] SocketAddress unix_address() const { return *SocketAddress::parse("unix:" + (folder_ / "s")); }
-  [[nodiscard]] std::string ask(const std::vector<std::string>& command) { return client_.ask(command); }
+  /// A server that changes its role cuts its clients off: then on a new connection.
+  [[nodiscard]] std::string ask(const std::vector<std::string>& command) {
+    std::string answer = client_.ask(command);
+    if (answer == "(lost)" && client_.connect(address())) answer = client_.ask(command);
+    return answer;
+  }
 
  private:
   TestFolder folder_;

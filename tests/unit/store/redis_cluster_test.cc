@@ -1,0 +1,213 @@
+// RedisStore and a cluster of three masters, made by redis-cli.
+#include <catch2/catch.hpp>
+#include <deque>
+#include <set>
+
+#include "redis_asker.h"
+#include "redis_server.h"
+
+using namespace sluice;
+using namespace sluice::store;
+using namespace sluice::store::test;
+using Kind = Outcome::Kind;
+
+namespace {
+constexpr Millis kLong{60'000};
+constexpr size_t kMasters = 3;
+
+class Cluster {
+ public:
+  Cluster() {
+    std::vector<std::string> create = {"redis-cli", "--cluster", "create"};
+    for (size_t i = 0; i < kMasters; ++i) {
+      add_node();
+      create.push_back(address_of(i));
+    }
+    create.insert(create.end(), {"--cluster-yes", "--cluster-replicas", "0"});
+    REQUIRE(run(create) == 0);
+    REQUIRE(settles());
+  }
+  /// Another node, without slots and not yet met.
+  void add_node() {
+    const std::string bus = std::to_string(free_ports(1).front());
+    nodes.push_back(std::make_unique<RedisServer>(
+        std::vector<std::string>{"--cluster-enabled", "yes", "--cluster-port", bus, "--cluster-node-timeout", "2000"}));
+  }
+  [[nodiscard]] std::string address_of(size_t i) const { return nodes[i]->address().to_string(); }
+  [[nodiscard]] std::string id_of(size_t i) { return nodes[i]->ask({"CLUSTER", "MYID"}); }
+  /// Everybody agrees that everything is served.
+  [[nodiscard]] bool settles() {
+    return eventually(
+        [this] {
+          for (const auto& node : nodes) {
+            if (node->ask({"CLUSTER", "INFO"}).find("cluster_state:ok") == std::string::npos) return false;
+          }
+          return true;
+        },
+        Seconds(30));
+  }
+  /// Runs redis-cli to its end.
+  int run(const std::vector<std::string>& command) {
+    Process process;
+    process.start(command, folder_ / "cli");
+    return process.wait();
+  }
+  [[nodiscard]] Process begin(const std::vector<std::string>& command) {
+    Process process;
+    process.start(command, folder_ / "cli");
+    return process;
+  }
+  [[nodiscard]] size_t owner_of(std::string_view key) {
+    for (size_t i = 0; i < nodes.size(); ++i) {
+      if (!nodes[i]->ask({"EXISTS", std::string(key)}).starts_with("MOVED ")) return i;
+    }
+    FAIL("nobody has " << key);
+    return 0;
+  }
+
+  std::vector<std::unique_ptr<RedisServer>> nodes;
+
+ private:
+  TestFolder folder_;
+};
+
+RedisOptions options_for(const Cluster& cluster, Millis timeout = Millis(5000)) {
+  return {.mode = RedisOptions::Mode::cluster,
+          .addresses = {cluster.nodes[0]->address()},
+          .connections = 1,
+          .timeout = timeout};
+}
+}  // namespace
+
+TEST_CASE("a cluster: every key at its node, without a redirection, from one address", "[redis][cluster]") {
+  Cluster cluster;
+  RedisWorld world(options_for(cluster));
+  // Commands that come before the map is there wait for it.
+  CHECK(world.kind({.operation = Operation::put, .key = "first", .value = "v", .ttl = kLong}) == Kind::done);
+  REQUIRE(world.comes_up());
+  for (const std::string_view key : {"foo", "bar", "{tag}a", "{tag}b", "", "{}x"}) {
+    CHECK(cluster.nodes[0]->ask({"CLUSTER", "KEYSLOT", std::string(key)}) == std::to_string(slot_of(key)));
+  }
+  std::deque<Asker> askers(300);
+  for (size_t i = 0; i < askers.size(); ++i) {
+    askers[i].ask(*world.store, {.operation = Operation::add, .key = "key" + std::to_string(i % 100), .ttl = kLong});
+  }
+  REQUIRE(world.driver.until([&] { return world.store->figures().in_flight == 0; }));
+  for (size_t i = 0; i < askers.size(); ++i) REQUIRE(askers[i].outcome->sum == static_cast<int64_t>(i / 100 + 1));
+  CHECK(world.store->figures().moved == 0);
+  for (const auto& node : cluster.nodes) CHECK(std::stoi(node->ask({"DBSIZE"})) > 10);
+  CHECK(world.kind({.operation = Operation::take, .key = "rate"}) == Kind::done);
+}
+
+TEST_CASE("a slot that moves while it is used: ASK and MOVED are followed, and nothing is lost", "[redis][cluster]") {
+  Cluster cluster;
+  RedisWorld world(options_for(cluster));
+  REQUIRE(world.comes_up());
+  const std::string key = "{moving}a", later = "{moving}b";
+  const std::string slot = std::to_string(slot_of(key));
+  const size_t from = cluster.owner_of(key), to = (from + 1) % kMasters;
+  CHECK(world.run({.operation = Operation::add, .key = key, .ttl = kLong}).sum == 1);
+  CHECK(cluster.nodes[to]->ask({"CLUSTER", "SETSLOT", slot, "IMPORTING", cluster.id_of(from)}) == "OK");
+  CHECK(cluster.nodes[from]->ask({"CLUSTER", "SETSLOT", slot, "MIGRATING", cluster.id_of(to)}) == "OK");
+  // What is still there is served there, what is not by the other.
+  CHECK(world.run({.operation = Operation::add, .key = key, .ttl = kLong}).sum == 2);
+  CHECK(world.store->figures().asked == 0);
+  CHECK(world.run({.operation = Operation::add, .key = later, .ttl = kLong}).sum == 1);
+  CHECK(world.store->figures().asked == 1);
+  CHECK(cluster.nodes[from]->ask(
+            {"MIGRATE", "127.0.0.1", std::to_string(cluster.nodes[to]->port()), key, "0", "5000"}) == "OK");
+  std::deque<Asker> askers(10);
+  for (Asker& asker : askers) asker.ask(*world.store, {.operation = Operation::add, .key = key, .ttl = kLong});
+  REQUIRE(world.driver.until([&] { return world.store->figures().in_flight == 0; }));
+  CHECK(askers.back().outcome->sum == 12);
+  CHECK(world.store->figures().asked == 11);
+  CHECK(world.store->figures().moved == 0);
+
+  for (const auto& node : cluster.nodes)
+    CHECK(node->ask({"CLUSTER", "SETSLOT", slot, "NODE", cluster.id_of(to)}) == "OK");
+  CHECK(world.run({.operation = Operation::add, .key = key, .ttl = kLong}).sum == 13);
+  CHECK(world.run({.operation = Operation::add, .key = later, .ttl = kLong}).sum == 2);
+  CHECK(world.store->figures().moved == 1);  // the first one told where the slot is
+  CHECK(world.store->figures().unavailable == 0);
+}
+
+TEST_CASE("resharding to a new node under load fails no command", "[redis][cluster]") {
+  Cluster cluster;
+  RedisWorld world(options_for(cluster));
+  REQUIRE(world.comes_up());
+  // redis-cli gives away the lowest slots of each master: keys that will move.
+  constexpr size_t kKeys = 64;
+  std::vector<std::string> keys;
+  for (int i = 0; keys.size() < kKeys; ++i) {
+    const std::string key = "key" + std::to_string(i);
+    if (slot_of(key) % (kSlots / kMasters + 1) < 20) keys.push_back(key);
+  }
+  std::deque<Asker> askers(kKeys);
+  std::vector<int64_t> expected(kKeys, 0);
+  size_t wrong = 0;
+  const auto load = [&] {
+    for (size_t i = 0; i < kKeys; ++i) {
+      if (expected[i] > 0 && !askers[i].outcome) continue;
+      if (expected[i] > 0 && !(askers[i].is(Kind::done) && askers[i].outcome->sum == expected[i])) ++wrong;
+      ++expected[i];
+      askers[i].ask(*world.store, {.operation = Operation::add, .key = keys[i], .ttl = kLong});
+    }
+  };
+  cluster.add_node();
+  REQUIRE(cluster.run({"redis-cli", "--cluster", "add-node", cluster.address_of(3), cluster.address_of(0)}) == 0);
+  REQUIRE(cluster.settles());
+  Process reshard = cluster.begin({"redis-cli", "--cluster", "reshard", cluster.address_of(0), "--cluster-from", "all",
+                                   "--cluster-to", cluster.id_of(3), "--cluster-slots", "90", "--cluster-yes"});
+  const auto reshard_ended = [&] {
+    load();
+    return reshard.ended();
+  };
+  REQUIRE(world.driver.until(reshard_ended, Seconds(60)));
+  CHECK(reshard.wait() == 0);
+  REQUIRE(world.driver.until([&] { return world.store->figures().in_flight == 0; }));
+  CHECK(wrong == 0);
+  CHECK(world.store->figures().moved > 0);
+  CHECK(world.store->figures().unavailable + world.store->figures().timeouts + world.store->figures().refused == 0);
+  CHECK(cluster.nodes[3]->ask({"DBSIZE"}) == std::to_string(kKeys));
+  CHECK(world.store->figures().commands > 2 * kKeys);
+}
+
+TEST_CASE("a node that vanishes takes its slots with it, and brings them back; the others serve on",
+          "[redis][cluster]") {
+  Cluster cluster;
+  // Or the others would refuse everything as soon as they notice.
+  for (const auto& node : cluster.nodes)
+    CHECK(node->ask({"CONFIG", "SET", "cluster-require-full-coverage", "no"}) == "OK");
+  RedisWorld world(options_for(cluster, Millis(300)));
+  REQUIRE(world.comes_up());
+  std::vector<std::string> key_at(kMasters);
+  for (int i = 0; std::any_of(key_at.begin(), key_at.end(), [](const auto& key) { return key.empty(); }); ++i) {
+    key_at[cluster.owner_of("key" + std::to_string(i))] = "key" + std::to_string(i);
+  }
+  const size_t gone = 0;  // the only address that the store was told
+  const bool paused = GENERATE(false, true);
+  CAPTURE(paused);
+  if (paused) {
+    cluster.nodes[gone]->pause();
+    REQUIRE(world.driver.until([&] {
+      if (world.asker.outcome || world.asker.answers == 0)
+        world.asker.ask(*world.store, {.operation = Operation::get, .key = key_at[gone]});
+      return !world.store->available();
+    }));
+  } else {
+    cluster.nodes[gone]->kill();
+    REQUIRE(world.driver.until([&] { return !world.store->available(); }));
+  }
+  world.asker.ask(*world.store, {.operation = Operation::get, .key = key_at[gone]});
+  CHECK(world.asker.failed(Reason::store_unavailable));
+  CHECK(world.kind({.operation = Operation::get, .key = key_at[1]}) == Kind::absent);
+  CHECK(world.kind({.operation = Operation::get, .key = key_at[2]}) == Kind::absent);
+  if (paused) {
+    cluster.nodes[gone]->resume();
+  } else {
+    cluster.nodes[gone]->start();
+  }
+  REQUIRE(world.comes_up());
+  REQUIRE(cluster.settles());
+  CHECK(world.kind({.operation = Operation::get, .key = key_at[gone]}) == Kind::absent);
+}

@@ -1,0 +1,140 @@
+// RedisStore and sentinels: a master, its replica and one sentinel whose word is enough.
+#include <catch2/catch.hpp>
+
+#include "redis_asker.h"
+#include "redis_server.h"
+
+using namespace sluice;
+using namespace sluice::store;
+using namespace sluice::store::test;
+using Kind = Outcome::Kind;
+
+namespace {
+constexpr Millis kLong{60'000};
+
+class Sentinel {
+ public:
+  explicit Sentinel(const RedisServer& master) : port_(free_ports(1).front()) {
+    const std::string file = folder_ / "sentinel.conf";
+    std::ofstream(file) << "port " << port_ << "\nbind 127.0.0.1\ndir " << (folder_ / "")
+                        << "\nsentinel monitor main 127.0.0.1 " << master.port()
+                        << " 1\nsentinel down-after-milliseconds main 300\n"
+                        << "sentinel failover-timeout main 2000\n";
+    process_.start({"redis-server", file, "--sentinel"}, folder_ / "log");
+    REQUIRE(eventually([this] { return client_.connect(address()) && client_.ask({"PING"}) == "PONG"; }));
+  }
+  [[nodiscard]] SocketAddress address() const { return *SocketAddress::parse("127.0.0.1:" + std::to_string(port_)); }
+  std::string ask(const std::vector<std::string>& command) { return client_.ask(command); }
+  /// It has found the replica, so that it could promote it.
+  [[nodiscard]] bool knows_replica() {
+    return ask({"SENTINEL", "replicas", "main"}).find("master-link-status ok") != std::string::npos;
+  }
+  void pause() { process_.signal(SIGSTOP); }
+
+ private:
+  TestFolder folder_;
+  uint16_t port_;
+  Process process_;
+  Client client_;
+};
+
+std::vector<std::string> replica_of(const RedisServer& master) {
+  return {"--replicaof", "127.0.0.1 " + std::to_string(master.port()), "--repl-diskless-sync-delay", "0"};
+}
+
+RedisOptions options_for(std::vector<SocketAddress> sentinels) {
+  return {.mode = RedisOptions::Mode::sentinel,
+          .addresses = std::move(sentinels),
+          .master_name = "main",
+          .timeout = Millis(200)};
+}
+
+SocketAddress nobody() { return *SocketAddress::parse("127.0.0.1:" + std::to_string(free_ports(1).front())); }
+}  // namespace
+
+TEST_CASE("sentinels tell where the master is, and where it is after a fail-over", "[redis][sentinel]") {
+  RedisServer master({"--repl-diskless-sync-delay", "0"});
+  RedisServer replica(replica_of(master));
+  Sentinel sentinel(master);
+  REQUIRE(eventually([&] { return sentinel.knows_replica(); }, Seconds(30)));
+  const bool paused = GENERATE(false, true);
+  CAPTURE(paused);
+
+  // One of the sentinels is not there.
+  RedisWorld world(options_for({nobody(), sentinel.address()}));
+  CHECK(world.kind({.operation = Operation::put, .key = "k", .value = "before", .ttl = kLong}) == Kind::done);
+  CHECK(master.ask({"GET", "k"}) == "before");
+  REQUIRE(eventually([&] { return replica.ask({"GET", "k"}) == "before"; }));
+
+  if (paused) {
+    master.pause();
+  } else {
+    master.kill();
+  }
+  const Command put{.operation = Operation::put, .key = "k", .value = "after", .ttl = kLong};
+  world.asker.ask(*world.store, put);
+  const MonoTime deadline = MonoClock::now() + Seconds(8);
+  REQUIRE(world.driver.until([&] {
+    if (world.asker.is(Kind::done) || MonoClock::now() > deadline) return true;
+    if (world.asker.outcome) world.asker.ask(*world.store, put);
+    return false;
+  }));
+  CHECK(world.asker.is(Kind::done));
+  CHECK(replica.ask({"GET", "k"}) == "after");
+  CHECK(replica.ask({"ROLE"}).starts_with("master"));
+}
+
+TEST_CASE("a master that was demoted is left", "[redis][sentinel]") {
+  RedisServer master({"--repl-diskless-sync-delay", "0"});
+  RedisServer replica(replica_of(master));
+  Sentinel sentinel(master);
+  REQUIRE(eventually([&] { return sentinel.knows_replica(); }, Seconds(30)));
+  RedisWorld world(options_for({sentinel.address()}));
+  REQUIRE(world.comes_up());
+  // A fail-over by hand; it is refused as long as the sentinel does not know the replica well enough.
+  REQUIRE(eventually([&] {
+    if (replica.ask({"ROLE"}).starts_with("master")) return true;
+    sentinel.ask({"SENTINEL", "FAILOVER", "main"});
+    return false;
+  }));
+  // The old master lives on, as a replica that cuts its clients off or answers READONLY.
+  const Command put{.operation = Operation::put, .key = "k", .value = "after", .ttl = kLong};
+  world.asker.ask(*world.store, put);
+  REQUIRE(world.driver.until([&] {
+    if (!world.asker.outcome) return false;
+    if (world.asker.is(Kind::done) && replica.ask({"GET", "k"}) == "after") return true;
+    world.asker.ask(*world.store, put);
+    return false;
+  }));
+}
+
+TEST_CASE("a replica that sentinels name by mistake is not taken for the master", "[redis][sentinel]") {
+  RedisServer master({"--repl-diskless-sync-delay", "0"});
+  RedisServer replica(replica_of(master));
+  Sentinel sentinel(master);
+  REQUIRE(eventually([&] { return sentinel.knows_replica(); }, Seconds(30)));
+  sentinel.pause();  // it sees nothing of what follows
+  Sentinel mistaken(replica);
+  REQUIRE(eventually([&] {
+    return mistaken.ask({"SENTINEL", "get-master-addr-by-name", "main"}) ==
+           "127.0.0.1 " + std::to_string(replica.port());
+  }));
+  RedisWorld world(options_for({mistaken.address()}));
+  CHECK(world.run({.operation = Operation::get, .key = "k"}).reason == Reason::store_unavailable);
+  CHECK_FALSE(world.store->available());
+}
+
+TEST_CASE("sentinels that are not there, or know no such master: commands fail at once", "[redis][sentinel]") {
+  RedisServer master;
+  Sentinel sentinel(master);
+  RedisOptions options = options_for({sentinel.address(), nobody()});
+  options.master_name = "other";
+  RedisWorld world(options);
+  CHECK(world.run({.operation = Operation::get, .key = "k"}).reason == Reason::store_unavailable);
+  world.asker.ask(*world.store, {.operation = Operation::get, .key = "k"});
+  REQUIRE(world.driver.until([&] {
+    if (world.asker.outcome) world.asker.ask(*world.store, {.operation = Operation::get, .key = "k"});
+    return world.asker.outcome.has_value();  // in the turn in which it was asked
+  }));
+  CHECK_FALSE(world.store->available());
+}
