@@ -24,7 +24,8 @@ return 1)";
 // GCRA as a leaky bucket with continuous state (ITU-T I.371, annex A: the same as virtual scheduling), in integers: the
 // debt is what was taken and has not come back yet, in microseconds times units, so that no rate has a fraction. Each unit
 // costs `period` and `units` come back each microsecond. Stored: the debt, and when it was that. Redis's own clock, so that
-// all gateways share one; should it go backwards, nothing comes back meanwhile.
+// all gateways share one; should it go backwards, nothing comes back meanwhile. A rate that was lowered since finds a full debt at
+// the most.
 constexpr std::string_view kTake =
     R"(local units, period, limit = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local time = redis.call('TIME')
@@ -35,7 +36,7 @@ if there then
   local was, at = string.match(there, '^(%d+) (%d+)$')
   if not was then return redis.error_reply('ERR the key does not hold a rate') end
   local passed = math.max(now - at, 0)
-  debt = tonumber(was)
+  debt = math.min(tonumber(was), limit)
   if passed * units >= debt then debt = 0 else debt = debt - passed * units end
 end
 local retry, allowed = math.ceil((debt + period - limit) / units), 0

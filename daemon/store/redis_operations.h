@@ -1,5 +1,8 @@
 // What each operation of a store is in Redis: which command asks for it, and what the reply means. Pure functions.
 // replace_if, remove_if, take and add are Lua scripts on one key, so each is atomic and one round trip.
+//
+// Redis 7.0 or later. An ACL user needs GET, GETEX, SET, DEL, INCRBY, PTTL, PEXPIRE, TIME, EVAL and EVALSHA on its keys; SCRIPT
+// LOAD spares sending scripts whole; SELECT if there is a db, CLUSTER SLOTS and ASKING in a cluster.
 #pragma once
 
 #include <array>

@@ -207,6 +207,11 @@ TEST_CASE("take lets the burst through, then one unit each interval", "[redis]")
   CHECK(world.run(take).kind == Kind::refused);
   as_of(-60'000'000);  // the server's clock went back a minute: nothing comes back, and nothing is lost
   CHECK(world.run(take).retry_after == Micros(1'200'000'000));
+  as_of(0);
+  const Command lowered{
+      .operation = Operation::take, .key = "k", .rate = {.units = 3, .period = Micros(3'600'000'000), .burst = 2}};
+  CHECK(world.run(lowered).kind == Kind::refused);
+  CHECK(world.asker.outcome->retry_after <= Micros(1'200'000'000));
   as_of(100'000'000'000'000);
   CHECK(world.run(take).remaining == 4);
 }
