@@ -60,7 +60,8 @@ struct RedisFigures {
   uint64_t timeouts = 0;
   uint64_t refused = 0;
   uint64_t full = 0;
-  size_t in_flight = 0;  // now
+  uint64_t complaints = 0;  // lines logged of what was wrong
+  size_t in_flight = 0;     // now
 };
 
 /// What all connections of a store share.

@@ -317,6 +317,7 @@ void RedisStore::flush() {
 void RedisStore::complain(const std::string& text) {
   if (text == complaint_) return;
   complaint_ = text;
+  ++figures_.complaints;
   log::warn("store {}: {}", options_.name, text);
 }
 

@@ -36,6 +36,8 @@ class RedisStore final : public Store, private RedisConnection::User, private Re
   void submit(const Command& command, Call* call) override;
   [[nodiscard]] bool available() const override;
   [[nodiscard]] const RedisFigures& figures() const { return figures_; }
+  /// What was wrong last, as logged; empty once all is well again.
+  [[nodiscard]] const std::string& complaint() const { return complaint_; }
   /// See CellPool::sweep.
   void sweep(MonoTime now, size_t& budget) { requests_.sweep(now, budget); }
 
