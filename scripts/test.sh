@@ -46,7 +46,7 @@ if $quick; then
 else
   stage release "-O2, LTO"
   stage asan "AddressSanitizer, UBSan"
-  stage tsan "ThreadSanitizer" --target thread_tests -- -R '^(unit\.(stats|event|proxy|worker)|integration\.)'
+  stage tsan "ThreadSanitizer" --target thread_tests -- -R '^(unit\.(stats|event|store|proxy|worker)|integration\.)'
 fi
 
 say "done"

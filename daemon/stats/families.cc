@@ -10,6 +10,7 @@ constexpr std::string_view kStates[] = {SL_CONNECTION_STATES(SL_ROW)};
 constexpr std::string_view kSlices[] = {SL_SLICES(SL_ROW)};
 constexpr std::string_view kRetryKinds[] = {SL_RETRY_KINDS(SL_ROW)};
 constexpr std::string_view kPluginPhases[] = {SL_PLUGIN_PHASES(SL_ROW)};
+constexpr std::string_view kOperations[] = {SL_STORE_OPERATIONS(SL_ROW)};
 #undef SL_ROW
 #define SL_ROW(name, ...) #name,
 constexpr std::string_view kReasons[] = {SL_REASONS(SL_ROW)};
@@ -22,6 +23,7 @@ constexpr std::span<const std::string_view> values_of(std::string_view label) {
   if (label == "slice") return kSlices;
   if (label == "kind") return kRetryKinds;
   if (label == "phase") return kPluginPhases;
+  if (label == "operation") return kOperations;
   return {};
 }
 

@@ -1,7 +1,8 @@
 // Every figure that the gateway keeps is one row here; /metrics, /stats and the documentation are made from
 // the rows. Columns: enumerator, kind, unit, Prometheus name, label names, help. Durations are counted in
 // microseconds or nanoseconds and shown in seconds. A label that is one of the lists below (reason, class, state,
-// slice, kind, phase) takes its values from that list and stands last: such a family is interned as one run of cells, and
+// slice, kind, phase, operation) takes its values from that list and stands last: such a family is interned as one run of
+// cells, and
 // pick(run, value) is the cell of a value. A histogram, and a series with a `reason`, is shown only
 // once something was counted, so that a page does not drown in things that never happened.
 #pragma once
@@ -29,6 +30,10 @@ namespace sluice::stats {
   X(response, "response") X(response_body, "response_body") X(complete, "complete")
 #define SL_RETRY_KINDS(X) \
   X(stale, "stale") X(policy, "policy") X(denied_by_budget, "denied_by_budget")
+
+#define SL_STORE_OPERATIONS(X) \
+  X(get, "get") X(touch, "touch") X(put, "put") X(put_if_absent, "put_if_absent") X(replace_if, "replace_if") \
+  X(remove_if, "remove_if") X(remove, "remove") X(take, "take") X(add, "add")
 
 #define SL_FAMILIES(X) \
   /* clients */ \
@@ -64,6 +69,14 @@ namespace sluice::stats {
   X(dns_failures,             counter,   none,    "sluice_dns_failures_total",                    "name",                     "Lookups that gave no address; those known before stay in use.") \
   X(dns_changes,              counter,   none,    "sluice_dns_changes_total",                     "name",                     "Lookups that gave other addresses than the one before.") \
   X(dns_addresses,            gauge,     none,    "sluice_dns_addresses",                         "name",                     "Addresses of the name that are in use now.") \
+  /* stores; what only a store in memory knows is shown of those only */ \
+  X(store_operations,         counter,   none,    "sluice_store_operations_total",                "store operation",          "Operations asked of a store, failed ones included.") \
+  X(store_misses,             counter,   none,    "sluice_store_misses_total",                    "store",                    "Operations get and touch that found nothing.") \
+  X(store_failures,           counter,   none,    "sluice_store_failures_total",                  "store reason",             "Operations that failed, by why.") \
+  X(store_entries,            gauge,     none,    "sluice_store_entries",                         "store",                    "Entries in a memory store now.") \
+  X(store_bytes,              gauge,     bytes,   "sluice_store_bytes",                           "store",                    "What a memory store takes of its max_bytes now, with all overhead.") \
+  X(store_evictions,          counter,   none,    "sluice_store_evictions_total",                 "store",                    "Entries that a memory store dropped to make room for others.") \
+  X(store_expirations,        counter,   none,    "sluice_store_expirations_total",               "store",                    "Entries that a memory store dropped since their time was over.") \
   /* the logs, and the admin listener */ \
   X(access_log_lines,         counter,   none,    "sluice_access_log_lines_total",                "",                         "Lines handed to the access log's writer.") \
   X(access_log_dropped,       counter,   none,    "sluice_access_log_dropped_total",              "",                         "Lines dropped since the writer was behind.") \
@@ -94,6 +107,7 @@ enum class ConnectionState : uint8_t { SL_CONNECTION_STATES(SL_ROW) };
 enum class Slice : uint8_t { SL_SLICES(SL_ROW) };
 enum class RetryKind : uint8_t { SL_RETRY_KINDS(SL_ROW) };
 enum class PluginPhase : uint8_t { SL_PLUGIN_PHASES(SL_ROW) };
+enum class StoreOperation : uint8_t { SL_STORE_OPERATIONS(SL_ROW) };
 #undef SL_ROW
 
 /// 100..599; what is outside counts as 5xx.

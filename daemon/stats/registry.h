@@ -39,6 +39,7 @@ constexpr SeriesId pick(SeriesId run, StatusClass value) { return run + static_c
 constexpr SeriesId pick(SeriesId run, ConnectionState value) { return run + static_cast<SeriesId>(value); }
 constexpr SeriesId pick(SeriesId run, RetryKind value) { return run + static_cast<SeriesId>(value); }
 constexpr SeriesId pick(SeriesId run, PluginPhase value) { return run + static_cast<SeriesId>(value); }
+constexpr SeriesId pick(SeriesId run, StoreOperation value) { return run + static_cast<SeriesId>(value); }
 constexpr SeriesId pick(SeriesId run, Slice value) {  // the slices are histograms
   return run + static_cast<SeriesId>(value) * static_cast<SeriesId>(HistogramSnapshot::kCells);
 }
