@@ -14,6 +14,7 @@
 #include "control/redact.h"
 #include "control/route_compiler.h"
 #include "control/section_reader.h"
+#include "control/store_compiler.h"
 #include "control/value_reader.h"
 #include "control/values.h"
 
@@ -39,33 +40,6 @@ bool check_keys(const EndpointDraft& endpoint, Diagnostics& diagnostics) {
   return false;
 }
 
-// Fills the endpoint's address or host; false, and reported, if `node` is neither.
-bool compile_endpoint(const Node& node, EndpointDraft& endpoint, Diagnostics& diagnostics) {
-  const Type type = endpoint.dns != nullptr ? Type::host_and_port : Type::address;
-  const TypeRow& written = row_of(type);
-  const std::optional<SocketAddress> address = SocketAddress::parse(node.text);
-  const std::optional<HostAndPort> host = parse_host_and_port(node.text);
-  endpoint.spec.name = node.text;
-  if (type == Type::address && address) {
-    const bool connectable = address->family() == AF_UNIX || (address->port() != 0 && !node.text.starts_with(':'));
-    if (!connectable) {
-      diagnostics.error(node.place,
-                        fmt::format("\"{}\" cannot be connected to; write {}", shortened(node.text), written.written));
-    }
-    endpoint.spec.address = *address;
-    return connectable;
-  }
-  if (!host) {
-    const std::string_view hint = address ? " (an address stands under \"address\")" : "";
-    diagnostics.error(node.place, fmt::format("\"{}\" is not {}; write {}{}", shortened(node.text),
-                                              with_article(written.name), written.written, hint));
-    return false;
-  }
-  endpoint.spec.host = host->host;
-  endpoint.spec.port = host->port;
-  return true;
-}
-
 void compile_endpoints(UpstreamDraft& draft, Diagnostics& diagnostics) {
   const Node* list = draft.node->find("endpoints");
   const bool is_empty =
@@ -75,9 +49,10 @@ void compile_endpoints(UpstreamDraft& draft, Diagnostics& diagnostics) {
   for (EndpointDraft& endpoint : draft.endpoints) {
     const Node* node = endpoint.address != nullptr ? endpoint.address : endpoint.dns;
     if (!check_keys(endpoint, diagnostics)) continue;
-    if (!compile_endpoint(*node, endpoint, diagnostics)) continue;
+    const Type type = endpoint.dns != nullptr ? Type::host_and_port : Type::address;
+    if (!read_endpoint(*node, type, endpoint.spec, diagnostics)) continue;
     const snapshot::EndpointSpec& spec = endpoint.spec;
-    const std::string place = spec.host.empty() ? spec.address.to_string() : fmt::format("{}:{}", spec.host, spec.port);
+    const std::string place = place_of(spec);
     const auto [first, is_new] = taken.emplace(place, node->place);
     if (!is_new) {
       diagnostics.error(node->place, fmt::format("{} is already an endpoint of \"{}\", at {}; give it a weight instead",
@@ -158,6 +133,7 @@ std::shared_ptr<const Snapshot> compile_tree(Node& root, const Tree& tree, const
   snapshot->listeners = listeners.compile(draft.listeners);
   snapshot->admin = result.admin = listeners.compile(draft.admin);
   snapshot->clusters = compile_upstreams(draft.upstreams, diagnostics);
+  snapshot->stores = compile_stores(draft.stores, diagnostics, result.sources);
   const std::string& plugin_dir = draft.process.plugin_dir;
   PluginCompiler plugins(plugin_dir.empty() ? usual_plugin_dir() : plugin_dir, running, diagnostics, result.sources);
   snapshot->plugins = plugins.compile(draft.plugins, {});

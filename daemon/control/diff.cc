@@ -12,7 +12,7 @@ namespace sluice::control {
 
 namespace {
 
-/// A part of a configuration that has a name of its own: a listener, an upstream, a route, or a whole section.
+/// A part of a configuration that has a name of its own: a listener, an upstream, a store, a route, or a whole section.
 struct Item {
   std::string title;  // 'route "users"'
   std::string_view text;
@@ -96,7 +96,7 @@ std::string route_title(std::string_view block) {
 }
 
 void add_items(std::string_view section, std::string_view block, std::vector<Item>& items) {
-  if (section != "listeners" && section != "upstreams" && section != "routes") {
+  if (section != "listeners" && section != "upstreams" && section != "stores" && section != "routes") {
     items.push_back({std::string(section), block});
     return;
   }

@@ -52,13 +52,13 @@ More stand in `config/examples/`; each passes `sluice check`.
 | boolean | `true` or `false` |
 | address | `127.0.0.1:80`, `[::1]:80`, `localhost:80`, `unix:/run/app.sock`; `:80` and `0.0.0.0:80` listen on all IPv4 addresses; an endpoint may also be a name, `app.internal:80` |
 | file, folder | a path; relative to the folder of the file in which it stands |
-| name | of a listener or upstream: letters, digits, `.`, `_` and `-` |
+| name | of a listener, upstream or store: letters, digits, `.`, `_` and `-` |
 
 **Environment variables**: `${NAME}` in a value is replaced by that variable, `${NAME:-default}` has a default for one that
 is not set or empty; `$${` stands for a literal `${`. What a variable holds is text, never YAML. The admin listener shows values
 as they are written here, so what comes from the environment stays secret.
 
-**Several files**: `include: routes.d/*.yaml` adds the `listeners`, `upstreams`, `routes` and `trusted_proxies` of further files. A
+**Several files**: `include: routes.d/*.yaml` adds the `listeners`, `upstreams`, `stores`, `routes` and `trusted_proxies` of further files. A
 name that two files give is an error. An included file may say its `version`, and may include others.
 
 **Mistakes** are reported all at once; a key that is unknown, given twice or out of range is an error, never ignored.

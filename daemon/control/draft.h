@@ -3,6 +3,7 @@
 // captures). compile.cc turns a Draft into a Snapshot. Defaults are those of spec.h.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -44,6 +45,16 @@ struct UpstreamDraft {
   Node* node = nullptr;  // the whole upstream
   std::vector<EndpointDraft> endpoints;
   snapshot::ClusterSpec spec;
+};
+
+struct StoreDraft {
+  std::string name;
+  Place name_place;
+  Node* node = nullptr;                           // the whole store
+  std::optional<snapshot::StoreSpec::Type> type;  // unless it is missing or wrong
+  std::vector<Node*> addresses;
+  Node* password_file = nullptr;
+  snapshot::StoreSpec spec;
 };
 
 struct MatchDraft {
@@ -110,6 +121,7 @@ struct Draft {
   std::vector<Network> trusted_proxies;
   std::vector<ListenerDraft> listeners;
   std::vector<UpstreamDraft> upstreams;
+  std::vector<StoreDraft> stores;
   std::vector<PluginDraft> plugins;
   std::vector<Node*> routes;  // read one by one (route_compiler.h): 100,000 drafts would be 150 MB
 };

@@ -11,7 +11,6 @@ namespace sluice::control {
 
 namespace {
 constexpr std::string_view kDefaultAdmin = "127.0.0.1:9901";  // the fallback of admin.listen in schema.cc
-constexpr size_t kMaxTokenBytes = 4096;
 constexpr size_t kMinTokenBytes = 16;
 }  // namespace
 
@@ -67,19 +66,13 @@ snapshot::AdminSpec ListenerCompiler::compile(const AdminDraft& draft) {
 }
 
 void ListenerCompiler::read_token(const Node& file, std::string& token) {
-  const std::string path = resolve_path(diagnostics_, file);
   std::string text;
-  std::string error;
-  sources_.add(path);
-  if (!read_whole_file(path, kMaxTokenBytes, true, text, error)) {
-    return diagnostics_.error(file.place, fmt::format("token_file: cannot read {}: {}", path, error));
-  }
-  while (!text.empty() && (text.back() == '\n' || text.back() == '\r')) text.pop_back();
+  if (!read_secret_file(file, "token_file", text, diagnostics_, sources_)) return;
   const bool visible = std::all_of(text.begin(), text.end(), [](char c) { return c > 0x20 && c < 0x7f; });
   if (text.size() < kMinTokenBytes || !visible) {
-    return diagnostics_.error(
-        file.place, fmt::format("token_file: {} must hold a token of at least {} characters, without spaces", path,
-                                kMinTokenBytes));
+    return diagnostics_.error(file.place,
+                              fmt::format("token_file: {} must hold a token of at least {} characters, without spaces",
+                                          resolve_path(diagnostics_, file), kMinTokenBytes));
   }
   token = std::move(text);
 }

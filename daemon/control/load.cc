@@ -233,4 +233,18 @@ bool read_whole_file(const std::string& path, size_t max_bytes, bool regular_onl
   }
 }
 
+bool read_secret_file(const Node& file, std::string_view key, std::string& secret, Diagnostics& diagnostics,
+                      SourceFiles& sources) {
+  constexpr size_t kMaxSecretBytes = 4096;
+  const std::string path = resolve_path(diagnostics, file);
+  std::string error;
+  sources.add(path);
+  if (!read_whole_file(path, kMaxSecretBytes, true, secret, error)) {
+    diagnostics.error(file.place, fmt::format("{}: cannot read {}: {}", key, path, error));
+    return false;
+  }
+  while (!secret.empty() && (secret.back() == '\n' || secret.back() == '\r')) secret.pop_back();
+  return true;
+}
+
 }  // namespace sluice::control

@@ -38,11 +38,13 @@ using snapshot::MatchSpec;
 using snapshot::PoolSpec;
 using snapshot::ProcessSpec;
 using snapshot::RedirectSpec;
+using snapshot::RedisSpec;
 using snapshot::RespondSpec;
 using snapshot::RetrySpec;
 using snapshot::RouteSpec;
 using snapshot::SplitShare;
 using snapshot::StaticSpec;
+using snapshot::StoreSpec;
 using S = Section;
 using T = Type;
 
@@ -54,6 +56,7 @@ constexpr uint64_t kDay = 86'400'000;
 constexpr Range kTimeout = {1, kDay};  // finite, and something happens in it
 constexpr Range kOptionalTimeout = {1, kDay, true};
 constexpr uint64_t kKiB = 1024;
+constexpr uint64_t kTiB = uint64_t{1} << 40;
 constexpr uint64_t kPiB = uint64_t{1} << 50;
 
 constexpr Choice kBalances[] = {
@@ -62,6 +65,15 @@ constexpr Choice kBalances[] = {
     {"random", static_cast<uint8_t>(Balance::random)},
     {"least_request", static_cast<uint8_t>(Balance::least_request)},
     {"ring_hash", 0, kLater},
+};
+constexpr Choice kStoreTypes[] = {
+    {"memory", static_cast<uint8_t>(StoreSpec::Type::memory)},
+    {"redis", static_cast<uint8_t>(StoreSpec::Type::redis)},
+};
+constexpr Choice kRedisModes[] = {
+    {"single", static_cast<uint8_t>(RedisSpec::Mode::single)},
+    {"sentinel", static_cast<uint8_t>(RedisSpec::Mode::sentinel)},
+    {"cluster", static_cast<uint8_t>(RedisSpec::Mode::cluster)},
 };
 constexpr Choice kLogFormats[] = {
     {"json", static_cast<uint8_t>(AccessLogSpec::Format::json)},
@@ -102,6 +114,10 @@ constexpr SectionRow kSections[] = {
      "When a failed request is tried again. A POST is never sent twice unless the first one surely did not "
      "arrive.",
      owned_by<RetrySpec>()},
+    {S::store, "stores.<name>", "",
+     "Where plugins keep what they must remember; the name is yours. `memory`: in this process, gone when it ends. `redis`: "
+     "shared with other gateways.",
+     owned_by<StoreDraft>()},
     {S::route, "routes[]", "",
      "Which requests go where. Exactly one of `upstream`, `split`, `respond`, `redirect` and `static` is "
      "given.",
@@ -132,7 +148,7 @@ constexpr Row kRows[] = {
     {.section = S::root, .key = "version", .type = T::integer, .presence = kRequired, .range = {1, 1},
      .help = "Version of this format: 1.", .binding = by<read_version>},
     {.section = S::root, .key = "include", .type = T::glob,
-     .help = "Further files whose listeners, upstreams and routes are added. Relative to this file; matches of a "
+     .help = "Further files whose listeners, upstreams, stores and routes are added. Relative to this file; matches of a "
              "pattern are read in alphabetical order, after this file's own entries.",
      .binding = by<read_include>},
     {.section = S::root, .key = "process", .child = S::process,
@@ -149,11 +165,12 @@ constexpr Row kRows[] = {
      .help = "Where clients connect, by name.", .binding = named_sections<&Draft::listeners>},
     {.section = S::root, .key = "upstreams", .shape = kMap, .child = S::upstream,
      .help = "Where requests go, by name.", .binding = named_sections<&Draft::upstreams>},
+    {.section = S::root, .key = "stores", .shape = kMap, .child = S::store,
+     .help = "Where plugins keep what they must remember, by name.", .binding = named_sections<&Draft::stores>},
     {.section = S::root, .key = "routes", .shape = kList, .child = S::route,
      .help = "Which request goes to which upstream. The most specific path wins, not the first: literal, then typed "
              "or regular expression, then plain parameter, then rest.",
      .binding = section_nodes<&Draft::routes>},
-    {.section = S::root, .key = "stores", .presence = kLater, .help = "Memory and Redis stores."},
     {.section = S::root, .key = "plugins", .shape = kMap, .child = S::plugin,
      .help = "Plugins and their configurations, by name.", .binding = named_sections<&Draft::plugins>},
 
@@ -320,6 +337,36 @@ constexpr Row kRows[] = {
      .binding = into<&RetrySpec::budget>},
     {.section = S::retry, .key = "per_try", .type = T::duration, .fallback = "0", .range = kOptionalTimeout,
      .help = "Time for each attempt; 0: no such limit.", .binding = into<&RetrySpec::per_try>},
+
+    {.section = S::store, .key = "type", .type = T::choice, .presence = kRequired, .choices = kStoreTypes,
+     .help = "What kind of store it is.", .binding = by<read_store_type>},
+    {.section = S::store, .key = "max_bytes", .type = T::size, .fallback = "256MiB", .range = {kKiB * kKiB, kTiB},
+     .help = "`memory`: most memory that it may take, overhead included. What was used longest ago makes room; one value may "
+             "take a thirty-second part of it.",
+     .binding = into<&StoreDraft::spec, &StoreSpec::max_bytes>},
+    {.section = S::store, .key = "address", .type = T::address, .shape = kList,
+     .help = "`redis`: the server; with `mode: sentinel` the sentinels, with `mode: cluster` some nodes of the cluster.",
+     .binding = nodes<&StoreDraft::addresses>},
+    {.section = S::store, .key = "mode", .type = T::choice, .fallback = "single", .choices = kRedisModes,
+     .help = "`redis`: one server, a master that sentinels know, or a Redis Cluster.",
+     .binding = choose<&StoreDraft::spec, &StoreSpec::redis, &RedisSpec::mode>},
+    {.section = S::store, .key = "master_name", .type = T::text,
+     .help = "`mode: sentinel`: what the sentinels call the master.",
+     .binding = into<&StoreDraft::spec, &StoreSpec::redis, &RedisSpec::master_name>},
+    {.section = S::store, .key = "db", .type = T::integer, .fallback = "0", .range = {0, 65'535},
+     .help = "`redis`: number of the database; a cluster has only 0.",
+     .binding = into<&StoreDraft::spec, &StoreSpec::redis, &RedisSpec::db>},
+    {.section = S::store, .key = "username", .type = T::text,
+     .help = "`redis`: the user (ACL) whose password it is; without it the default user.",
+     .binding = into<&StoreDraft::spec, &StoreSpec::redis, &RedisSpec::username>},
+    {.section = S::store, .key = "password_file", .type = T::file,
+     .help = "`redis`: file that holds the password.", .binding = node_of<&StoreDraft::password_file>},
+    {.section = S::store, .key = "connections", .type = T::integer, .fallback = "2", .range = {1, 64},
+     .help = "`redis`: connections of each worker, to each server.",
+     .binding = into<&StoreDraft::spec, &StoreSpec::redis, &RedisSpec::connections>},
+    {.section = S::store, .key = "timeout", .type = T::duration, .fallback = "50ms", .range = {1, 60'000},
+     .help = "`redis`: for one operation.", .binding = into<&StoreDraft::spec, &StoreSpec::redis, &RedisSpec::timeout>},
+    {.section = S::store, .key = "tls", .presence = kLater, .help = "TLS to the servers."},
 
     {.section = S::route, .key = "name", .type = T::name,
      .help = "Name in logs and metrics. Without it: the path pattern, with ` #2` and so on when several routes have "

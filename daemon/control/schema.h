@@ -32,6 +32,7 @@ enum class Section : uint8_t {
   pool,
   upstream_timeouts,
   retry,
+  store,
   route,
   match,
   split,

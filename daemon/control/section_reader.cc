@@ -102,6 +102,8 @@ const Row* SectionReader::refuse_unknown(Section section, const Entry& entry) {
 void SectionReader::refuse_missing(const Row& row, const Node& node) {
   std::string_view written = row_of(row.type).written;
   if (row.key == "version") written = "version: 1";
+  const std::string choices = choices_text(row.choices);
+  if (!choices.empty()) written = choices;
   error(node.place, fmt::format("\"{}\" is missing here{}{}", row.key, written.empty() ? "" : "; write ", written));
 }
 

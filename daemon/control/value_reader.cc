@@ -125,6 +125,35 @@ std::optional<SocketAddress> read_address(const Node& node, Type type, Diagnosti
   return std::nullopt;
 }
 
+bool read_endpoint(const Node& node, Type type, snapshot::EndpointSpec& endpoint, Diagnostics& diagnostics) {
+  const TypeRow& written = row_of(type);
+  const std::optional<SocketAddress> address = SocketAddress::parse(node.text);
+  const std::optional<HostAndPort> host = parse_host_and_port(node.text);
+  endpoint.name = node.text;
+  if (type == Type::address && address) {
+    const bool connectable = address->family() == AF_UNIX || (address->port() != 0 && !node.text.starts_with(':'));
+    if (!connectable) {
+      diagnostics.error(node.place,
+                        fmt::format("\"{}\" cannot be connected to; write {}", shortened(node.text), written.written));
+    }
+    endpoint.address = *address;
+    return connectable;
+  }
+  if (!host) {
+    const std::string_view hint = address ? " (an address stands under \"address\")" : "";
+    diagnostics.error(node.place, fmt::format("\"{}\" is not {}; write {}{}", shortened(node.text),
+                                              with_article(written.name), written.written, hint));
+    return false;
+  }
+  endpoint.host = host->host;
+  endpoint.port = host->port;
+  return true;
+}
+
+std::string place_of(const snapshot::EndpointSpec& endpoint) {
+  return endpoint.host.empty() ? endpoint.address.to_string() : fmt::format("{}:{}", endpoint.host, endpoint.port);
+}
+
 void read_version(SectionReader& reader, const Row& row, Node& node, Draft&) {
   if (!reader.expect_scalar(row, node)) return;
   if (node.text != "1") reader.refuse(row, node, "is not known to this version of sluice; it must be 1");
@@ -164,6 +193,11 @@ void read_log_format(SectionReader& reader, const Row& row, Node& node, snapshot
   } else if (const Choice* choice = reader.choose(row, node)) {
     log.format = static_cast<Format>(choice->value);
   }
+}
+
+void read_store_type(SectionReader& reader, const Row& row, Node& node, StoreDraft& store) {
+  const Choice* choice = reader.choose(row, node);
+  if (choice != nullptr) store.type = static_cast<snapshot::StoreSpec::Type>(choice->value);
 }
 
 void read_retry_on(SectionReader& reader, const Row& row, Node& node, snapshot::RetrySpec& retry) {

@@ -30,6 +30,13 @@ void read_value(SectionReader& reader, const Row& row, Node& node, SocketAddress
 /// An address to listen on; nothing after an error. `type` says which kind, for the message.
 std::optional<SocketAddress> read_address(const Node& node, Type type, Diagnostics& diagnostics);
 
+/// A server to connect to: the endpoint's address, or its host and port, and its name. `type` is address, or host_and_port
+/// where an address is not meant. False after an error.
+bool read_endpoint(const Node& node, Type type, snapshot::EndpointSpec& endpoint, Diagnostics& diagnostics);
+
+/// What two endpoints that are one server have in common: "127.0.0.1:80", "app.internal:80".
+std::string place_of(const snapshot::EndpointSpec& endpoint);
+
 // Values that are more than one member of their owner.
 void read_version(SectionReader& reader, const Row& row, Node& node, Draft& draft);
 void read_include(SectionReader& reader, const Row& row, Node& node, Draft& draft);
@@ -37,6 +44,7 @@ void read_include(SectionReader& reader, const Row& row, Node& node, Draft& draf
 uint32_t usable_cpus();
 void read_workers(SectionReader& reader, const Row& row, Node& node, snapshot::ProcessSpec& process);
 void read_log_format(SectionReader& reader, const Row& row, Node& node, snapshot::AccessLogSpec& log);
+void read_store_type(SectionReader& reader, const Row& row, Node& node, StoreDraft& store);
 void read_retry_on(SectionReader& reader, const Row& row, Node& node, snapshot::RetrySpec& retry);
 void read_methods(SectionReader& reader, const Row& row, Node& node, MatchDraft& match);
 void read_header_conditions(SectionReader& reader, const Row& row, Node& node, MatchDraft& match);

@@ -18,6 +18,7 @@ struct Snapshot {
   std::vector<Network> trusted_proxies;
   std::vector<ListenerSpec> listeners;
   std::vector<ClusterSpec> clusters;
+  std::vector<StoreSpec> stores;
   std::vector<PluginSpec> plugins;
   std::vector<RouteSpec> routes;
   RouteTable route_table;

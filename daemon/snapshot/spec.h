@@ -146,6 +146,32 @@ struct PluginSpec {
   std::shared_ptr<const filter::Instance> instance;
 };
 
+// --- stores ---
+
+struct RedisSpec {
+  enum class Mode : uint8_t { single, sentinel, cluster };
+  Mode mode = Mode::single;
+  std::vector<EndpointSpec> servers;  // single: the one; sentinel: the sentinels; cluster: any of its nodes
+  std::string master_name;            // sentinel
+  uint32_t db = 0;                    // cluster: 0
+  std::string username;               // empty: the default user
+  std::string password;               // empty: none. Never printed.
+  uint32_t connections = 2;           // per worker
+  Millis timeout{50};                 // of one operation
+
+  friend bool operator==(const RedisSpec&, const RedisSpec&) = default;
+};
+
+struct StoreSpec {
+  enum class Type : uint8_t { memory, redis };
+  std::string name;
+  Type type = Type::memory;
+  uint64_t max_bytes = 256u << 20;  // memory
+  RedisSpec redis;                  // redis
+
+  friend bool operator==(const StoreSpec&, const StoreSpec&) = default;
+};
+
 // --- routes ---
 
 /// A condition on a header or a query parameter: present with exactly that value, or merely present if `any`.

@@ -44,6 +44,14 @@ TEST_CASE("routes, upstreams and listeners that come and go are named", "[diff]"
   CHECK(changes(more, kRoute) == Sentences{"upstream \"user-api\": removed", "route \"/x:y\": removed"});
 }
 
+TEST_CASE("stores are named", "[diff]") {
+  const std::string before = kRoute + "stores: {a: {type: memory, max_bytes: 1MiB}, b: {type: memory}}\n";
+  const std::string now =
+      kRoute + "stores: {a: {type: memory, max_bytes: 2MiB}, c: {type: redis, address: [\"127.0.0.1:1\"]}}\n";
+  CHECK(changes(before, now) ==
+        Sentences{"store \"a\": max_bytes: 1MiB -> 2MiB", "store \"c\": added", "store \"b\": removed"});
+}
+
 TEST_CASE("elements of a list are known by their first value, wherever they stand", "[diff]") {
   const auto upstream = [](const std::string& endpoints) {
     return "upstreams: {u: {endpoints: [" + endpoints + "]}}\nroutes: [{match: {path: /}, upstream: u}]\n";

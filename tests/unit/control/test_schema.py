@@ -66,6 +66,8 @@ def test_there_are_examples():
     (("access_log",), "off"), (("admin",), {"listen": "off"}), (("routes", 0, "timeout"), "1m30s"),
     (("routes", 0, "match", "headers"), {"x-a": True, "x-b": 1}),
     (("upstreams", "u", "endpoints"), ["users.internal:80", {"dns": "users.internal:80", "weight": 2}]),
+    (("stores",), {"a": {"type": "memory", "max_bytes": "1GiB"},
+                   "b": {"type": "redis", "address": ["unix:/run/redis.sock"], "db": 1}}),
     (("process",), {"dns": {"servers": ["10.0.0.2", "[::1]:5353"], "timeout": "500ms"}}),
 ])
 def test_what_compile_accepts_is_accepted(path, value):
@@ -74,7 +76,8 @@ def test_what_compile_accepts_is_accepted(path, value):
 
 @pytest.mark.parametrize("path, value", [
     (("version",), 2), (("version",), None), (("listeners",), None), (("listeners", "a", "address"), None),
-    (("listeners", "a", "adress"), "x"), (("listeners", "a", "tls"), {}), (("stores",), {}),
+    (("listeners", "a", "adress"), "x"), (("listeners", "a", "tls"), {}), (("stores",), {"s": {}}),
+    (("stores",), {"s": {"type": "disk"}}), (("stores",), {"s": {"type": "redis", "address": "127.0.0.1:1"}}),
     (("process",), {"workers": 0}), (("process",), {"shutdown_grace": "5 s"}), (("process",), {"shutdown_grace": 5}),
     (("upstreams", "u", "balance"), "ring_hash"), (("upstreams", "u", "endpoints"), "127.0.0.1:1"),
     (("upstreams", "u", "endpoints"), [{"weight": 2}]),
