@@ -2,8 +2,7 @@
 // the rows. Columns: enumerator, kind, unit, Prometheus name, label names, help. Durations are counted in
 // microseconds or nanoseconds and shown in seconds. A label that is one of the lists below (reason, class, state,
 // slice, kind, phase, operation) takes its values from that list and stands last: such a family is interned as one run of
-// cells, and
-// pick(run, value) is the cell of a value. A histogram, and a series with a `reason`, is shown only
+// cells, and pick(run, value) is the cell of a value. A histogram, and a series with a `reason`, is shown only
 // once something was counted, so that a page does not drown in things that never happened.
 #pragma once
 
