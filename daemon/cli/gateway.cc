@@ -204,7 +204,7 @@ void Gateway::serve() {
 void Gateway::resolve_names(const snapshot::Snapshot& next, std::function<void()> then) {
   resolver_.configure(options_of(next.process.dns));
   // A letter: the last answer may be what settles it, and a resolver is not configured anew inside its callback.
-  discovery_.watch(next.process.dns, next.clusters, [this, then = std::move(then)] { loop_.post(then); });
+  discovery_.watch(next.process.dns, next.clusters, next.stores, [this, then = std::move(then)] { loop_.post(then); });
 }
 
 // What `systemctl status` shows.
@@ -264,6 +264,7 @@ void Gateway::state_figures() {
   shard.set(registry_.intern(stats::Family::workers), supervisor_.workers().size());
   shard.set(registry_.intern(stats::Family::config_generation), last_reload_.generation);
   shard.set(registry_.intern(stats::Family::application_log_dropped), log::lost_lines());
+  supervisor_.show_stores();
   if (const proxy::LogWriter* writer = supervisor_.log_writer()) {
     shard.set(registry_.intern(stats::Family::access_log_dropped), writer->dropped_lines() + writer->lost_lines());
   }
@@ -273,6 +274,7 @@ void Gateway::state_figures() {
 void Gateway::sweep() {
   size_t budget = kChunksPerSweep;
   loop_.blocks().sweep(loop_.now(), budget);
+  supervisor_.sweep_stores();
   sweep_timer_.set(loop_.now() + kSweepPeriod);
 }
 

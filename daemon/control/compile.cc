@@ -136,7 +136,9 @@ std::shared_ptr<const Snapshot> compile_tree(Node& root, const Tree& tree, const
   snapshot->stores = compile_stores(draft.stores, diagnostics, result.sources);
   const std::string& plugin_dir = draft.process.plugin_dir;
   PluginCompiler plugins(plugin_dir.empty() ? usual_plugin_dir() : plugin_dir, running, diagnostics, result.sources);
-  snapshot->plugins = plugins.compile(draft.plugins, {});
+  std::vector<std::string> store_names;
+  for (const snapshot::StoreSpec& store : snapshot->stores) store_names.push_back(store.name);
+  snapshot->plugins = plugins.compile(draft.plugins, store_names);
   for (size_t i = 0; i < draft.listeners.size(); ++i) {
     snapshot->listeners[i].plugins = plugins.find(draft.listeners[i].plugins);
   }

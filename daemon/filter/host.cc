@@ -249,7 +249,8 @@ class HostTable {
   static uint64_t store(sluice_worker* worker, uint32_t store, const sluice_store_command* given,
                         sluice_store_done done, void* user) {
     const sluice_store_command asked = known_part(given);
-    const store::Command command{.operation = static_cast<store::Operation>(asked.operation),
+    const auto operation = asked.operation <= SLUICE_ADD ? asked.operation : sluice_operation{SLUICE_GET};
+    const store::Command command{.operation = static_cast<store::Operation>(operation),
                                  .key = text_of(asked.key),
                                  .value = text_of(asked.value),
                                  .expected = text_of(asked.expected),

@@ -51,8 +51,11 @@ WorkerInstance::~WorkerInstance() {
   if (plugin().stop_worker != nullptr) plugin().stop_worker(this);
 }
 
-WorkerInstance::StoreOperation::StoreOperation(WorkerInstance& asks, sluice_store_done then, void* with)
+WorkerInstance::StoreOperation::StoreOperation(WorkerInstance& asks, const store::StoreSeries& counts,
+                                               store::Operation what, sluice_store_done then, void* with)
     : owner(&asks),
+      series(counts),
+      operation(what),
       done(then),
       user(with),
       call([](void* self, const store::Outcome& outcome) { static_cast<StoreOperation*>(self)->on_outcome(outcome); },
@@ -70,26 +73,29 @@ void WorkerInstance::StoreOperation::on_outcome(const store::Outcome& outcome) {
       .reset_after_us = static_cast<uint64_t>(outcome.reset_after.count()),
       .remaining = outcome.remaining,
   };
+  stats::Shard& shard = owner->host_.shard();
+  const bool looks_up = operation == store::Operation::get || operation == store::Operation::touch;
+  if (outcome.kind == store::Outcome::Kind::failed) shard.add(stats::pick(series.failures, outcome.reason));
+  if (outcome.kind == store::Outcome::Kind::absent && looks_up) shard.add(series.misses);
   const sluice_store_done then = done;
   void* const with = user;
   owner->operations_.erase(id);
-  then(with, &result);
+  if (then != nullptr) then(with, &result);
 }
 
 uint64_t WorkerInstance::submit(uint32_t store, const store::Command& command, sluice_store_done done, void* user) {
-  store::Store* const chosen = store < stores_.size() ? stores_[store] : nullptr;
-  if (done == nullptr) {
-    if (chosen != nullptr) chosen->submit(command, nullptr);
+  if (store >= stores_.size()) {
+    const sluice_store_result never{
+        .struct_size = sizeof(never), .outcome = SLUICE_FAILED, .reason = to_abi(name(Reason::store_unavailable))};
+    if (done != nullptr) done(user, &never);
     return 0;
   }
-  const uint64_t id = operations_.make(*this, done, user);
+  const WorkerStore& chosen = stores_[store];
+  host_.shard().add(stats::pick(chosen.series.operations, store::label_of(command.operation)));
+  const uint64_t id = operations_.make(*this, chosen.series, command.operation, done, user);
   StoreOperation& operation = *operations_.find(id);
   operation.id = id;
-  if (chosen != nullptr) {
-    chosen->submit(command, &operation.call);
-  } else {
-    operation.call.answer({.kind = store::Outcome::Kind::failed, .reason = Reason::store_unavailable});
-  }
+  chosen.store->submit(command, &operation.call);
   return operations_.find(id) == nullptr ? 0 : id;
 }
 

@@ -11,9 +11,16 @@
 #include "filter/host.h"
 #include "filter/instance.h"
 #include "stats/registry.h"
+#include "store/series.h"
 #include "store/store.h"
 
 namespace sluice::filter {
+
+/// A store as one worker has it.
+struct WorkerStore {
+  store::Store* store;
+  store::StoreSeries series;
+};
 
 /// Where one instance counts; interned on the control thread.
 struct InstanceSeries {
@@ -40,8 +47,8 @@ class WorkerInstance : private sluice_worker {
   [[nodiscard]] const sluice_plugin& plugin() const { return instance_.module->plugin(); }
   [[nodiscard]] const InstanceSeries& series() const { return series_; }
 
-  /// The stores that the names of Instance::stores mean now; nullptr: there is none any more.
-  void set_stores(std::vector<store::Store*> stores) { stores_ = std::move(stores); }
+  /// What the names of Instance::stores mean from now on, in their order. The stores live until the next call.
+  void set_stores(std::vector<WorkerStore> stores) { stores_ = std::move(stores); }
 
   // For the host's table.
   uint64_t submit(uint32_t store, const store::Command& command, sluice_store_done done, void* user);
@@ -52,11 +59,14 @@ class WorkerInstance : private sluice_worker {
   struct StoreOperation {
     WorkerInstance* owner;
     uint64_t id = 0;
+    store::StoreSeries series;
+    store::Operation operation;
     sluice_store_done done;
     void* user;
     store::Call call;
 
-    StoreOperation(WorkerInstance& asks, sluice_store_done then, void* with);
+    StoreOperation(WorkerInstance& asks, const store::StoreSeries& counts, store::Operation what,
+                   sluice_store_done then, void* with);
     void on_outcome(const store::Outcome& outcome);
   };
   struct Alarm {
@@ -74,7 +84,7 @@ class WorkerInstance : private sluice_worker {
   Host& host_;
   const Instance& instance_;
   InstanceSeries series_;
-  std::vector<store::Store*> stores_;
+  std::vector<WorkerStore> stores_;
   SlotTable<StoreOperation> operations_;
   SlotTable<Alarm> alarms_;
 };

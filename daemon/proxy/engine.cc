@@ -2,10 +2,12 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "http/serializer.h"
 #include "proxy/problem.h"
+#include "store/redis_store.h"
 
 namespace sluice::proxy {
 
@@ -39,7 +41,7 @@ Engine::~Engine() {
 // --- generations ---
 
 GenerationRef Engine::make_generation(std::shared_ptr<const Publication> publication) {
-  GenerationRef made(*new Generation{*this, std::move(publication), {}, {}});
+  GenerationRef made(*new Generation{*this, std::move(publication), {}, {}, {}});
   const snapshot::Snapshot& snapshot = made->snapshot();
   const Series& series = made->series();
   const upstream::PoolShared shared{loop_, shard_, random_, field_scratch_};
@@ -51,7 +53,8 @@ GenerationRef Engine::make_generation(std::shared_ptr<const Publication> publica
             ? current_->clusters[kept]
             : std::make_shared<upstream::Cluster>(shared, snapshot.clusters[i], *made->publication->members[i]));
   }
-  for (size_t i = 0; i < snapshot.plugins.size(); ++i) made->plugins.push_back(plugin_for(*made->publication, i));
+  for (size_t i = 0; i < snapshot.stores.size(); ++i) made->stores.push_back(store_for(*made->publication, i));
+  for (size_t i = 0; i < snapshot.plugins.size(); ++i) made->plugins.push_back(plugin_for(*made, i));
   listener_series_.resize(made->publication->slots.size());
   for (uint32_t i = 0; i < snapshot.listeners.size(); ++i) {
     listener_series_[made->publication->slot_of(i)] = series.listeners[i];
@@ -59,15 +62,44 @@ GenerationRef Engine::make_generation(std::shared_ptr<const Publication> publica
   return made;
 }
 
-// An instance that the configuration kept keeps its state on this worker too.
-std::shared_ptr<filter::WorkerInstance> Engine::plugin_for(const Publication& publication, size_t index) {
-  const filter::Instance& instance = *publication.snapshot->plugins[index].instance;
+std::shared_ptr<store::Store> Engine::store_for(const Publication& publication, size_t index) {
+  if (publication.memory_stores[index] != nullptr) return publication.memory_stores[index];
+  if (const uint32_t kept = publication.kept_stores[index]; kept != Publication::kNone) return current_->stores[kept];
+  const snapshot::StoreSpec& spec = publication.snapshot->stores[index];
+  return std::make_shared<store::RedisStore>(
+      loop_, store::RedisOptions{.name = spec.name,
+                                 .mode = static_cast<store::RedisOptions::Mode>(spec.redis.mode),
+                                 .addresses = publication.store_addresses[index],
+                                 .master_name = spec.redis.master_name,
+                                 .db = spec.redis.db,
+                                 .username = spec.redis.username,
+                                 .password = spec.redis.password,
+                                 .connections = spec.redis.connections,
+                                 .timeout = spec.redis.timeout});
+}
+
+// An instance that the configuration kept keeps its state on this worker too; its stores may be others now.
+std::shared_ptr<filter::WorkerInstance> Engine::plugin_for(const Generation& generation, size_t index) {
+  const snapshot::Snapshot& snapshot = generation.snapshot();
+  const filter::Instance& instance = *snapshot.plugins[index].instance;
+  std::shared_ptr<filter::WorkerInstance> plugin;
   if (current_) {
-    for (const auto& plugin : current_->plugins) {
-      if (&plugin->instance() == &instance) return plugin;
+    for (const auto& known : current_->plugins) {
+      if (&known->instance() == &instance) plugin = known;
     }
   }
-  return std::make_shared<filter::WorkerInstance>(filter_host_, instance, publication.series.plugins[index]);
+  if (plugin == nullptr) {
+    plugin = std::make_shared<filter::WorkerInstance>(filter_host_, instance, generation.series().plugins[index]);
+  }
+  std::vector<filter::WorkerStore> stores;
+  for (const std::string& name : instance.stores) {
+    const auto named = std::find_if(snapshot.stores.begin(), snapshot.stores.end(),
+                                    [&](const snapshot::StoreSpec& spec) { return spec.name == name; });
+    const auto at = static_cast<size_t>(named - snapshot.stores.begin());
+    stores.push_back({generation.stores[at].get(), generation.series().stores[at]});
+  }
+  plugin->set_stores(std::move(stores));
+  return plugin;
 }
 
 void Engine::adopt(std::shared_ptr<const Publication> publication, Share share) {
@@ -85,6 +117,10 @@ void Engine::adopt(std::shared_ptr<const Publication> publication, Share share) 
     if (is_parting(downstream.slot())) downstream.part(before);
     if (other_trust) downstream.set_trusted(is_trusted(downstream.peer()));
   }
+}
+
+void Engine::set_store_addresses(uint32_t store, std::vector<SocketAddress> addresses) {
+  static_cast<store::RedisStore&>(*current_->stores[store]).set_addresses(std::move(addresses));
 }
 
 void Engine::set_members(uint32_t cluster, const upstream::Members& members) {
@@ -155,6 +191,10 @@ void Engine::sweep() {
   loop_.blocks().sweep(loop_.now(), budget);
   downstream_slab_.sweep(loop_.now(), budget);
   exchange_slab_.sweep(loop_.now(), budget);
+  for (size_t i = 0; i < current_->stores.size(); ++i) {
+    if (current_->publication->memory_stores[i] != nullptr) continue;
+    static_cast<store::RedisStore&>(*current_->stores[i]).sweep(loop_.now(), budget);
+  }
   if (share_.access_log != nullptr) share_.access_log->sweep();
   sweep_timer_.set(loop_.now() + (budget == 0 ? kSweepPause : kSweepPeriod));
 }

@@ -41,6 +41,8 @@ class Engine {
   /// New requests get `publication`; those that run keep theirs. Clusters that it did not keep retire, and connections
   /// of listeners that it lacks end with their next answer.
   void adopt(std::shared_ptr<const Publication> publication, Share share);
+  /// DNS has other addresses for a Redis store of the current publication.
+  void set_store_addresses(uint32_t store, std::vector<SocketAddress> addresses);
   /// DNS has other addresses for a cluster of the current publication.
   void set_members(uint32_t cluster, const upstream::Members& members);
   /// While on, each connection ends with its next answer, or soon if it has nothing to answer.
@@ -81,7 +83,8 @@ class Engine {
   void end_generation(Generation& generation);
 
  private:
-  [[nodiscard]] std::shared_ptr<filter::WorkerInstance> plugin_for(const Publication& publication, size_t index);
+  [[nodiscard]] std::shared_ptr<store::Store> store_for(const Publication& publication, size_t index);
+  [[nodiscard]] std::shared_ptr<filter::WorkerInstance> plugin_for(const Generation& generation, size_t index);
   [[nodiscard]] GenerationRef make_generation(std::shared_ptr<const Publication> publication);
   void refuse(ListenerSlot slot, int fd, Reason reason);
   [[nodiscard]] bool is_trusted(const SocketAddress& peer) const;

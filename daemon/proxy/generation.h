@@ -20,7 +20,8 @@ struct Generation {
   Engine& engine;
   std::shared_ptr<const Publication> publication;
   std::vector<std::shared_ptr<upstream::Cluster>> clusters;      // by the snapshot's index
-  std::vector<std::shared_ptr<filter::WorkerInstance>> plugins;  // likewise
+  std::vector<std::shared_ptr<store::Store>> stores;             // likewise
+  std::vector<std::shared_ptr<filter::WorkerInstance>> plugins;  // likewise; they use the stores
   uint32_t holders = 0;
 
   [[nodiscard]] const snapshot::Snapshot& snapshot() const { return *publication->snapshot; }

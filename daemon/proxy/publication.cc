@@ -36,7 +36,41 @@ std::vector<uint32_t> unchanged_clusters(const snapshot::Snapshot& now, const Pu
   return kept;
 }
 
+// A store in memory is known by its name; its size may change.
+std::shared_ptr<store::MemoryStore> memory_store(const snapshot::StoreSpec& spec, const Publication* before) {
+  if (spec.type != snapshot::StoreSpec::Type::memory) return nullptr;
+  for (size_t i = 0; before != nullptr && i < before->memory_stores.size(); ++i) {
+    const snapshot::StoreSpec& old = before->snapshot->stores[i];
+    if (before->memory_stores[i] == nullptr || old.name != spec.name) continue;
+    if (old.max_bytes != spec.max_bytes) before->memory_stores[i]->set_max_bytes(spec.max_bytes);
+    return before->memory_stores[i];
+  }
+  return std::make_shared<store::MemoryStore>(store::MemoryStore::Options{.max_bytes = spec.max_bytes});
+}
+
+uint32_t unchanged_store(const snapshot::StoreSpec& spec, const Publication* before) {
+  if (before == nullptr) return Publication::kNone;
+  const auto& old = before->snapshot->stores;
+  const auto same = std::find(old.begin(), old.end(), spec);
+  return same == old.end() ? Publication::kNone : static_cast<uint32_t>(same - old.begin());
+}
+
 }  // namespace
+
+std::vector<SocketAddress> Publication::addresses_of(const snapshot::StoreSpec& store,
+                                                     const upstream::AddressesOf& addresses_of) {
+  std::vector<SocketAddress> addresses;
+  for (const snapshot::EndpointSpec& server : store.redis.servers) {
+    if (server.host.empty()) {
+      addresses.push_back(server.address);
+      continue;
+    }
+    for (const upstream::ResolvedAddress& resolved : addresses_of(server.host)) {
+      addresses.push_back(resolved.address.with_port(server.port));
+    }
+  }
+  return addresses;
+}
 
 ListenerSlot Publication::slot_of(uint32_t listener) const {
   const auto at = std::find(listener_of_slot.begin(), listener_of_slot.end(), listener);
@@ -57,6 +91,11 @@ std::shared_ptr<const Publication> Publication::make(std::shared_ptr<const snaps
   made->kept_clusters = unchanged_clusters(*made->snapshot, before);
   for (const snapshot::ClusterSpec& cluster : made->snapshot->clusters) {
     made->members.push_back(upstream::members_of(cluster, registry, addresses_of));
+  }
+  for (const snapshot::StoreSpec& store : made->snapshot->stores) {
+    made->memory_stores.push_back(memory_store(store, before));
+    made->kept_stores.push_back(unchanged_store(store, before));
+    made->store_addresses.push_back(Publication::addresses_of(store, addresses_of));
   }
   return made;
 }

@@ -10,6 +10,7 @@
 #include "proxy/access_log_format.h"
 #include "proxy/series.h"
 #include "snapshot/snapshot.h"
+#include "store/memory_store.h"
 #include "upstream/member.h"
 
 namespace sluice::proxy {
@@ -34,12 +35,22 @@ struct Publication {
   /// (Engine::set_members).
   std::vector<std::shared_ptr<const upstream::Members>> members;
 
+  /// By the snapshot's index of a store: the one store that all workers share, which keeps what it holds from one
+  /// publication to the next; nullptr: each worker has a client of its own (Redis).
+  std::vector<std::shared_ptr<store::MemoryStore>> memory_stores;
+  /// By the same index: as kept_clusters, for Redis; and its servers when this was made.
+  std::vector<uint32_t> kept_stores;
+  std::vector<std::vector<SocketAddress>> store_addresses;
+
   [[nodiscard]] ListenerSlot slot_of(uint32_t listener) const;
 
   /// `before` may be nullptr. Fails, with `error` in words, if the access log's format cannot be compiled.
   static std::shared_ptr<const Publication> make(std::shared_ptr<const snapshot::Snapshot> snapshot,
                                                  stats::Registry& registry, const upstream::AddressesOf& addresses_of,
                                                  const Publication* before, std::string& error);
+  /// The servers of a Redis store now; names without an address have none.
+  static std::vector<SocketAddress> addresses_of(const snapshot::StoreSpec& store,
+                                                 const upstream::AddressesOf& addresses_of);
 };
 
 }  // namespace sluice::proxy

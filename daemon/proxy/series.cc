@@ -27,6 +27,7 @@ Series Series::intern(stats::Registry& registry, const snapshot::Snapshot& snaps
     ClusterSeries& made = series.clusters.emplace_back();
     made.retries = registry.intern(Family::upstream_retries, {cluster.name});
   }
+  for (const snapshot::StoreSpec& store : snapshot.stores) series.stores.emplace_back(registry, store.name);
   for (const snapshot::PluginSpec& plugin : snapshot.plugins) {
     series.plugins.push_back(filter::InstanceSeries::intern(registry, *plugin.instance));
   }

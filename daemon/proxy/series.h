@@ -29,6 +29,7 @@ struct Series {
   std::vector<ListenerSeries> listeners;
   std::vector<RouteSeries> routes;
   std::vector<ClusterSeries> clusters;
+  std::vector<store::StoreSeries> stores;
   std::vector<filter::InstanceSeries> plugins;
   RouteSeries unrouted;
   stats::SeriesId in_flight;

@@ -11,19 +11,12 @@ StoreSeries::StoreSeries(stats::Registry& registry, std::string_view store)
 
 MemorySeries::MemorySeries(stats::Registry& registry, std::string_view store)
     : shard_(registry.control()),
-      common_(registry, store),
       entries_(registry.intern(Family::store_entries, {store})),
       bytes_(registry.intern(Family::store_bytes, {store})),
       evictions_(registry.intern(Family::store_evictions, {store})),
       expirations_(registry.intern(Family::store_expirations, {store})) {}
 
 void MemorySeries::show(const MemoryFigures& figures) {
-  for (size_t i = 0; i < kOperations; ++i) {
-    shard_.set(stats::pick(common_.operations, label_of(static_cast<Operation>(i))), figures.operations[i]);
-  }
-  shard_.set(common_.misses, figures.misses);
-  shard_.set(stats::pick(common_.failures, Reason::store_full), figures.full);
-  shard_.set(stats::pick(common_.failures, Reason::store_refused), figures.refused);
   shard_.set(entries_, figures.entries);
   shard_.set(bytes_, figures.bytes);
   shard_.set(evictions_, figures.evictions);

@@ -23,7 +23,7 @@ struct StoreSeries {
   stats::SeriesId failures;  // run: pick(failures, reason)
 };
 
-/// What a memory store counted by itself, stated when somebody reads the figures. Control thread.
+/// What only a memory store knows, stated when somebody reads the figures. Control thread.
 class MemorySeries {
  public:
   MemorySeries(stats::Registry& registry, std::string_view store);
@@ -31,7 +31,6 @@ class MemorySeries {
 
  private:
   stats::Shard& shard_;
-  StoreSeries common_;
   stats::SeriesId entries_;
   stats::SeriesId bytes_;
   stats::SeriesId evictions_;

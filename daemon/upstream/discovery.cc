@@ -50,7 +50,7 @@ Discovery::Discovery(Parts parts)
           parts_.timers, [](void* self) { static_cast<Discovery*>(self)->settle(); }, this) {}
 
 void Discovery::watch(const snapshot::DnsSpec& spec, std::span<const snapshot::ClusterSpec> clusters,
-                      std::function<void()> settled) {
+                      std::span<const snapshot::StoreSpec> stores, std::function<void()> settled) {
   const bool other_servers = spec.servers != spec_.servers;
   spec_ = spec;
   settled_ = nullptr;
@@ -58,6 +58,11 @@ void Discovery::watch(const snapshot::DnsSpec& spec, std::span<const snapshot::C
   for (const snapshot::ClusterSpec& cluster : clusters) {
     for (const snapshot::EndpointSpec& endpoint : cluster.endpoints) {
       if (!endpoint.host.empty()) wanted.insert(endpoint.host);
+    }
+  }
+  for (const snapshot::StoreSpec& store : stores) {
+    for (const snapshot::EndpointSpec& server : store.redis.servers) {
+      if (!server.host.empty()) wanted.insert(server.host);
     }
   }
   std::erase_if(names_, [&](const auto& entry) {

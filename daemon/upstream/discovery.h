@@ -50,11 +50,11 @@ class Discovery {
   Discovery(const Discovery&) = delete;
   Discovery& operator=(const Discovery&) = delete;
 
-  /// From now on the names of `clusters` are looked up, and no others; those that were watched before go on as they were.
+  /// From now on the names of `clusters` and `stores` are looked up, and no others; those that were watched before go on as they were.
   /// `settled` is called once: when each name has been looked up, which may be before watch() returns, or when kPatience is
   /// over. A further watch() before that drops it.
   void watch(const snapshot::DnsSpec& spec, std::span<const snapshot::ClusterSpec> clusters,
-             std::function<void()> settled);
+             std::span<const snapshot::StoreSpec> stores, std::function<void()> settled);
 
   /// In a stable order; empty for a name that never had any.
   [[nodiscard]] std::span<const ResolvedAddress> addresses_of(const std::string& host) const;

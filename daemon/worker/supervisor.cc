@@ -75,6 +75,28 @@ void Supervisor::on_resolved(const std::string& host) {
     const auto members = upstream::members_of(clusters[i], registry_, addresses_of_);
     for (const auto& worker : workers_) worker->set_members(i, members);
   }
+  const std::vector<snapshot::StoreSpec>& stores = current()->stores;
+  for (uint32_t i = 0; i < stores.size(); ++i) {
+    const auto& servers = stores[i].redis.servers;
+    if (std::none_of(servers.begin(), servers.end(), [&](const auto& each) { return each.host == host; })) continue;
+    const auto addresses = proxy::Publication::addresses_of(stores[i], addresses_of_);
+    for (const auto& worker : workers_) worker->set_store_addresses(i, addresses);
+  }
+}
+
+void Supervisor::sweep_stores() {
+  if (publication_ == nullptr) return;
+  for (const auto& store : publication_->memory_stores) {
+    if (store != nullptr) store->sweep();
+  }
+}
+
+void Supervisor::show_stores() {
+  if (publication_ == nullptr) return;
+  for (size_t i = 0; i < publication_->memory_stores.size(); ++i) {
+    const auto& store = publication_->memory_stores[i];
+    if (store != nullptr) store::MemorySeries(registry_, current()->stores[i].name).show(store->figures());
+  }
 }
 
 // --- listening sockets ---

@@ -41,6 +41,10 @@ class Supervisor {
 
   /// addresses_of(host) has changed: the workers hear of it.
   void on_resolved(const std::string& host);
+  /// Memory of what expired in the stores of this process; to be called about once a second.
+  void sweep_stores();
+  /// States their figures in the registry.
+  void show_stores();
 
   /// While on, each client connection ends with its next answer.
   void drain(bool on);

@@ -79,6 +79,12 @@ void Worker::set_members(uint32_t cluster, std::shared_ptr<const upstream::Membe
   loop_.post([this, cluster, members = std::move(members)] { engine_->set_members(cluster, *members); });
 }
 
+void Worker::set_store_addresses(uint32_t store, std::vector<SocketAddress> addresses) {
+  loop_.post([this, store, addresses = std::move(addresses)]() mutable {
+    engine_->set_store_addresses(store, std::move(addresses));
+  });
+}
+
 void Worker::drain(bool on) {
   loop_.post([this, on] { engine_->drain(on); });
 }

@@ -37,7 +37,9 @@ class Worker {
   void start();
   /// New requests get this from now on. `on_adopted` is called on the worker's thread when it is so.
   void assign(Assignment next, std::function<void()> on_adopted);
-  /// A cluster of what was assigned last has these servers now.
+  /// A Redis store of what was assigned last has these servers now.
+  void set_store_addresses(uint32_t store, std::vector<SocketAddress> addresses);
+  /// The same of a cluster.
   void set_members(uint32_t cluster, std::shared_ptr<const upstream::Members> members);
   /// Connections end with their next answer, or not any more.
   void drain(bool on);

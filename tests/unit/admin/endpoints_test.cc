@@ -258,7 +258,7 @@ TEST_CASE("upstreams show what DNS says of their names") {
   asker.gateway.discovery = &discovery;
   const auto page = [&] { return upstreams_json(asker.gateway.sources(), now + Seconds(2)); };
 
-  discovery.watch({}, snapshot->clusters, {});
+  discovery.watch({}, snapshot->clusters, {}, {});
   REQUIRE(asked.size() == 2);  // in the order of the alphabet
   CHECK(contains(page(),
                  "{\"name\":\"Users.internal:80\",\"addresses\":[],\"last_lookup_seconds\":null,"

@@ -418,11 +418,6 @@ TEST_CASE("the figures say what happened, and are shown under the store's name")
     REQUIRE(id);
     return registry.value(*id);
   };
-  CHECK(shown(stats::Family::store_operations, "get") == 4);
-  CHECK(shown(stats::Family::store_operations, "touch") == 1);
-  CHECK(shown(stats::Family::store_misses) == 2);
-  CHECK(shown(stats::Family::store_failures, "store_full") == 2);
-  CHECK(shown(stats::Family::store_failures, "store_refused") == 1);
   CHECK(shown(stats::Family::store_entries) == figures.entries);
   CHECK(shown(stats::Family::store_bytes) == figures.bytes);
   CHECK(shown(stats::Family::store_evictions) == figures.evictions);

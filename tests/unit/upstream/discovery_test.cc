@@ -36,7 +36,7 @@ struct World {
   }
   void watch(const std::vector<std::string>& hosts) {
     const ClusterSpec spec = cluster(hosts);
-    discovery->watch(dns, {&spec, 1}, [this] { ++settled; });
+    discovery->watch(dns, {&spec, 1}, {}, [this] { ++settled; });
   }
   void advance(Micros by) {
     now += by;
@@ -207,7 +207,7 @@ TEST_CASE("an answer may come before the question returns") {
 TEST_CASE("a name in two places is looked up once; one that is in no place any more is forgotten") {
   World world;
   const ClusterSpec both[] = {World::cluster({"a.test"}), World::cluster({"a.test", "b.test"})};
-  world.discovery->watch(world.dns, both, {});
+  world.discovery->watch(world.dns, both, {}, {});
   CHECK(world.asked == std::vector<std::string>{"a.test", "b.test"});
   world.answer({"127.0.0.1"}, Seconds(60));
   world.watch({"a.test"});
