@@ -141,6 +141,18 @@ std::string action_text(const snapshot::Snapshot& snapshot, const Request& reque
                      upstreams_of(route, snapshot));
 }
 
+// "plugins: id, limit\n": those of the listener, then the route's; empty if there are none.
+std::string plugins_text(const snapshot::Snapshot& snapshot, const Request& request, const RouteSpec& route) {
+  std::string text;
+  for (const auto* list : {&request.listener->plugins, &route.plugins}) {
+    for (const uint32_t index : *list) {
+      const snapshot::PluginSpec& plugin = snapshot.plugins[index];
+      text += fmt::format("{}{} ({})", text.empty() ? "plugins: " : ", ", plugin.name, plugin.module);
+    }
+  }
+  return text.empty() ? text : text + '\n';
+}
+
 std::string request_text(const Request& request) {
   std::string text = fmt::format("listener: {}, {}\n", request.listener->name, request.listener->address.to_string());
   if (request.authority.empty()) text += "host: none; write a whole URL, or add -H 'Host: ...'\n";
@@ -162,6 +174,7 @@ Explanation explain_request(const snapshot::Snapshot& snapshot, const Options& o
   const auto steps = snapshot.route_table.explain(query, match);
   std::string text = request_text(request) + snapshot::explain_text({snapshot.routes, query, match, steps});
   if (match.outcome != RouteMatch::Outcome::matched) return {text, kNoRoute};
+  text += plugins_text(snapshot, request, snapshot.routes[match.route]);
   return {text + action_text(snapshot, request, match) + '\n', kOk};
 }
 

@@ -199,6 +199,18 @@ routes: [{{match: {{path: /}}, respond: {{body: hi}}, plugins: [c, c]}}]
         assert wanted in told, told
 
 
+def test_explain_tells_which_plugins_run(tmp_path):
+    config = tmp_path / "sluice.yaml"
+    config.write_text(f"""version: 1
+process: {{plugin_dir: {PLUGINS}}}
+listeners: {{public: {{address: "127.0.0.1:8080", plugins: [a]}}}}
+plugins: {{a: {{module: probe, config: {{tag: a}}}}, b: {{module: nothing}}}}
+routes: [{{match: {{path: /}}, respond: {{body: hi}}, plugins: [b]}}]
+""")
+    told = sluice("explain", "--config", config, "GET", "http://h/").stdout
+    assert "plugins: a (probe), b (nothing)\n" in told
+
+
 def test_the_log_and_the_metrics_say_what_each_plugin_cost():
     with probed(listener=["a"], route=["b"], a={}, b={}) as (gateway, _):
         gateway.get("/")
