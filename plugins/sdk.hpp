@@ -54,9 +54,12 @@ class Node {
     return {setup_, node_ == nullptr ? nullptr : setup_->child(setup_, node_, to_abi(key))};
   }
 
-  void read(std::string& value) const {
+  /// True if there was one.
+  bool read(std::string& value) const {
     sluice_str text{};
-    if (node_ != nullptr && setup_->text(setup_, node_, &text) != 0) value = to_view(text);
+    if (node_ == nullptr || setup_->text(setup_, node_, &text) == 0) return false;
+    value = to_view(text);
+    return true;
   }
   void read(bool& value) const {
     int flag = 0;
@@ -85,8 +88,7 @@ class Node {
   void read(std::vector<std::string>& values) const {
     if (node_ == nullptr) return;
     values.clear();
-    if (!is_list()) return read(values.emplace_back());
-    for_each([&](Node entry, std::string_view) { entry.read(values.emplace_back()); });
+    for_each_in_list([&](Node entry) { entry.read(values.emplace_back()); });
   }
   /// The content of the file that the node names; nothing after an error.
   [[nodiscard]] std::optional<std::string> file() const {
@@ -103,6 +105,12 @@ class Node {
       const sluice_node* entry = setup_->entry(setup_, node_, i, &key);
       visit(Node(setup_, entry), to_view(key));
     }
+  }
+  /// Calls `visit(Node entry)` for each entry of a list; a single value counts as a list of one.
+  template <typename Visit>
+  void for_each_in_list(Visit&& visit) const {
+    if (node_ != nullptr && !is_list()) return visit(*this);
+    for_each([&](Node entry, std::string_view) { visit(entry); });
   }
   /// One of `choices`, by index; an error tells them all.
   template <typename Choice>
