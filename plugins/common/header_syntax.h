@@ -1,0 +1,46 @@
+// What a header field may look like (RFC 9110 §5.1, §5.5, §5.6.2), for configurations that name fields, and lists in values.
+#pragma once
+
+#include <algorithm>
+#include <string_view>
+
+namespace sluice {
+
+inline char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
+
+inline bool equals_ignoring_case(std::string_view a, std::string_view b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](char x, char y) { return lower(x) == lower(y); });
+}
+
+/// A name of a field, or a method.
+inline bool is_token(std::string_view text) {
+  constexpr std::string_view kMarks = "!#$%&'*+-.^_`|~";
+  return !text.empty() && std::all_of(text.begin(), text.end(), [&](char c) {
+    return (c >= '0' && c <= '9') || (lower(c) >= 'a' && lower(c) <= 'z') || kMarks.find(c) != std::string_view::npos;
+  });
+}
+
+/// A value: no control character but the tab, and no white space around it.
+inline bool is_field_value(std::string_view text) {
+  const auto is_space = [](char c) { return c == ' ' || c == '\t'; };
+  if (!text.empty() && (is_space(text.front()) || is_space(text.back()))) return false;
+  return std::all_of(text.begin(), text.end(), [](char c) {
+    const auto byte = static_cast<unsigned char>(c);
+    return byte == '\t' || (byte >= 0x20 && byte != 0x7f);
+  });
+}
+
+/// True if the comma-separated list `value` has `wanted` in it, in any case.
+inline bool lists(std::string_view value, std::string_view wanted) {
+  while (!value.empty()) {
+    const size_t comma = std::min(value.find(','), value.size());
+    std::string_view entry = value.substr(0, comma);
+    entry.remove_prefix(std::min(entry.find_first_not_of(" \t"), entry.size()));
+    entry = entry.substr(0, entry.find_last_not_of(" \t") + 1);
+    if (equals_ignoring_case(entry, wanted)) return true;
+    value.remove_prefix(std::min(comma + 1, value.size()));
+  }
+  return false;
+}
+
+}  // namespace sluice
