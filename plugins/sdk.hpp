@@ -21,7 +21,7 @@
 #include <utility>
 #include <vector>
 
-#include "plugins/abi.h"
+#include "abi.h"
 
 namespace sluice {
 

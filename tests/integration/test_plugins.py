@@ -3,11 +3,13 @@ in every phase, bodies, and what is left when a client goes away in the middle."
 
 import json
 import os
+from pathlib import Path
 
 import pytest
 
 from harness import CHUNKED, answering, assert_problem, chunked, echo, proxying, request, response, sluice
 
+SOURCE = Path(os.environ.get("SLUICE_SOURCE_DIR", Path(__file__).parents[2]))
 PLUGINS = os.environ.get("SLUICE_TEST_PLUGINS", "")
 PHASES = ["request_start", "request", "request_body", "response", "response_body"]
 BODY = b"abc" * 30000  # more than one read
@@ -197,6 +199,14 @@ routes: [{{match: {{path: /}}, respond: {{body: hi}}, plugins: [c, c]}}]
                    '12:15: error: module: there is no', 'did you mean "probe"?',
                    '14:63: error: plugin "c" stands in this list already']:
         assert wanted in told, told
+
+
+def test_the_plugin_of_the_manual_works_as_printed_there():
+    manual = (SOURCE / "plugins/README.md").read_text()
+    assert (SOURCE / "tests/plugins/hello.c").read_text().split("*/\n", 1)[1] in manual
+    with proxying(answering(echo), process={"plugin_dir": PLUGINS}, plugins={"greeter": {"module": "hello", "config": {"name": "world"}}},
+                  listener={"plugins": ["greeter"]}) as (gateway, _):
+        assert gateway.get("/").get("x-hello") == "world"
 
 
 def test_explain_tells_which_plugins_run(tmp_path):
