@@ -159,6 +159,7 @@ Chain::Step Chain::judge(Filter& filter, Direction& direction, sluice_verdict ve
       if (&direction == &response_) {
         --direction.next;
         sees_response_body_ = direction.next;
+        replacing_ = false;  // those who wanted to do not see this answer
       }
       return Step::respond;
     default: break;
@@ -169,7 +170,10 @@ Chain::Step Chain::judge(Filter& filter, Direction& direction, sluice_verdict ve
 Chain::Step Chain::fail(Filter& filter, Direction& direction, Reason reason, const char* why) {
   log::error("plugin \"{}\" {} (request {})", filter.instance().instance().name, why, subject_.fact(SLUICE_REQUEST_ID));
   answer_ = {.status = row(reason).status, .failure = reason};
-  if (&direction == &response_ && direction.next > 0) sees_response_body_ = --direction.next;
+  if (&direction == &response_ && direction.next > 0) {
+    sees_response_body_ = --direction.next;
+    replacing_ = false;
+  }
   return Step::respond;
 }
 

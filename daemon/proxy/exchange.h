@@ -113,6 +113,8 @@ class Exchange final : private upstream::Connection::User, private upstream::Poo
 
   // exchange_client.cc: writing the response
   void flush_client();
+  event::IoStatus send_held();
+  bool flush_held();
   void wait_for_client(bool progress);
   void on_client_drained();
   bool write_file_body();
@@ -165,7 +167,10 @@ class Exchange final : private upstream::Connection::User, private upstream::Poo
   void filter_answer(uint16_t status, std::string_view field_lines, http::BodyFraming body, std::string_view text);
   void send_filtered_answer();
   void filter_answer_body();
-  void finish_answer();
+  bool pass_answer_piece();
+  void end_answer();
+  [[nodiscard]] bool filters_file() const;
+  bool filter_file_body();
   void use_unknown_length();
   void complete_filters();
   [[nodiscard]] std::string_view plugin_costs();
@@ -187,7 +192,8 @@ class Exchange final : private upstream::Connection::User, private upstream::Poo
     http::ResponseHead head;  // of the response, as far as the plugins changed it; status 0: there is none yet
     http::ResponseFraming framing;
     sluice_origin origin = SLUICE_FROM_UPSTREAM;
-    std::string_view answer_body;  // of a local answer
+    std::string_view answer_body;  // of a local answer; of a file, the piece that is on its way
+    std::span<char> file_piece;    // where pieces of a file are read to
     std::string_view reason;       // a plugin's code for its answer
     Buffer held_request;           // a piece of the request's body that a plugin paused
     std::string_view request_trailers;
@@ -201,6 +207,7 @@ class Exchange final : private upstream::Connection::User, private upstream::Poo
     bool holds_body = false;
     bool holds_end = false;     // the response's end came while it was held
     bool end_was_seen = false;  // the plugin that paused has been told of it
+    bool overflowed = false;    // a plugin wrote more of the body than can be held
     bool passed_by = false;     // this answer does not go through the plugins any more
   };
 

@@ -15,17 +15,31 @@ constexpr size_t kFileWriteBytes = 512 * 1024;
 
 void Exchange::flush_client() {
   if (downstream_ == nullptr || phase_ == Phase::over) return;
-  event::Stream& stream = downstream_->stream();
-  const uint64_t sent_before = to_client_.sent();
-  const event::IoStatus status = to_client_.flush(stream);
-  const uint64_t sent = to_client_.sent() - sent_before;
-  engine_.shard().add(downstream_->series().sent, sent);
-  if (phase_ == Phase::tunnel && sent > 0) watch_tunnel();
-  if (status == event::IoStatus::error) return downstream_->close(Reason::client_closed);
-  if (status == event::IoStatus::again) return wait_for_client(sent > 0);
+  if (filtering_ != nullptr && filtering_->overflowed) return abort(Reason::plugin_failed);
+  if (!flush_held()) return;
   if (file_left_ > 0 && !write_file_body()) return;
   if (pipe_ && pipe_->held() > 0 && !write_pipe()) return;
   on_client_drained();
+}
+
+// Of what to_client_ holds, as much as the socket takes.
+event::IoStatus Exchange::send_held() {
+  const uint64_t sent_before = to_client_.sent();
+  const event::IoStatus status = to_client_.flush(downstream_->stream());
+  const uint64_t sent = to_client_.sent() - sent_before;
+  engine_.shard().add(downstream_->series().sent, sent);
+  if (phase_ == Phase::tunnel && sent > 0) watch_tunnel();
+  return status;
+}
+
+// True if to_client_ is empty. If not, the socket wakes us, or the client is gone.
+bool Exchange::flush_held() {
+  const uint64_t sent_before = to_client_.sent();
+  switch (send_held()) {
+    case event::IoStatus::error: downstream_->close(Reason::client_closed); return false;
+    case event::IoStatus::again: wait_for_client(to_client_.sent() > sent_before); return false;
+    default: return true;
+  }
 }
 
 void Exchange::wait_for_client(bool progress) {
@@ -60,6 +74,7 @@ void Exchange::on_client_drained() {
 
 // True if all of the file is out.
 bool Exchange::write_file_body() {
+  if (filters_file()) return filter_file_body();
   for (int i = 0; i < kFileWritesPerWake && file_left_ > 0; ++i) {
     const size_t want = std::min<uint64_t>(file_left_, kFileWriteBytes);
     const event::IoResult result = downstream_->stream().write_file(file_.get(), file_offset_, want);

@@ -1,5 +1,7 @@
 // The plugins' side of an Exchange: what waits while one of them pauses, what they answer, what they see.
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <charconv>
 #include <tuple>
@@ -256,6 +258,7 @@ void Exchange::release_response(size_t at, bool end_was_seen) {
 void Exchange::answer_plugin() {
   const filter::Answer answered = filtering_->chain.take_answer();
   if (response_begun_) return abort(Reason::plugin_failed);
+  file_left_ = 0;
   filtering_->holds_head = false;
   filtering_->held_response.clear();
   filtering_->origin = SLUICE_FROM_PLUGIN;
@@ -316,30 +319,73 @@ void Exchange::send_filtered_answer() {
   status_ = filtering.head.status;
   response_begun_ = true;
   to_client_.add(*head);
-  const bool has_body = request_.head.method != http::Method::HEAD && !filtering.answer_body.empty();
-  if (!has_body || file_left_ > 0) return finish_answer();
-  if (filtering.chain.wants_response_body()) return filter_answer_body();
-  send_response_body(filtering.answer_body);
-  finish_answer();
+  const bool has_body =
+      request_.head.method != http::Method::HEAD && (!filtering.answer_body.empty() || file_left_ > 0);
+  if (has_body && filtering.chain.wants_response_body()) return file_left_ > 0 ? flush_client() : filter_answer_body();
+  if (has_body) send_response_body(filtering.answer_body);
+  end_answer();
+  flush_client();
 }
 
 void Exchange::filter_answer_body() {
+  pass_answer_piece();
+  flush_client();
+}
+
+// Of a file this is a piece, and the next one is read once the client has taken what became of it. False if it goes no further:
+// a plugin holds it, or the exchange is over.
+bool Exchange::pass_answer_piece() {
   Filtering& filtering = *filtering_;
-  const Step step = filtering.chain.response_body(filtering.answer_body, true);
+  const Step step = filtering.chain.response_body(filtering.answer_body, file_left_ == 0);
   filtering.holds_body = step == Step::wait;
   if (step == Step::wait) {
     to_client_.hold();
-    return flush_client();
+    return false;
   }
-  if (step != Step::next) return abort(Reason::plugin_failed);
+  if (step != Step::next) {
+    abort(Reason::plugin_failed);
+    return false;
+  }
   if (!filtering.chain.replaces_response_body()) send_response_body(filtering.answer_body);
-  finish_answer();
+  if (file_left_ == 0) end_answer();
+  return true;
 }
 
-void Exchange::finish_answer() {
+void Exchange::end_answer() {
   if (file_left_ == 0 && client_framing_.body.kind == BodyFraming::Kind::chunked) to_client_.add("0\r\n\r\n");
   response_complete_ = true;
-  flush_client();
+}
+
+bool Exchange::filters_file() const {
+  return filtering_ != nullptr && !filtering_->passed_by && filtering_->chain.wants_response_body();
+}
+
+// As write_file_body(), but through the plugins.
+bool Exchange::filter_file_body() {
+  constexpr size_t kPieceBytes = 64 * 1024;
+  constexpr int kPiecesPerWake = 4;
+  Filtering& filtering = *filtering_;
+  if (filtering.file_piece.empty()) filtering.file_piece = {arena_.allocate(kPieceBytes), kPieceBytes};
+  for (int i = 0; i < kPiecesPerWake && file_left_ > 0; ++i) {
+    if (filtering.holds_body) {
+      on_client_drained();
+      return false;
+    }
+    const size_t want = std::min<uint64_t>(file_left_, kPieceBytes);
+    const ssize_t got = pread(file_.get(), filtering.file_piece.data(), want, static_cast<off_t>(file_offset_));
+    if (got <= 0) {
+      abort(Reason::internal_error);  // the file shrank while it was sent
+      return false;
+    }
+    file_offset_ += static_cast<uint64_t>(got);
+    file_left_ -= static_cast<uint64_t>(got);
+    filtering.answer_body = {filtering.file_piece.data(), static_cast<size_t>(got)};
+    pass_answer_piece();
+    if (phase_ == Phase::over || !flush_held()) return false;
+  }
+  if (file_left_ == 0) return true;
+  wait_for_client(true);
+  return false;
 }
 
 // A body that plugins make anew: nobody knows how long it will be.
@@ -408,6 +454,12 @@ http::HeaderMap* Exchange::headers(sluice_side side) {
 }
 
 void Exchange::write_response_body(std::string_view bytes) {
+  constexpr size_t kFraming = 32;  // of a chunk, and of the last one
+  const auto has_room = [&] { return to_client_.held() + bytes.size() + kFraming <= Buffer::kMaxBytes; };
+  // No plugin may make much more of a piece than it was, for that cannot be held back.
+  if (!has_room()) send_held();
+  filtering_->overflowed = filtering_->overflowed || !has_room();
+  if (filtering_->overflowed) return;
   send_response_body(bytes);
   to_client_.hold();  // the plugin's view ends with its call
 }

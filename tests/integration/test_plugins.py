@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import CHUNKED, answering, assert_problem, chunked, echo, proxying, request, response, sluice
+from harness import CHUNKED, End, Sluice, answering, assert_problem, chunked, echo, proxying, request, response, sluice
 
 SOURCE = Path(os.environ.get("SLUICE_SOURCE_DIR", Path(__file__).parents[2]))
 PLUGINS = os.environ.get("SLUICE_TEST_PLUGINS", "")
@@ -137,6 +137,71 @@ def test_answers_of_the_gateway_pass_the_plugins_too(pause):
         nowhere = client.get("/nowhere")
         assert (nowhere.status, traces(nowhere)) == (404, ["a.response"])
         assert json.loads(nowhere.body.lower())["reason"] == "no_route"
+
+
+FILE = bytes(range(97, 123)) * 40_000  # a megabyte: more than a socket takes at once
+
+
+def serving_a_file(tmp_path, listener=(), route=(), **probes):
+    (tmp_path / "big.txt").write_bytes(FILE)
+    (tmp_path / "empty.txt").write_bytes(b"")
+    return Sluice({"process": {"plugin_dir": PLUGINS}, "listeners": {"public": {"plugins": list(listener)}},
+                   "plugins": {name: probe(name, **config) for name, config in probes.items()},
+                   "routes": [{"name": "files", "match": {"path": "/{rest...}"}, "static": {"root": str(tmp_path)},
+                               "plugins": list(route)}]})
+
+
+@pytest.mark.parametrize("delay", ["0", "1ms"])
+@pytest.mark.parametrize("pause", [[], ["response"], ["response_body"]])
+def test_a_plugin_replaces_the_body_of_a_file(tmp_path, pause, delay):
+    with serving_a_file(tmp_path, listener=["a"], a={"shout": True, "pause": pause, "delay": delay}) as gateway:
+        client = gateway.client(receive_buffer=16384)
+        for _ in range(2):
+            whole = client.get("/big.txt")
+            assert (whole.status, whole.body) == (200, FILE.upper())
+            assert whole.chunked and whole.get("content-length") is None
+            assert client.get("/big.txt", {"Range": "bytes=100-200000"}).body == FILE[100:200001].upper()
+            assert client.get("/empty.txt").body == b""
+            head = client.ask("HEAD", "/big.txt")
+            assert (head.status, head.get("content-length")) == (200, None)
+        assert gateway.logged(path="/big.txt")["bytes_out"] > len(FILE)
+        gateway.wait_gauges_zero()
+
+
+def test_a_file_that_shrinks_on_its_way_through_a_plugin_breaks_off(tmp_path):
+    with serving_a_file(tmp_path, listener=["a"], a={"shout": True, "pause": ["response_body"], "never": True}) as gateway:
+        client = gateway.client()
+        client.send(request("GET", "/big.txt"))
+        gateway.wait_for_metric("sluice_plugin_events_total", 1, event="paused")
+        client.reset()
+        gateway.wait_gauges_zero()
+    with serving_a_file(tmp_path, listener=["a"], a={"shout": True, "pause": ["response"], "delay": "50ms"}) as gateway:
+        client = gateway.client()
+        client.send(request("GET", "/big.txt"))
+        gateway.wait_for_metric("sluice_plugin_events_total", 1, event="paused")
+        (tmp_path / "big.txt").write_bytes(FILE[:100_000])
+        answer = client.read_response()
+        assert answer.end is not End.complete
+        assert gateway.logged(path="/big.txt")["reason"] == "internal_error"
+
+
+def test_a_plugin_answers_instead_of_a_file(tmp_path):
+    with serving_a_file(tmp_path, listener=["a"], route=["b"], a={"respond": "response", "body": "mine"},
+                        b={"shout": True}) as gateway:
+        client = gateway.client()
+        for _ in range(2):
+            answer = client.get("/big.txt")
+            assert (answer.status, answer.body, answer.get("x-by")) == (200, b"mine", "a")
+
+
+def test_a_plugin_that_writes_far_more_than_it_got_ends_the_exchange_and_nothing_else():
+    with probed(answering(response(BODY * 20)), route=["a"], a={"shout": True, "times": 1000}) as (gateway, _):
+        client = gateway.client(receive_buffer=16384)
+        client.send(request("GET", "/"))
+        assert gateway.logged(path="/")["reason"] == "plugin_failed"
+        answer = client.read_response()
+        assert answer.end is End.reset and answer.body.startswith(BODY[:200].upper())
+        gateway.wait_gauges_zero()
 
 
 @pytest.mark.parametrize("phase", PHASES)

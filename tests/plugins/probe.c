@@ -7,7 +7,8 @@
  *   status: 418       with this, `body`, and the reason probe_said_so unless there is a body
  *   body: text
  *   read_body: true   reads the request's body itself, and answers how much it was
- *   shout: true       replaces the response's body by the same in capitals */
+ *   shout: true       replaces the response's body by the same in capitals
+ *   times: 2          so often */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,6 +29,7 @@ struct config {
   int never;
   int read_body;
   int shout;
+  int64_t times;
   uint32_t status;
   uint32_t completed;
   uint32_t paused;
@@ -73,6 +75,7 @@ static void* configure(struct sluice_setup* setup) {
   const struct sluice_node* node;
   config->status = 200;
   config->delay_ms = 1;
+  config->times = 1;
   config->completed = setup->counter(setup, str("completed"));
   config->paused = setup->counter(setup, str("paused"));
   copy_text(setup, setup->child(setup, setup->root, str("tag")), config->tag, sizeof(config->tag));
@@ -99,6 +102,8 @@ static void* configure(struct sluice_setup* setup) {
   if ((node = setup->child(setup, setup->root, str("read_body"))) != NULL)
     setup->boolean(setup, node, &config->read_body);
   if ((node = setup->child(setup, setup->root, str("shout"))) != NULL) setup->boolean(setup, node, &config->shout);
+  if ((node = setup->child(setup, setup->root, str("times"))) != NULL)
+    setup->integer(setup, node, 1, 1000, &config->times);
   return config;
 }
 
@@ -212,7 +217,7 @@ static sluice_verdict on_response_body(struct sluice_filter* filter, struct slui
         piece[i] = c >= 'a' && c <= 'z' ? (char)(c - 'a' + 'A') : c;
       }
       const struct sluice_str out = {piece, bytes};
-      host->write_body(filter, out);
+      for (int64_t n = 0; n < config_of(filter)->times; ++n) host->write_body(filter, out);
     }
   }
   return act(filter, kResponseBody);
