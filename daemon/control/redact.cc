@@ -44,7 +44,7 @@ class Writer {
 
  private:
   void write_list(const Node& node, std::string_view key, size_t column, bool secret);
-  void write_map(const Node& node, size_t column, bool secret);
+  void write_map(const Node& node, std::string_view key, size_t column, bool secret);
   void write_scalar(const Node& node, std::string_view key, bool secret);
   void write_text(std::string_view text, bool quoted);
   void start_line(size_t column);
@@ -66,7 +66,7 @@ void Writer::write(const Node& node, std::string_view key, size_t column, bool s
   secret = secret || node.secret;
   switch (node.kind) {
     case Node::Kind::list: return write_list(node, key, column, secret);
-    case Node::Kind::map: return write_map(node, column, secret);
+    case Node::Kind::map: return write_map(node, key, column, secret);
     case Node::Kind::scalar: return write_scalar(node, key, secret);
     case Node::Kind::null:
     case Node::Kind::broken: out_ += "null";
@@ -83,14 +83,16 @@ void Writer::write_list(const Node& node, std::string_view key, size_t column, b
   }
 }
 
-void Writer::write_map(const Node& node, size_t column, bool secret) {
+// All below a key of credentials is one: `passwords: {alice: ...}`.
+void Writer::write_map(const Node& node, std::string_view key, size_t column, bool secret) {
+  const bool all_hidden = secret && carries_credentials(key);
   if (node.entries.empty()) out_ += "{}";
   for (const Entry& entry : node.entries) {
     if (column == 0 && entry.key == "include") continue;  // what it named stands here
     start_line(column);
     write_text(entry.key, false);
     out_ += entry.value->entries.empty() ? ": " : ":";
-    write(*entry.value, entry.key, column + 2, secret);
+    write(*entry.value, all_hidden ? key : entry.key, column + 2, secret);
   }
 }
 
