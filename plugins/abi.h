@@ -250,7 +250,8 @@ struct sluice_host {
 
   /* The answer; then the phase returns (or is resumed with) SLUICE_RESPOND. 0 if it is not a valid one. */
   int (*respond)(struct sluice_filter*, const struct sluice_response*);
-  /* In on_response: the body that goes to the client is what write_body() gives it in on_response_body, and nothing else. */
+  /* In on_response: the body that goes to the client is what write_body() gives it in on_response_body, and nothing else. Only so
+   * much more than came that it can be held for a client that is slow: some 64 KiB for a piece. */
   void (*replace_body)(struct sluice_filter*);
   void (*write_body)(struct sluice_filter*, struct sluice_str bytes);
   /* Memory that lives as long as the exchange, aligned for anything; at most 64 KiB at once. */
@@ -277,6 +278,10 @@ struct sluice_host {
   uint64_t (*timer)(struct sluice_worker*, uint64_t after_ms, sluice_timer_done, void* user);
   /* Its `done` is not called. What a store was told to do may still happen. Harmless for an id that is over. */
   void (*cancel)(struct sluice_worker*, uint64_t id);
+
+  /* Of one exchange, in on_response: on_response_body of this filter is not called for this response. One whose body nobody
+   * looks at goes from the socket or file to the client without being copied. */
+  void (*skip_body)(struct sluice_filter*);
 };
 
 /* ---- what a plugin exports ---- */

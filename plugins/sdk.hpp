@@ -274,6 +274,10 @@ class Exchange {
   }
   void replace_body() const { host->replace_body(filter_); }
   void write_body(std::string_view bytes) const { host->write_body(filter_, to_abi(bytes)); }
+  /// A hint: an older gateway calls on_response_body() all the same.
+  void skip_body() const {
+    if (SLUICE_HAS(host, skip_body)) host->skip_body(filter_);
+  }
   [[nodiscard]] uint64_t token() const { return host->token(filter_); }
   [[nodiscard]] std::string_view copy(std::string_view text) const {
     auto* at = static_cast<char*>(host->allocate(filter_, text.size()));

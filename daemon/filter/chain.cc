@@ -36,8 +36,9 @@ void Chain::add(std::span<WorkerInstance* const> instances) {
 
 bool Chain::wants_response_body() const {
   if (replacing_) return true;
-  return std::any_of(filters_.begin(), filters_.begin() + sees_response_body_,
-                     [](const Filter* filter) { return filter->instance().plugin().on_response_body != nullptr; });
+  return std::any_of(filters_.begin(), filters_.begin() + sees_response_body_, [](const Filter* filter) {
+    return !filter->skips_body && filter->instance().plugin().on_response_body != nullptr;
+  });
 }
 
 Chain::Step Chain::run_request(Phase phase, std::string_view data, bool last) {
@@ -123,7 +124,7 @@ sluice_verdict Chain::call(Filter& filter, Phase phase, std::string_view data, b
       verdict = plugin.on_response(&filter);
       break;
     case Phase::response_body:
-      if (plugin.on_response_body == nullptr) return SLUICE_CONTINUE;
+      if (plugin.on_response_body == nullptr || filter.skips_body) return SLUICE_CONTINUE;
       verdict = plugin.on_response_body(&filter, piece, last ? 1 : 0);
       break;
     case Phase::complete: return SLUICE_CONTINUE;

@@ -106,6 +106,7 @@ class Chain {
     Chain* chain;
     std::array<uint64_t, kPhases> ticks;
     std::array<uint32_t, kPhases> calls;
+    bool skips_body;  // the response's
     [[nodiscard]] WorkerInstance& instance() const { return WorkerInstance::of(worker); }
   };
   // Requests and responses pass the chain side by side: an early answer may come while the request's body is still on its way.

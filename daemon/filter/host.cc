@@ -194,6 +194,10 @@ class HostTable {
     if (chain.calling_ == Phase::response) chain.replacing_ = true;
   }
 
+  static void skip_body(sluice_filter* filter) {
+    if (chain_of(filter).calling_ == Phase::response) static_cast<Chain::Filter*>(filter)->skips_body = true;
+  }
+
   static void write_body(sluice_filter* filter, sluice_str bytes) {
     Chain& chain = chain_of(filter);
     if (chain.calling_ == Phase::response_body && chain.replacing_) chain.subject_.write_response_body(text_of(bytes));
@@ -314,6 +318,7 @@ const sluice_host& host_table() {
       .store = HostTable::store,
       .timer = HostTable::timer,
       .cancel = HostTable::cancel,
+      .skip_body = HostTable::skip_body,
   };
   return kTable;
 }

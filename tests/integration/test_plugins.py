@@ -194,6 +194,14 @@ def test_a_plugin_answers_instead_of_a_file(tmp_path):
             assert (answer.status, answer.body, answer.get("x-by")) == (200, b"mine", "a")
 
 
+def test_a_plugin_that_skips_a_body_does_not_see_it_and_the_others_do():
+    with probed(route=["a", "b"], a={}, b={"skip": True}) as (gateway, _):
+        assert gateway.ask("POST", "/", body=BODY).body == BODY
+        metrics = gateway.metrics()
+        calls = [metrics.total("sluice_plugin_calls_total", plugin=name, phase="response_body") for name in "ab"]
+        assert calls[0] > 0 and calls[1] == 0
+
+
 def test_a_plugin_that_writes_far_more_than_it_got_ends_the_exchange_and_nothing_else():
     with probed(answering(response(BODY * 20)), route=["a"], a={"shout": True, "times": 1000}) as (gateway, _):
         client = gateway.client(receive_buffer=16384)

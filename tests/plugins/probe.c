@@ -8,7 +8,8 @@
  *   body: text
  *   read_body: true   reads the request's body itself, and answers how much it was
  *   shout: true       replaces the response's body by the same in capitals
- *   times: 2          so often */
+ *   times: 2          so often
+ *   skip: true        does not look at the response's body */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,6 +30,7 @@ struct config {
   int never;
   int read_body;
   int shout;
+  int skip;
   int64_t times;
   uint32_t status;
   uint32_t completed;
@@ -102,6 +104,7 @@ static void* configure(struct sluice_setup* setup) {
   if ((node = setup->child(setup, setup->root, str("read_body"))) != NULL)
     setup->boolean(setup, node, &config->read_body);
   if ((node = setup->child(setup, setup->root, str("shout"))) != NULL) setup->boolean(setup, node, &config->shout);
+  if ((node = setup->child(setup, setup->root, str("skip"))) != NULL) setup->boolean(setup, node, &config->skip);
   if ((node = setup->child(setup, setup->root, str("times"))) != NULL)
     setup->integer(setup, node, 1, 1000, &config->times);
   return config;
@@ -203,6 +206,7 @@ static sluice_verdict on_response(struct sluice_filter* filter) {
   trace(filter, SLUICE_RESPONSE, kResponse);
   if (last.size > 0) host->set_header(filter, SLUICE_RESPONSE, str("x-last"), last);
   if (config_of(filter)->shout) host->replace_body(filter);
+  if (config_of(filter)->skip) host->skip_body(filter);
   return act(filter, kResponse);
 }
 
