@@ -8,7 +8,7 @@ set -euo pipefail
 
 declare -A packages=(
   [build]="g++ cmake ninja-build ccache pkg-config libuv1-dev libyaml-dev libfmt-dev libspdlog-dev libpcre2-dev
-    libsystemd-dev libc-ares-dev libhiredis-dev"
+    libsystemd-dev libc-ares-dev libhiredis-dev libssl-dev libcrypt-dev zlib1g-dev libbrotli-dev libzstd-dev"
   # node-llhttp is the oracle that the parser's tests compare with; prometheus brings promtool.
   [test]="catch2 node-llhttp python3 python3-pytest python3-yaml python3-jsonschema python3-websockets prometheus curl
     dpkg-dev groff-base iproute2 logrotate man-db redis-sentinel redis-server redis-tools systemd"
