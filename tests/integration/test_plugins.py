@@ -197,6 +197,7 @@ def test_a_plugin_answers_instead_of_a_file(tmp_path):
 def test_a_plugin_that_skips_a_body_does_not_see_it_and_the_others_do():
     with probed(route=["a", "b"], a={}, b={"skip": True}) as (gateway, _):
         assert gateway.ask("POST", "/", body=BODY).body == BODY
+        gateway.wait_for_metric("sluice_plugin_calls_total", 2, phase="complete")
         metrics = gateway.metrics()
         calls = [metrics.total("sluice_plugin_calls_total", plugin=name, phase="response_body") for name in "ab"]
         assert calls[0] > 0 and calls[1] == 0
