@@ -12,6 +12,7 @@ std::string as_text(const ReloadReport& report) {
   for (const control::Diagnostic& error : report.errors) text += to_text(error, control::Severity::error, false);
   if (!report.failure.empty()) text += report.failure + "\n";
   for (const std::string& change : report.changes) text += change + "\n";
+  if (report.changes_left_out > 0) text += "and " + std::to_string(report.changes_left_out) + " more changes\n";
   const std::string generation = std::to_string(report.generation);
   return text + (report.accepted ? "configuration " + generation + " runs\n"
                                  : "refused: configuration " + generation + " goes on\n");
@@ -34,7 +35,8 @@ std::string as_json(const ReloadReport& report) {
          ",\"generation\":" + std::to_string(report.generation) +
          ",\"took_us\":" + std::to_string(report.took.count()) + ",\"failure\":" + json_quoted(report.failure) +
          ",\"errors\":" + json_list(report.errors, error_json) +
-         ",\"changes\":" + json_list(report.changes, [](const std::string& text) { return json_quoted(text); }) + "}\n";
+         ",\"changes\":" + json_list(report.changes, [](const std::string& text) { return json_quoted(text); }) +
+         ",\"changes_left_out\":" + std::to_string(report.changes_left_out) + "}\n";
 }
 
 }  // namespace

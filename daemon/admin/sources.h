@@ -20,8 +20,9 @@ struct ReloadReport {
   bool accepted = true;
   std::vector<control::Diagnostic> errors;  // in the configuration
   std::string failure;                      // it has no errors, but could not take effect
-  std::vector<std::string> changes;         // in words
-  uint64_t generation = 1;                  // of the configuration that runs
+  std::vector<std::string> changes;         // in words; the first ones of very many:
+  size_t changes_left_out = 0;
+  uint64_t generation = 1;  // of the configuration that runs
   Micros took{0};
 };
 

@@ -35,11 +35,10 @@ std::string_view name(snapshot::Balance balance) {
   return "";
 }
 
-// One server: a fixed endpoint, or an address of the name `host`. `label` is that of its figures.
+// One server: a fixed endpoint, or an address of the name `host`. Its figures have its name.
 struct Server {
   std::string name;
   std::string address;
-  std::string label;
   std::string host;
   uint32_t weight;
 };
@@ -48,12 +47,11 @@ std::vector<Server> servers_of(const snapshot::ClusterSpec& cluster, const upstr
   std::vector<Server> servers;
   for (const snapshot::EndpointSpec& endpoint : cluster.endpoints) {
     if (endpoint.host.empty()) {
-      servers.push_back({endpoint.name, endpoint.address.to_string(), endpoint.name, {}, endpoint.weight});
+      servers.push_back({endpoint.name, endpoint.address.to_string(), {}, endpoint.weight});
     } else if (discovery != nullptr) {
-      for (const upstream::ResolvedAddress& resolved : discovery->addresses_of(endpoint.host)) {
-        const std::string address = resolved.address.with_port(endpoint.port).to_string();
-        servers.push_back(
-            {address, address, resolved.has_series ? address : endpoint.name, endpoint.host, endpoint.weight});
+      for (const SocketAddress& resolved : discovery->addresses_of(endpoint.host)) {
+        const std::string address = resolved.with_port(endpoint.port).to_string();
+        servers.push_back({address, address, endpoint.host, endpoint.weight});
       }
     }
   }
@@ -67,11 +65,11 @@ void append_server(std::string& out, const std::string& cluster, const Server& s
   if (!server.host.empty()) out += ",\"dns\":" + json_quoted(server.host);
   out += ",\"weight\":" + std::to_string(server.weight);
   for (const Figure& figure : kFigures) {
-    const auto id = registry.find(figure.family, {cluster, server.label});
+    const auto id = registry.find(figure.family, {cluster, server.name});
     out.append(",\"").append(figure.key).append("\":");
     stats::append_number(out, stats::row(figure.family), id ? registry.value(*id) : 0);
   }
-  const auto id = registry.find(Family::upstream_response_time, {cluster, server.label});
+  const auto id = registry.find(Family::upstream_response_time, {cluster, server.name});
   out += ",\"response_seconds\":{";
   stats::append_histogram_json(out, stats::row(Family::upstream_response_time),
                                id ? registry.histogram(*id) : stats::HistogramSnapshot());
@@ -87,9 +85,9 @@ void append_name(std::string& out, const snapshot::EndpointSpec& endpoint, const
     out += "],\"last_lookup_seconds\":null,\"next_lookup_seconds\":null,\"error\":null}";
     return;
   }
-  for (const upstream::ResolvedAddress& resolved : status->addresses) {
+  for (const SocketAddress& resolved : status->addresses) {
     if (&resolved != &status->addresses.front()) out += ',';
-    out += json_quoted(resolved.address.with_port(endpoint.port).to_string());
+    out += json_quoted(resolved.with_port(endpoint.port).to_string());
   }
   const auto seconds = [&](MonoTime when) {
     return fmt::format("{:.1f}", std::chrono::duration<double>(when - now).count());

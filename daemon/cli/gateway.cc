@@ -19,11 +19,14 @@ namespace sluice::cli {
 namespace {
 
 constexpr size_t kChangesLogged = 20;
+constexpr size_t kChangesKept = 1000;  // for who asks how the last reload went
 constexpr int kCompilerNice = 10;
 constexpr const char* kAdminSocket = "sluice-admin";  // as FileDescriptorName= and in LISTEN_FDNAMES
 constexpr unsigned kBeatsPerStatus = 10;
 constexpr Millis kSweepPeriod{1000};
 constexpr size_t kChunksPerSweep = 8;
+constexpr Millis kForgetPeriod{10'000};
+constexpr size_t kSeriesToTrimAfter = 1000;
 constexpr Millis kTrimAfter{5000};  // reloads in a row are tidied up after once
 // By itself malloc raises what it keeps at the end of each heap to twice the largest piece that was ever freed: after the
 // text of a large configuration, tens of MiB.
@@ -149,6 +152,8 @@ Gateway::Gateway(control::CompileResult first, RunOptions options)
           loop_.timers(), [](void* self) { static_cast<Gateway*>(self)->on_grace_over(); }, this),
       sweep_timer_(
           loop_.timers(), [](void* self) { static_cast<Gateway*>(self)->sweep(); }, this),
+      forget_timer_(
+          loop_.timers(), [](void* self) { static_cast<Gateway*>(self)->forget_series(); }, this),
       trim_timer_(
           loop_.timers(), [](void* self) { static_cast<Gateway*>(self)->trim(); }, this) {
   supervisor_.on_freed([this] {
@@ -187,6 +192,7 @@ void Gateway::serve() {
   }
   state_ = State::serving;
   sweep();
+  forget_series();
   figures_.refresh();
   log::info(
       "sluice {} listens on {}; admin on {}; {} workers, {} routes, {} upstreams; {} MiB of memory; {} descriptors",
@@ -213,9 +219,9 @@ std::string Gateway::status_line() {
   const snapshot::Snapshot& current = *supervisor_.current();
   uint64_t connections = 0;
   for (const auto& listener : current.listeners) {
-    const stats::SeriesId run = registry_.intern(kConnections, {listener.name});
-    for (size_t i = 0; i < stats::row(kConnections).last_values.size(); ++i) {
-      connections += registry_.value(run + static_cast<stats::SeriesId>(i));
+    const auto run = registry_.find(kConnections, {listener.name});
+    for (size_t i = 0; run && i < stats::row(kConnections).last_values.size(); ++i) {
+      connections += registry_.value(*run + static_cast<stats::SeriesId>(i));
     }
   }
   return fmt::format("{} {} connections, {} requests under way; {} routes, {} upstreams, configuration {}{}",
@@ -276,6 +282,13 @@ void Gateway::sweep() {
   loop_.blocks().sweep(loop_.now(), budget);
   supervisor_.sweep_stores();
   sweep_timer_.set(loop_.now() + kSweepPeriod);
+}
+
+// Those of names that went with a reload, or with a change of DNS.
+void Gateway::forget_series() {
+  const bool many = registry_.forget_unused(loop_.now()) >= kSeriesToTrimAfter;
+  if (many && !trim_timer_.is_set()) trim_timer_.set(loop_.now() + kTrimAfter);
+  forget_timer_.set(loop_.now() + kForgetPeriod);
 }
 
 // What a configuration has left between what stays. It takes milliseconds, so not on this thread.
@@ -350,13 +363,16 @@ void Gateway::publish(std::shared_ptr<const snapshot::Snapshot> next) {
   const std::shared_ptr<const snapshot::Snapshot> running = supervisor_.current();
   std::vector<std::string> changes = control::diff(running->redacted_yaml, next->redacted_yaml);
   log_changes(changes);
+  const size_t count = changes.size();
+  if (count > kChangesKept) changes.erase(changes.begin() + kChangesKept, changes.end());
+  changes.shrink_to_fit();
   std::string error;
   std::shared_ptr<admin::Server> admin;
   const bool admin_moves = !admin_ || next->admin.address != admin_->spec().address;
   if (next->admin.enabled && admin_moves) admin = open_admin(next->admin, error);
-  const auto on_adopted = [this, next, admin = std::move(admin), changes = std::move(changes)] {
+  const auto on_adopted = [this, next, admin = std::move(admin), changes = std::move(changes), count] {
     if (admin_) admin_->change_token(next->admin.token);
-    conclude({.accepted = true, .changes = changes});
+    conclude({.accepted = true, .changes = changes, .changes_left_out = count - changes.size()});
     if (admin || !next->admin.enabled) admin_ = admin;  // who asked was answered by the old one
   };
   if (!error.empty() || !supervisor_.publish(next, on_adopted, error)) {
@@ -371,8 +387,8 @@ void Gateway::conclude(admin::ReloadReport report) {
   report.took = std::chrono::duration_cast<Micros>(MonoClock::now() - reload_began_);
   registry_.control().add(registry_.intern(stats::Family::config_reloads, {report.accepted ? "accepted" : "refused"}));
   if (report.accepted) {
-    log::info("reload: configuration {} runs, {} changes, {} ms", report.generation, report.changes.size(),
-              report.took / Millis(1));
+    log::info("reload: configuration {} runs, {} changes, {} ms", report.generation,
+              report.changes.size() + report.changes_left_out, report.took / Millis(1));
   } else {
     if (!report.failure.empty()) log::error("reload: {}", report.failure);
     log::error("reload: {} was not accepted; configuration {} goes on", options_.config_path, report.generation);

@@ -82,12 +82,13 @@ class Gateway {
   void on_grace_over();
   void state_figures();
   void sweep();
+  void forget_series();
   void trim();
 
   RunOptions options_;
   Program program_;
+  stats::Registry registry_;  // before the loop, whose last letters may hold series
   event::Loop loop_;
-  stats::Registry registry_;
   stats::ProcessFigures figures_;
   std::shared_ptr<const snapshot::Snapshot> first_;
   PidFile pid_file_;
@@ -102,6 +103,7 @@ class Gateway {
   event::Signals signals_;
   event::Timer grace_;
   event::Timer sweep_timer_;
+  event::Timer forget_timer_;
   event::Timer trim_timer_;
   State state_ = State::starting;
   int exit_code_ = 0;

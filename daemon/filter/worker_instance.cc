@@ -25,16 +25,16 @@ sluice_outcome to_abi(store::Outcome::Kind kind) {
 
 }  // namespace
 
-InstanceSeries InstanceSeries::intern(stats::Registry& registry, const Instance& instance) {
+InstanceSeries InstanceSeries::intern(stats::SeriesHold& hold, const Instance& instance) {
   using stats::Family;
   InstanceSeries series;
-  series.calls = registry.intern(Family::plugin_calls, {instance.name});
-  series.time = registry.intern(Family::plugin_time, {instance.name});
+  series.calls = hold.intern(Family::plugin_calls, {instance.name});
+  series.time = hold.intern(Family::plugin_time, {instance.name});
   for (const std::string& name : instance.counters) {
-    series.counters.push_back(registry.intern(Family::plugin_events, {instance.name, name}));
+    series.counters.push_back(hold.intern(Family::plugin_events, {instance.name, name}));
   }
   for (const std::string& name : instance.histograms) {
-    series.histograms.push_back(registry.intern(Family::plugin_values, {instance.name, name}));
+    series.histograms.push_back(hold.intern(Family::plugin_values, {instance.name, name}));
   }
   return series;
 }

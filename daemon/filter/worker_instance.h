@@ -29,7 +29,7 @@ struct InstanceSeries {
   std::vector<stats::SeriesId> counters;
   std::vector<stats::SeriesId> histograms;
 
-  static InstanceSeries intern(stats::Registry& registry, const Instance& instance);
+  static InstanceSeries intern(stats::SeriesHold& hold, const Instance& instance);
 };
 
 class WorkerInstance : private sluice_worker {

@@ -37,7 +37,7 @@ class Downstream final : public ListNode<DownstreamTag>, private event::Stream::
   void shut_down();
 
   /// Its listener is gone, or the gateway drains: it ends with its next answer, or soon if no request comes. `last` is the
-  /// generation that its listener belongs to.
+  /// generation that its listener belongs to: held, it keeps the listener's slot and series for us.
   void part(const GenerationRef& last);
 
   [[nodiscard]] Engine& engine() { return engine_; }

@@ -7,19 +7,28 @@ namespace sluice::proxy {
 
 namespace {
 
+// The slot that the name has, or else a free one. `slots` are the made publication's.
+size_t slot_for(const std::string& name, std::vector<std::weak_ptr<const std::string>>& slots) {
+  size_t free = slots.size();
+  for (size_t i = 0; i < slots.size(); ++i) {
+    const auto taken = slots[i].lock();
+    if (taken != nullptr && *taken == name) return i;
+    if (taken == nullptr) free = std::min(free, i);
+  }
+  if (free == slots.size()) slots.emplace_back();
+  return free;
+}
+
 void number_listeners(Publication& made, const Publication* before) {
   if (before != nullptr) made.slots = before->slots;
-  made.listener_of_slot.assign(made.slots.size(), Publication::kNone);
   const auto& listeners = made.snapshot->listeners;
   for (uint32_t i = 0; i < listeners.size(); ++i) {
-    const auto known = std::find(made.slots.begin(), made.slots.end(), listeners[i].name);
-    const auto slot = static_cast<size_t>(known - made.slots.begin());
-    if (known == made.slots.end()) {
-      made.slots.push_back(listeners[i].name);
-      made.listener_of_slot.push_back(i);
-    } else {
-      made.listener_of_slot[slot] = i;
-    }
+    const size_t slot = slot_for(listeners[i].name, made.slots);
+    auto name = made.slots[slot].lock();
+    if (name == nullptr) made.slots[slot] = name = std::make_shared<const std::string>(listeners[i].name);
+    made.listener_names.push_back(std::move(name));
+    made.listener_of_slot.resize(made.slots.size(), Publication::kNone);
+    made.listener_of_slot[slot] = i;
   }
 }
 
@@ -65,8 +74,8 @@ std::vector<SocketAddress> Publication::addresses_of(const snapshot::StoreSpec& 
       addresses.push_back(server.address);
       continue;
     }
-    for (const upstream::ResolvedAddress& resolved : addresses_of(server.host)) {
-      addresses.push_back(resolved.address.with_port(server.port));
+    for (const SocketAddress& resolved : addresses_of(server.host)) {
+      addresses.push_back(resolved.with_port(server.port));
     }
   }
   return addresses;
@@ -81,12 +90,12 @@ std::shared_ptr<const Publication> Publication::make(std::shared_ptr<const snaps
                                                      stats::Registry& registry,
                                                      const upstream::AddressesOf& addresses_of,
                                                      const Publication* before, std::string& error) {
-  auto made = std::make_shared<Publication>();
+  auto made = std::make_shared<Publication>(registry);
   made->snapshot = std::move(snapshot);
   auto format = LogFormat::compile(made->snapshot->access_log, error);
   if (!format) return nullptr;
   made->log_format = std::move(*format);
-  made->series = Series::intern(registry, *made->snapshot);
+  made->series = Series::intern(made->hold, *made->snapshot);
   number_listeners(*made, before);
   made->kept_clusters = unchanged_clusters(*made->snapshot, before);
   for (const snapshot::ClusterSpec& cluster : made->snapshot->clusters) {

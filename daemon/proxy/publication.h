@@ -15,18 +15,25 @@
 
 namespace sluice::proxy {
 
-/// A listener's number for as long as the process lives: its name keeps it from one publication to the next, whatever
-/// its place in the snapshot.
+/// A listener's number: its name keeps it from one publication to the next, whatever its place in the snapshot. It is given to
+/// another listener when no publication that has this one is left. A connection whose listener is gone holds one that has it
+/// (Downstream::part), so that neither its slot nor its series become another's under it.
 using ListenerSlot = uint32_t;
 
 struct Publication {
   static constexpr uint32_t kNone = UINT32_MAX;
 
+  explicit Publication(stats::Registry& registry) : hold(registry) {}
+
   std::shared_ptr<const snapshot::Snapshot> snapshot;
+  stats::SeriesHold hold;  // on those that stand in:
   Series series;
   LogFormat log_format;
-  /// By slot: the listener's name, and its index in the snapshot (kNone: this snapshot has it no more).
-  std::vector<std::string> slots;
+  /// The listeners' names, by the snapshot's index. Publications that have a listener share it, and so keep its slot.
+  std::vector<std::shared_ptr<const std::string>> listener_names;
+  /// By slot: the listener's name, or nothing once no publication is left that has the listener; and its index in the
+  /// snapshot (kNone: this snapshot has it no more).
+  std::vector<std::weak_ptr<const std::string>> slots;
   std::vector<uint32_t> listener_of_slot;
   /// By the snapshot's index of a cluster: the index that the same cluster, unchanged, has in the publication before, or
   /// kNone. Such a cluster keeps its pools and what it knows of its endpoints.

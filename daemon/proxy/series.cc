@@ -6,36 +6,36 @@ using stats::Family;
 
 namespace {
 
-RouteSeries intern_route(stats::Registry& registry, std::string_view route) {
-  return {.requests = registry.intern(Family::requests, {route}),
-          .duration = registry.intern(Family::request_duration, {route})};
+RouteSeries intern_route(stats::SeriesHold& hold, std::string_view route) {
+  return {.requests = hold.intern(Family::requests, {route}),
+          .duration = hold.intern(Family::request_duration, {route})};
 }
 
 }  // namespace
 
-Series Series::intern(stats::Registry& registry, const snapshot::Snapshot& snapshot) {
+Series Series::intern(stats::SeriesHold& hold, const snapshot::Snapshot& snapshot) {
   Series series;
   for (const snapshot::ListenerSpec& listener : snapshot.listeners) {
-    series.listeners.push_back({.accepted = registry.intern(Family::downstream_accepted, {listener.name}),
-                                .received = registry.intern(Family::downstream_received, {listener.name}),
-                                .sent = registry.intern(Family::downstream_sent, {listener.name}),
-                                .connections = registry.intern(Family::downstream_connections, {listener.name}),
-                                .closed = registry.intern(Family::downstream_closed, {listener.name})});
+    series.listeners.push_back({.accepted = hold.intern(Family::downstream_accepted, {listener.name}),
+                                .received = hold.intern(Family::downstream_received, {listener.name}),
+                                .sent = hold.intern(Family::downstream_sent, {listener.name}),
+                                .connections = hold.intern(Family::downstream_connections, {listener.name}),
+                                .closed = hold.intern(Family::downstream_closed, {listener.name})});
   }
-  for (const snapshot::RouteSpec& route : snapshot.routes) series.routes.push_back(intern_route(registry, route.name));
+  for (const snapshot::RouteSpec& route : snapshot.routes) series.routes.push_back(intern_route(hold, route.name));
   for (const snapshot::ClusterSpec& cluster : snapshot.clusters) {
     ClusterSeries& made = series.clusters.emplace_back();
-    made.retries = registry.intern(Family::upstream_retries, {cluster.name});
+    made.retries = hold.intern(Family::upstream_retries, {cluster.name});
   }
-  for (const snapshot::StoreSpec& store : snapshot.stores) series.stores.emplace_back(registry, store.name);
+  for (const snapshot::StoreSpec& store : snapshot.stores) series.stores.emplace_back(hold, store.name);
   for (const snapshot::PluginSpec& plugin : snapshot.plugins) {
-    series.plugins.push_back(filter::InstanceSeries::intern(registry, *plugin.instance));
+    series.plugins.push_back(filter::InstanceSeries::intern(hold, *plugin.instance));
   }
-  series.unrouted = intern_route(registry, "");
-  series.in_flight = registry.intern(Family::requests_in_flight);
-  series.slices = registry.intern(Family::request_slices);
-  series.failures = registry.intern(Family::request_failures);
-  series.log_lines = registry.intern(Family::access_log_lines);
+  series.unrouted = intern_route(hold, "");
+  series.in_flight = hold.intern(Family::requests_in_flight);
+  series.slices = hold.intern(Family::request_slices);
+  series.failures = hold.intern(Family::request_failures);
+  series.log_lines = hold.intern(Family::access_log_lines);
   return series;
 }
 

@@ -37,7 +37,7 @@ struct Series {
   stats::SeriesId failures;  // a run, by reason
   stats::SeriesId log_lines;
 
-  static Series intern(stats::Registry& registry, const snapshot::Snapshot& snapshot);
+  static Series intern(stats::SeriesHold& hold, const snapshot::Snapshot& snapshot);
 };
 
 }  // namespace sluice::proxy

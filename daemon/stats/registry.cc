@@ -48,12 +48,32 @@ void Shard::map_chunk(size_t index) {
   chunks_[index].store(static_cast<uint64_t*>(memory), std::memory_order_release);
 }
 
+void Shard::clear(SeriesId first, size_t cells) {
+  uint64_t* const at = cells_at(first);
+  for (size_t i = 0; i < cells; ++i) {  // a page that was never counted into stays one that takes no memory
+    if (const Cell cell(at[i]); cell.load(std::memory_order_relaxed) != 0) cell.store(0, std::memory_order_relaxed);
+  }
+}
+
+// The mapping stays where it is, with zeroes, but its memory goes back.
+void Shard::clear_chunk(size_t index) {
+  const int failed = madvise(chunks_[index].load(std::memory_order_relaxed), kChunkBytes, MADV_DONTNEED);
+  SL_ASSERT(failed == 0);
+}
+
 Registry::Registry(size_t workers) {
   for (size_t i = 0; i < workers + 1; ++i) shards_.push_back(std::make_unique<Shard>());
   size_t widest = 0;  // pick() of any list stays inside the sink
   for (size_t f = 0; f < families_.size(); ++f) widest = std::max(widest, run_cells(row(static_cast<Family>(f))));
+  open_chunk();
   const SeriesId sink = allocate(widest);
   SL_ASSERT(sink == kSink);
+}
+
+Registry::~Registry() = default;
+
+SeriesHold::~SeriesHold() {
+  for (Registry::Run* run : runs_) run->holders.fetch_sub(1, std::memory_order_release);
 }
 
 Registry::Place Registry::place_of(const FamilyRow& shape, std::span<const std::string_view> label_values) {
@@ -65,18 +85,30 @@ Registry::Place Registry::place_of(const FamilyRow& shape, std::span<const std::
   return place;
 }
 
-SeriesId Registry::intern(Family family, std::span<const std::string_view> label_values) {
+SeriesId Registry::intern(Family family, std::span<const std::string_view> label_values, SeriesHold* hold) {
   const FamilyRow& shape = row(family);
   Place place = place_of(shape, label_values);
   const std::lock_guard lock(mutex_);
   FamilySeries& series = families_[static_cast<size_t>(family)];
-  const auto [entry, is_new] = series.index.try_emplace(std::move(place.run), kSink);
-  if (is_new) {
-    entry->second = allocate(run_cells(shape));
+  auto entry = series.index.find(place.run);
+  if (entry == series.index.end()) {
+    const SeriesId first = allocate(run_cells(shape));
+    if (first == kSink) return kSink + place.offset;
     const auto own = label_values.first(shape.own_labels());
-    if (entry->second != kSink) series.runs.push_back({{own.begin(), own.end()}, entry->second});
+    Run& made = series.runs.emplace_back();
+    made.labels.assign(own.begin(), own.end());
+    made.first = first;
+    entry = series.index.emplace(std::move(place.run), std::prev(series.runs.end())).first;
   }
-  return entry->second + place.offset;
+  Run& run = *entry->second;
+  run.unused_since.reset();
+  if (hold == nullptr) {
+    run.for_good = true;
+  } else {
+    run.holders.fetch_add(1, std::memory_order_relaxed);
+    hold->runs_.push_back(&run);
+  }
+  return run.first + place.offset;
 }
 
 std::optional<SeriesId> Registry::find(Family family, std::initializer_list<std::string_view> label_values) const {
@@ -84,26 +116,89 @@ std::optional<SeriesId> Registry::find(Family family, std::initializer_list<std:
   const std::lock_guard lock(mutex_);
   const FamilySeries& series = families_[static_cast<size_t>(family)];
   const auto entry = series.index.find(place.run);
-  if (entry == series.index.end() || entry->second == kSink) return std::nullopt;
-  return entry->second + place.offset;
+  if (entry == series.index.end()) return std::nullopt;
+  return entry->second->first + place.offset;
 }
+
+// --- cells ---
 
 // A run never crosses the border of a chunk, so that observe() and pick() may add to an id.
 SeriesId Registry::allocate(size_t cells) {
   SL_ASSERT(cells <= Shard::kChunkCells);
-  const size_t left = Shard::kChunkCells - next_cell_ % Shard::kChunkCells;
-  const size_t first = cells <= left ? next_cell_ : next_cell_ + left;
-  const size_t chunk = first / Shard::kChunkCells;
-  if (chunk >= Shard::kMaxChunks) {
+  SeriesId first = 0;
+  if (auto& zeroed = free_[cells]; !zeroed.empty()) {
+    first = zeroed.back();
+    zeroed.pop_back();
+  } else {
+    const size_t end = (open_chunk_ + 1) * Shard::kChunkCells;
+    if (end - next_cell_ < cells && !open_chunk()) return kSink;
+    first = static_cast<SeriesId>(next_cell_);
+    next_cell_ += cells;
+  }
+  ++chunks_[first / Shard::kChunkCells].runs;
+  return first;
+}
+
+bool Registry::open_chunk() {
+  const auto spare = std::find_if(chunks_.begin(), chunks_.end(), [](const Chunk& each) { return each.spare; });
+  const auto chunk = static_cast<size_t>(spare - chunks_.begin());
+  if (spare != chunks_.end()) {
+    spare->spare = false;
+  } else if (chunk == Shard::kMaxChunks) {
     if (!full_) log::warn("/metrics is full; what would make a new series from now on is not counted");
     full_ = true;
-    return kSink;
-  }
-  next_cell_ = first + cells;
-  if (first % Shard::kChunkCells == 0) {
+    return false;
+  } else {
     for (const auto& shard : shards_) shard->map_chunk(chunk);
+    chunks_.emplace_back();
   }
-  return static_cast<SeriesId>(first);
+  open_chunk_ = chunk;
+  next_cell_ = chunk * Shard::kChunkCells;
+  return true;
+}
+
+size_t Registry::forget_unused(MonoTime now) {
+  const std::lock_guard lock(mutex_);
+  std::vector<Cells> gone;
+  for (size_t f = 0; f < families_.size(); ++f) {
+    FamilySeries& series = families_[f];
+    const size_t cells = run_cells(row(static_cast<Family>(f)));
+    const size_t forgotten = std::erase_if(series.index, [&](const auto& entry) {
+      if (!is_over(*entry.second, now)) return false;
+      gone.push_back({entry.second->first, cells});
+      series.runs.erase(entry.second);
+      return true;
+    });
+    if (forgotten > 0) series.index.rehash(0);  // to what is left
+  }
+  if (!gone.empty()) reclaim(gone);
+  return gone.size();
+}
+
+bool Registry::is_over(Run& run, MonoTime now) {
+  if (run.for_good || run.holders.load(std::memory_order_acquire) > 0) return false;
+  if (!run.unused_since) run.unused_since = now;
+  return now - *run.unused_since >= kKeep;
+}
+
+// A chunk in which no run lives any more goes back to the system as a whole; elsewhere cells wait for a run of their length.
+void Registry::reclaim(std::span<const Cells> gone) {
+  const auto is_empty = [this](size_t chunk) { return chunks_[chunk].runs == 0 && chunk != open_chunk_; };
+  for (const Cells& run : gone) --chunks_[run.chunk()].runs;
+  for (const Cells& run : gone) {
+    if (is_empty(run.chunk())) continue;
+    for (const auto& shard : shards_) shard->clear(run.first, run.count);
+    free_[run.count].push_back(run.first);
+  }
+  for (size_t chunk = 0; chunk < chunks_.size(); ++chunk) {
+    if (!is_empty(chunk) || chunks_[chunk].spare) continue;
+    chunks_[chunk].spare = true;
+    for (const auto& shard : shards_) shard->clear_chunk(chunk);
+  }
+  for (auto& [length, zeroed] : free_) {
+    std::erase_if(zeroed, [this](SeriesId first) { return chunks_[first / Shard::kChunkCells].spare; });
+    zeroed.shrink_to_fit();
+  }
 }
 
 uint64_t Registry::value(SeriesId id) const {

@@ -2,7 +2,14 @@
 // label values. Series are interned on the control thread and known to the request path as a SeriesId, an
 // index into the Shard of the worker that counts: one writer per cell, relaxed atomics without a lock prefix,
 // no cache line shared between workers. The control thread sums the shards when somebody reads. The Registry
-// outlives every worker; a series is never forgotten, so that a reload that keeps a name keeps its figures.
+// outlives every worker and every SeriesHold.
+//
+// A series is there for good, or for as long as SeriesHolds hold it and kKeep longer, so that a name that comes back soon
+// goes on with its figures. Then it is forgotten, and its cells are zeroed and used again. Why nobody counts into them then:
+// who counts on a worker owns, or is owned by, something that holds the series, and lets go of it after its last count. A
+// hold lets go by a release; forget_unused() sees no holder by an acquire: every store of a worker happens before the cells
+// are zeroed. New holds are taken under the lock only, so a series without one stays so meanwhile. Who gets the cells next
+// learns their number from intern(), and a worker learns it by a letter: the zeroes happen before its first count.
 #pragma once
 
 #include <algorithm>
@@ -11,6 +18,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <initializer_list>
+#include <list>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -20,6 +29,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "base/clock.h"
 #include "stats/families.h"
 #include "stats/histogram.h"
 
@@ -81,25 +91,40 @@ class alignas(64) Shard {
     return chunks_[id >> kChunkBits].load(std::memory_order_relaxed) + id % kChunkCells;
   }
   void map_chunk(size_t index);
+  // Of cells that nobody counts into.
+  void clear(SeriesId first, size_t cells);
+  void clear_chunk(size_t index);
 
   std::array<std::atomic<uint64_t*>, kMaxChunks> chunks_{};
 };
 
+class SeriesHold;
+
 class Registry {
  public:
+  /// How long a series outlives its last hold: two scrapes at the usual interval of 15 s.
+  static constexpr Seconds kKeep{30};
+
   /// One shard per worker, and one more for the control thread.
   explicit Registry(size_t workers);
+  ~Registry();
 
-  /// Finds or makes the series. `label_values` are the family's, in its order; if the last label is a list,
-  /// it may be left out: that gives the run for pick(). Any thread, but locked: not for the hot path. Past 67
-  /// million cells: kSink.
-  SeriesId intern(Family family, std::span<const std::string_view> label_values);
+  /// Finds or makes the series, which stays for good; what comes and goes is interned by a SeriesHold. `label_values` are the
+  /// family's, in its order; if the last label is a list, it may be left out: that gives the run for pick(). Any thread, but
+  /// locked: not for the hot path. Past 67 million cells: kSink.
+  SeriesId intern(Family family, std::span<const std::string_view> label_values) {
+    return intern(family, label_values, nullptr);
+  }
   SeriesId intern(Family family, std::initializer_list<std::string_view> label_values = {}) {
-    return intern(family, std::span(label_values.begin(), label_values.size()));
+    return intern(family, std::span(label_values.begin(), label_values.size()), nullptr);
   }
 
-  /// As intern(), but makes nothing. Any thread.
+  /// As intern(), but makes and holds nothing: what it gives is to be used before the next forget_unused(). Any thread.
   [[nodiscard]] std::optional<SeriesId> find(Family family, std::initializer_list<std::string_view> label_values) const;
+
+  /// Forgets what nobody has held for kKeep, as seen by calls of this, and returns how much that was. Control thread, now and
+  /// then.
+  size_t forget_unused(MonoTime now);
 
   /// 0 .. workers-1 are the workers'.
   [[nodiscard]] Shard& shard(size_t index) { return *shards_[index]; }
@@ -116,26 +141,67 @@ class Registry {
   void for_each(Visit&& visit) const;
 
  private:
+  friend class SeriesHold;
   struct Run {  // one or more series that differ in their last label only
     std::vector<std::string> labels;
     SeriesId first;
+    bool for_good = false;
+    std::atomic<uint32_t> holders{0};  // grows under the lock only
+    std::optional<MonoTime> unused_since;
   };
   struct Place {  // of a series: its run's key, and how many cells into the run it begins
     std::string run;
     SeriesId offset;
   };
-  static Place place_of(const FamilyRow& shape, std::span<const std::string_view> label_values);
   struct FamilySeries {
-    std::vector<Run> runs;
-    std::unordered_map<std::string, SeriesId> index;
+    std::list<Run> runs;
+    std::unordered_map<std::string, std::list<Run>::iterator> index;
   };
+  struct Cells {  // of a run
+    SeriesId first;
+    size_t count;
+    [[nodiscard]] size_t chunk() const { return first / Shard::kChunkCells; }
+  };
+  struct Chunk {
+    uint32_t runs = 0;   // that live in it
+    bool spare = false;  // all zeroes, and in nobody's list
+  };
+
+  static Place place_of(const FamilyRow& shape, std::span<const std::string_view> label_values);
+  SeriesId intern(Family family, std::span<const std::string_view> label_values, SeriesHold* hold);
+  [[nodiscard]] static bool is_over(Run& run, MonoTime now);
   SeriesId allocate(size_t cells);
+  bool open_chunk();
+  void reclaim(std::span<const Cells> gone);
 
   mutable std::mutex mutex_;
   std::vector<std::unique_ptr<Shard>> shards_;
   std::array<FamilySeries, static_cast<size_t>(Family::kCount)> families_;
+  std::vector<Chunk> chunks_;
+  std::map<size_t, std::vector<SeriesId>> free_;  // runs of zeroed cells between others, by length
+  size_t open_chunk_ = 0;                         // new runs are cut from here:
   size_t next_cell_ = 0;
   bool full_ = false;
+};
+
+/// Holds series: the registry forgets none of what was interned by it while it lives. Interning is locked, and grows it;
+/// letting go is neither, and may happen on any thread.
+class SeriesHold {
+ public:
+  explicit SeriesHold(Registry& registry) : registry_(registry) {}
+  ~SeriesHold();
+  SeriesHold(const SeriesHold&) = delete;
+  SeriesHold& operator=(const SeriesHold&) = delete;
+
+  /// As Registry::intern.
+  SeriesId intern(Family family, std::initializer_list<std::string_view> label_values = {}) {
+    return registry_.intern(family, std::span(label_values.begin(), label_values.size()), this);
+  }
+
+ private:
+  friend class Registry;
+  Registry& registry_;
+  std::vector<Registry::Run*> runs_;
 };
 
 template <typename Visit>

@@ -4,17 +4,17 @@ namespace sluice::store {
 
 using stats::Family;
 
-StoreSeries::StoreSeries(stats::Registry& registry, std::string_view store)
-    : operations(registry.intern(Family::store_operations, {store})),
-      misses(registry.intern(Family::store_misses, {store})),
-      failures(registry.intern(Family::store_failures, {store})) {}
+StoreSeries::StoreSeries(stats::SeriesHold& hold, std::string_view store)
+    : operations(hold.intern(Family::store_operations, {store})),
+      misses(hold.intern(Family::store_misses, {store})),
+      failures(hold.intern(Family::store_failures, {store})) {}
 
-MemorySeries::MemorySeries(stats::Registry& registry, std::string_view store)
-    : shard_(registry.control()),
-      entries_(registry.intern(Family::store_entries, {store})),
-      bytes_(registry.intern(Family::store_bytes, {store})),
-      evictions_(registry.intern(Family::store_evictions, {store})),
-      expirations_(registry.intern(Family::store_expirations, {store})) {}
+MemorySeries::MemorySeries(stats::SeriesHold& hold, stats::Shard& control, std::string_view store)
+    : shard_(control),
+      entries_(hold.intern(Family::store_entries, {store})),
+      bytes_(hold.intern(Family::store_bytes, {store})),
+      evictions_(hold.intern(Family::store_evictions, {store})),
+      expirations_(hold.intern(Family::store_expirations, {store})) {}
 
 void MemorySeries::show(const MemoryFigures& figures) {
   shard_.set(entries_, figures.entries);

@@ -16,7 +16,7 @@ SL_STORE_OPERATIONS(SL_ROW)
 
 /// What every store counts. Made on the control thread, any number of times; counted into the shard of whoever submits.
 struct StoreSeries {
-  StoreSeries(stats::Registry& registry, std::string_view store);
+  StoreSeries(stats::SeriesHold& hold, std::string_view store);
 
   stats::SeriesId operations;  // run: pick(operations, label_of(operation))
   stats::SeriesId misses;
@@ -26,7 +26,7 @@ struct StoreSeries {
 /// What only a memory store knows, stated when somebody reads the figures. Control thread.
 class MemorySeries {
  public:
-  MemorySeries(stats::Registry& registry, std::string_view store);
+  MemorySeries(stats::SeriesHold& hold, stats::Shard& control, std::string_view store);
   void show(const MemoryFigures& figures);
 
  private:

@@ -10,6 +10,7 @@ Endpoint::Endpoint(const PoolShared& shared, const Member& member, const snapsho
       address_(member.address),
       name_(member.name),
       weight_(member.weight),
+      hold_(member.hold),
       pool_(shared, member.address, cluster.pool, cluster.timeouts, member.series) {}
 
 void Endpoint::observe(MonoTime now, Micros latency) {

@@ -3,6 +3,7 @@
 // only.
 #pragma once
 
+#include <memory>
 #include <span>
 #include <string>
 #include <utility>
@@ -47,6 +48,7 @@ class Endpoint final : public event::Deferred {
   uint32_t holders_ = 0;
   double average_micros_ = 0;
   MonoTime observed_at_;
+  std::shared_ptr<const stats::SeriesHold> hold_;  // until the pool has counted its last
   Pool pool_;
 };
 

@@ -10,19 +10,14 @@ namespace sluice::upstream {
 
 namespace {
 
-std::string listed(std::span<const ResolvedAddress> addresses) {
+std::string listed(std::span<const SocketAddress> addresses) {
   std::string text;
-  for (const ResolvedAddress& each : addresses) {
+  for (const SocketAddress& each : addresses) {
     char ip[INET6_ADDRSTRLEN];
     if (!text.empty()) text += ", ";
-    text.append(ip, each.address.write_ip(ip));
+    text.append(ip, each.write_ip(ip));
   }
   return text;
-}
-
-bool same(std::span<const ResolvedAddress> known, std::span<const SocketAddress> found) {
-  return std::equal(known.begin(), known.end(), found.begin(), found.end(),
-                    [](const ResolvedAddress& a, const SocketAddress& b) { return a.address == b; });
 }
 
 }  // namespace
@@ -36,8 +31,9 @@ Discovery::Name::Name(Discovery& owner, const std::string& name)
             auto& self = *static_cast<Name*>(raw);
             self.discovery.look_up(self);
           },
-          this) {
-  const auto series = [&](stats::Family family) { return owner.parts_.registry.intern(family, {host}); };
+          this),
+      hold(owner.parts_.registry) {
+  const auto series = [&](stats::Family family) { return hold.intern(family, {host}); };
   lookups = series(stats::Family::dns_lookups);
   failed = series(stats::Family::dns_failures);
   changes = series(stats::Family::dns_changes);
@@ -81,9 +77,9 @@ void Discovery::watch(const snapshot::DnsSpec& spec, std::span<const snapshot::C
   check_settled();
 }
 
-std::span<const ResolvedAddress> Discovery::addresses_of(const std::string& host) const {
+std::span<const SocketAddress> Discovery::addresses_of(const std::string& host) const {
   const Status* status = find(host);
-  return status == nullptr ? std::span<const ResolvedAddress>() : status->addresses;
+  return status == nullptr ? std::span<const SocketAddress>() : status->addresses;
 }
 
 const Discovery::Status* Discovery::find(const std::string& host) const {
@@ -137,17 +133,15 @@ void Discovery::on_addresses(Name& name, std::vector<SocketAddress> found) {
   if (too_many) found.resize(kMaxAddresses);
   const bool failed_before = *name.status.error != '\0';
   name.status.error = "";
-  if (same(name.status.addresses, found)) {
+  if (name.status.addresses == found) {
     if (failed_before) log::info("dns: {} is resolved again", name.host);
     return;
   }
-  std::vector<ResolvedAddress> next;
-  for (const SocketAddress& address : found) next.push_back({address, takes_series(name, address)});
-  name.status.addresses = std::move(next);
+  name.status.addresses = std::move(found);
   log::info("dns: {} is {}", name.host, listed(name.status.addresses));
   stats::Shard& shard = parts_.registry.control();
   shard.add(name.changes);
-  shard.set(name.addresses, found.size());
+  shard.set(name.addresses, name.status.addresses.size());
   parts_.on_change(name.host);
 }
 
@@ -160,13 +154,6 @@ void Discovery::on_failure(Name& name, const char* error) {
               known == 0 ? "requests that need it are answered 503" : "its addresses of before stay in use");
   }
   name.status.error = error;
-}
-
-bool Discovery::takes_series(Name& name, const SocketAddress& address) {
-  if (std::find(name.with_series.begin(), name.with_series.end(), address) != name.with_series.end()) return true;
-  if (name.with_series.size() >= kMaxSeries) return false;
-  name.with_series.push_back(address);
-  return true;
 }
 
 void Discovery::check_settled() {

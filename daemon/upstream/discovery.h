@@ -21,9 +21,6 @@ namespace sluice::upstream {
 class Discovery {
  public:
   static constexpr size_t kMaxAddresses = 64;  // of a name; further ones are left alone
-  /// Addresses of a name that get series of their own, over all time: series are never forgotten, and the addresses of
-  /// a name may go on changing for years.
-  static constexpr size_t kMaxSeries = 256;
   static constexpr Millis kSlowestRetry{30'000};
   static constexpr Millis kPatience{1'000};
 
@@ -39,7 +36,7 @@ class Discovery {
 
   /// What is known of a name, for the admin.
   struct Status {
-    std::vector<ResolvedAddress> addresses;
+    std::vector<SocketAddress> addresses;
     const char* error = "";  // of the last lookup; empty: none
     bool looked_up = false;  // at least once, with whatever outcome
     MonoTime last_lookup;
@@ -57,7 +54,7 @@ class Discovery {
              std::span<const snapshot::StoreSpec> stores, std::function<void()> settled);
 
   /// In a stable order; empty for a name that never had any.
-  [[nodiscard]] std::span<const ResolvedAddress> addresses_of(const std::string& host) const;
+  [[nodiscard]] std::span<const SocketAddress> addresses_of(const std::string& host) const;
   /// nullptr if the name is not watched.
   [[nodiscard]] const Status* find(const std::string& host) const;
 
@@ -71,8 +68,8 @@ class Discovery {
     unsigned failures = 0;  // in a row
     bool too_many = false;  // and the user was told
     Status status;
-    std::vector<SocketAddress> with_series;
     event::Timer timer;
+    stats::SeriesHold hold;
     stats::SeriesId lookups, failed, changes, addresses;
   };
 
@@ -80,7 +77,6 @@ class Discovery {
   void on_answer(Name& name, Result<event::Resolver::Answer> answer);
   void on_addresses(Name& name, std::vector<SocketAddress> found);
   void on_failure(Name& name, const char* error);
-  [[nodiscard]] bool takes_series(Name& name, const SocketAddress& address);
   void check_settled();
   void settle();
 

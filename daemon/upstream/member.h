@@ -18,15 +18,12 @@ struct Member {
   std::string name;  // in the log: the endpoint as written, or the name's address
   uint32_t weight = 1;
   EndpointSeries series;
+  std::shared_ptr<const stats::SeriesHold> hold;  // on these
 };
 using Members = std::vector<Member>;
 
-/// An address that a name has now.
-struct ResolvedAddress {
-  SocketAddress address;   // with port 0
-  bool has_series = true;  // false: counted together with others, under the endpoint as written
-};
-using AddressesOf = std::function<std::span<const ResolvedAddress>(const std::string& host)>;
+/// The addresses that a name has now, with port 0.
+using AddressesOf = std::function<std::span<const SocketAddress>(const std::string& host)>;
 
 /// All members of `cluster` now; names without an address have none. Interns series: control thread.
 std::shared_ptr<const Members> members_of(const snapshot::ClusterSpec& cluster, stats::Registry& registry,

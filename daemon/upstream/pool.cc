@@ -2,9 +2,9 @@
 
 namespace sluice::upstream {
 
-EndpointSeries EndpointSeries::intern(stats::Registry& registry, std::string_view cluster, std::string_view endpoint) {
+EndpointSeries EndpointSeries::intern(stats::SeriesHold& hold, std::string_view cluster, std::string_view endpoint) {
   using stats::Family;
-  const auto series = [&](Family family) { return registry.intern(family, {cluster, endpoint}); };
+  const auto series = [&](Family family) { return hold.intern(family, {cluster, endpoint}); };
   return {.requests = series(Family::upstream_requests),
           .opened = series(Family::upstream_opened),
           .reused = series(Family::upstream_reused),

@@ -15,12 +15,12 @@
 
 namespace sluice::upstream {
 
-/// The series that one endpoint counts in; interned once, the same for all workers.
+/// The series that one endpoint counts in; the same for all workers.
 struct EndpointSeries {
   stats::SeriesId requests, opened, reused, active, idle, pending, connect_failures, response_time;
   stats::SeriesId closed;  // a run, by reason
 
-  static EndpointSeries intern(stats::Registry& registry, std::string_view cluster, std::string_view endpoint);
+  static EndpointSeries intern(stats::SeriesHold& hold, std::string_view cluster, std::string_view endpoint);
 };
 
 /// What all pools of a worker share.

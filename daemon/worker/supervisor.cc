@@ -95,7 +95,9 @@ void Supervisor::show_stores() {
   if (publication_ == nullptr) return;
   for (size_t i = 0; i < publication_->memory_stores.size(); ++i) {
     const auto& store = publication_->memory_stores[i];
-    if (store != nullptr) store::MemorySeries(registry_, current()->stores[i].name).show(store->figures());
+    if (store == nullptr) continue;
+    stats::SeriesHold hold(registry_);  // what is stated anew whenever somebody reads may be forgotten meanwhile
+    store::MemorySeries(hold, registry_.control(), current()->stores[i].name).show(store->figures());
   }
 }
 

@@ -62,7 +62,8 @@ Times measure(const std::string& text) {
   const control::Node* root = control::read_yaml(diagnostics.add_file("x.yaml", text), tree, diagnostics);
   times.shown = milliseconds([&] { control::redacted_yaml(*root, tree); });
   stats::Registry registry(1);
-  times.series = milliseconds([&] { proxy::Series::intern(registry, snapshot); });
+  stats::SeriesHold hold(registry);
+  times.series = milliseconds([&] { proxy::Series::intern(hold, snapshot); });
   times.shadowed = milliseconds([&] { snapshot::find_shadowed(snapshot.routes); });
   return times;
 }

@@ -216,6 +216,14 @@ def test_trust_in_a_proxy_holds_for_the_connections_that_it_has():
 
 
 # --- what is refused ---
+def test_of_very_many_changes_the_first_thousand_are_told_and_how_many_more_there_are():
+    routes = [{"name": f"r{i}", "match": {"path": f"/r{i}"}, "respond": {"body": "x"}} for i in range(1200)]
+    with Sluice({}) as gateway:
+        report = gateway.reload(routes=routes)
+        assert len(report["changes"]) == 1000 and report["changes_left_out"] == 200
+        assert "configuration 2 runs, 1200 changes" in gateway.output()
+
+
 def refused(gateway, error, **changes):
     before = generation(gateway)
     report = gateway.reload(**changes)

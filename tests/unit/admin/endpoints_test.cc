@@ -92,7 +92,8 @@ TEST_CASE("the last reload is told as JSON and as text") {
                           .took = Micros(1500)};
   CHECK(asker.ask("/config/errors").body ==
         "{\"accepted\":false,\"generation\":7,\"took_us\":1500,\"failure\":\"\",\"errors\":[{\"file\":\"a.yaml\","
-        "\"line\":3,\"column\":5,\"message\":\"unknown key \\\"x\\\"\"}],\"changes\":[]}\n");
+        "\"line\":3,\"column\":5,\"message\":\"unknown key \\\"x\\\"\"}],\"changes\":[],"
+        "\"changes_left_out\":0}\n");
   asker.header("accept", "text/plain");
   const std::string text = asker.ask("/config/errors").body;
   CHECK(contains(text, "a.yaml:3:5: error: unknown key \"x\"\n"));

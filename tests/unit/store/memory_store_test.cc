@@ -410,7 +410,8 @@ TEST_CASE("the figures say what happened, and are shown under the store's name")
   CHECK(figures.evictions == 1000 - figures.entries);
 
   stats::Registry registry(1);
-  MemorySeries series(registry, "sessions");
+  stats::SeriesHold hold(registry);
+  MemorySeries series(hold, registry.control(), "sessions");
   series.show(figures);
   series.show(figures);  // states, and does not add
   const auto shown = [&](stats::Family family, auto... last) {

@@ -22,7 +22,7 @@ struct Fleet {
       // All reach the same listening socket, whatever the last byte of the address is.
       const auto ip = SocketAddress::parse_ip("127.0.0." + std::to_string(1 + members.size()));
       const SocketAddress address = ip->with_port(world.origin.address().port());
-      members.push_back({address, name, weight, World::series_of(world.registry, name)});
+      members.push_back({address, name, weight, World::series_of(world.hold, name)});
     }
     cluster.emplace(world.shared, spec, members);
   }

@@ -152,7 +152,7 @@ TEST_CASE("bytes past the end of a response are found even if a read ended exact
   const sockaddr nameless{.sa_family = AF_UNIX, .sa_data = {}};  // a unix socket's bytes are there once they are sent
   Origin origin(SocketAddress::from(&nameless, sizeof(sa_family_t)));
   World world;
-  Pool pool(world.shared, origin.address(), {}, {}, World::series_of(world.registry));
+  Pool pool(world.shared, origin.address(), {}, {}, World::series_of(world.hold));
   Probe probe(world.loop);
   REQUIRE(pool.acquire(probe, false).has_value());
   Peer peer = origin.accept();

@@ -9,7 +9,6 @@ using event::Resolver;
 using snapshot::ClusterSpec;
 using snapshot::EndpointSpec;
 using upstream::Discovery;
-using upstream::ResolvedAddress;
 
 namespace {
 
@@ -57,10 +56,10 @@ struct World {
   }
   [[nodiscard]] std::string addresses(const std::string& host) const {
     std::string text;
-    for (const ResolvedAddress& each : discovery->addresses_of(host)) {
+    for (const SocketAddress& each : discovery->addresses_of(host)) {
       char ip[INET6_ADDRSTRLEN];
       if (!text.empty()) text += ' ';
-      text.append(ip, each.address.write_ip(ip));
+      text.append(ip, each.write_ip(ip));
     }
     return text;
   }
@@ -255,29 +254,13 @@ TEST_CASE("of very many addresses a fixed number is used") {
   CHECK(world.discovery->addresses_of("a.test").size() == Discovery::kMaxAddresses);
 }
 
-TEST_CASE("addresses that change for years do not make series for years") {
-  World world;
-  world.watch({"a.test"});
-  for (size_t i = 0; i < Discovery::kMaxSeries; ++i) {
-    world.answer({"127.1." + std::to_string(i / 250) + "." + std::to_string(i % 250)}, Seconds(1));
-    REQUIRE(world.discovery->addresses_of("a.test")[0].has_series);
-    world.wait_for_lookup();
-  }
-  world.answer({"127.1.0.0", "127.2.0.0"}, Seconds(1));
-  const auto addresses = world.discovery->addresses_of("a.test");
-  REQUIRE(addresses.size() == 2);
-  CHECK(addresses[0].has_series);
-  CHECK_FALSE(addresses[1].has_series);
-}
-
 TEST_CASE("a cluster's members are its fixed endpoints, and each address of its names") {
   stats::Registry registry(1);
   ClusterSpec spec = World::cluster({"a.test", "b.test"});
   spec.endpoints[1].weight = 3;
-  const std::vector<ResolvedAddress> known = {{*SocketAddress::parse_ip("127.0.0.1"), true},
-                                              {*SocketAddress::parse_ip("::1"), false}};
+  const std::vector<SocketAddress> known = {*SocketAddress::parse_ip("127.0.0.1"), *SocketAddress::parse_ip("::1")};
   const auto members = upstream::members_of(spec, registry, [&](const std::string& host) {
-    return host == "a.test" ? std::span(known) : std::span<const ResolvedAddress>();
+    return host == "a.test" ? std::span(known) : std::span<const SocketAddress>();
   });
   REQUIRE(members->size() == 3);
   CHECK((*members)[0].name == "127.0.0.9:9");
@@ -288,6 +271,5 @@ TEST_CASE("a cluster's members are its fixed endpoints, and each address of its 
   CHECK((*members)[2].name == "[::1]:80");
   using stats::Family;
   CHECK(registry.find(Family::upstream_requests, {"u", "127.0.0.1:80"}) == (*members)[1].series.requests);
-  CHECK(registry.find(Family::upstream_requests, {"u", "a.test:80"}) == (*members)[2].series.requests);
-  CHECK_FALSE(registry.find(Family::upstream_requests, {"u", "[::1]:80"}).has_value());
+  CHECK(registry.find(Family::upstream_requests, {"u", "[::1]:80"}) == (*members)[2].series.requests);
 }

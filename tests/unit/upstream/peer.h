@@ -144,10 +144,10 @@ class Probe final : public Connection::User, public Pool::Waiter {
 /// A loop with one pool to one endpoint, and its figures.
 struct World {
   explicit World(snapshot::PoolSpec pool_spec = {}, snapshot::ClusterTimeouts timeouts = {})
-      : pool(std::make_unique<Pool>(shared, origin.address(), pool_spec, timeouts, series_of(registry))) {}
+      : pool(std::make_unique<Pool>(shared, origin.address(), pool_spec, timeouts, series_of(hold))) {}
 
-  static EndpointSeries series_of(stats::Registry& registry, std::string_view endpoint = "e") {
-    return EndpointSeries::intern(registry, "u", endpoint);
+  static EndpointSeries series_of(stats::SeriesHold& hold, std::string_view endpoint = "e") {
+    return EndpointSeries::intern(hold, "u", endpoint);
   }
   [[nodiscard]] uint64_t figure(stats::SeriesId id) const { return registry.value(id); }
   [[nodiscard]] uint64_t closed(Reason reason) const { return figure(stats::pick(pool->series().closed, reason)); }
@@ -174,6 +174,7 @@ struct World {
 
   event::Loop loop;
   stats::Registry registry{1};
+  stats::SeriesHold hold{registry};
   Random random{1};
   std::vector<http::HeaderField> fields{256};
   PoolShared shared{loop, registry.shard(0), random, fields};
