@@ -337,14 +337,17 @@ bool Gateway::reload() {
   control::service::reloading();
   background_ = std::thread([this, path = options_.config_path, running = supervisor_.current()] {
     setpriority(PRIO_PROCESS, static_cast<id_t>(gettid()), kCompilerNice);  // of this thread alone
-    auto result = std::make_shared<control::CompileResult>(control::compile_file(path, running.get()));
-    loop_.post([this, result] { on_compiled(std::move(*result)); });
+    auto made = std::make_shared<Compiled>(Compiled{control::compile_file(path, running.get()), {}});
+    if (const auto& next = made->result.snapshot)
+      made->changes = control::diff(running->redacted_yaml, next->redacted_yaml);
+    loop_.post([this, made] { on_compiled(std::move(*made)); });
   });
   return true;
 }
 
-void Gateway::on_compiled(control::CompileResult result) {
+void Gateway::on_compiled(Compiled compiled) {
   if (state_ != State::serving) return;
+  control::CompileResult& result = compiled.result;
   sources_ = std::move(result.sources);
   if (result.snapshot == nullptr) {
     for (const control::Diagnostic& error : result.errors) {
@@ -355,13 +358,13 @@ void Gateway::on_compiled(control::CompileResult result) {
   for (const control::Diagnostic& warning : result.warnings) {
     log::warn("{}", control::to_text(warning, control::Severity::warning, false));
   }
-  resolve_names(*result.snapshot, [this, next = result.snapshot] { publish(next); });
+  resolve_names(*result.snapshot,
+                [this, next = result.snapshot, changes = std::move(compiled.changes)] { publish(next, changes); });
 }
 
-void Gateway::publish(std::shared_ptr<const snapshot::Snapshot> next) {
+void Gateway::publish(std::shared_ptr<const snapshot::Snapshot> next, std::vector<std::string> changes) {
   if (state_ != State::serving) return;
   const std::shared_ptr<const snapshot::Snapshot> running = supervisor_.current();
-  std::vector<std::string> changes = control::diff(running->redacted_yaml, next->redacted_yaml);
   log_changes(changes);
   const size_t count = changes.size();
   if (count > kChangesKept) changes.erase(changes.begin() + kChangesKept, changes.end());

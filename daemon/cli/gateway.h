@@ -52,6 +52,12 @@ class Gateway {
   int run();
 
  private:
+  // What the compiler's thread has made, beside what it says of the file: what would change, in words.
+  struct Compiled {
+    control::CompileResult result;
+    std::vector<std::string> changes;
+  };
+
   enum class State : uint8_t { starting, serving, draining };
 
   void serve();
@@ -67,8 +73,8 @@ class Gateway {
 
   // Reload: compile on a thread of low priority, resolve names, then publish here.
   bool reload();
-  void on_compiled(control::CompileResult result);
-  void publish(std::shared_ptr<const snapshot::Snapshot> next);
+  void on_compiled(Compiled compiled);
+  void publish(std::shared_ptr<const snapshot::Snapshot> next, std::vector<std::string> changes);
   void conclude(admin::ReloadReport report);
   void follow_files();
 
