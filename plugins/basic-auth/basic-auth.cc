@@ -109,7 +109,7 @@ class Filter {
     const User* user = config().find(credentials.user());
     const std::string& hash = user == nullptr ? config().users.front().hash : user->hash;
     const auto began = std::chrono::steady_clock::now();
-    const char* made = crypt_r(credentials.password(), hash.c_str(), &state.scratch);
+    const char* made = crypt_rn(credentials.password(), hash.c_str(), &state.scratch, sizeof(state.scratch));
     const bool equal = made != nullptr && equal_in_constant_time(made, hash);
     explicit_bzero(&state.scratch, sizeof(state.scratch));
     const auto took = std::chrono::duration_cast<Time>(std::chrono::steady_clock::now() - began);

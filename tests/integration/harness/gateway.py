@@ -46,13 +46,20 @@ POOLED = "sluice_upstream_connections_idle"  # of no exchange: they stay for the
 LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 
 
+given_ports = set()
+
+
 def free_port():
-    """A loopback port below the ephemeral range, so that no outgoing connection can take it before the gateway does."""
+    """A loopback port below the ephemeral range, so that no outgoing connection can take it before the gateway does. Never the
+    same one twice, since nobody may listen there yet."""
     while True:
         port = random.randrange(10000, 32000)
+        if port in given_ports:
+            continue
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))
+                given_ports.add(port)
                 return port
             except OSError:
                 continue
