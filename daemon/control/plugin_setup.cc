@@ -22,17 +22,6 @@ sluice_str to_abi(std::string_view text) { return {text.data(), text.size()}; }
 const Node* to_node(const sluice_node* node) { return reinterpret_cast<const Node*>(node); }
 const sluice_node* to_abi(const Node* node) { return reinterpret_cast<const sluice_node*>(node); }
 
-std::string_view what_it_is(const Node& node) {
-  switch (node.kind) {
-    case Kind::scalar: return "a single value";
-    case Kind::list: return "a list";
-    case Kind::map: return "a map";
-    case Kind::null:
-    case Kind::broken: break;
-  }
-  return "nothing";
-}
-
 bool is_figure_name(std::string_view name) {
   return !name.empty() && std::all_of(name.begin(), name.end(), [](char c) {
     return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_';

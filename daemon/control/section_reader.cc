@@ -13,17 +13,6 @@ namespace {
 
 constexpr size_t kMaxName = 64;
 
-std::string_view what_it_is(const Node& node) {
-  switch (node.kind) {
-    case Kind::scalar: return "a single value";
-    case Kind::list: return "a list";
-    case Kind::map: return "a map";
-    case Kind::null:
-    case Kind::broken: break;
-  }
-  return "nothing";
-}
-
 // Where a key that is unknown here would be known: in a section right below.
 std::string_view section_that_knows(Section section, std::string_view key) {
   for (const Row& row : rows_of(section)) {

@@ -4,6 +4,17 @@
 
 namespace sluice::control {
 
+std::string_view what_it_is(const Node& node) {
+  switch (node.kind) {
+    case Node::Kind::scalar: return "a single value";
+    case Node::Kind::list: return "a list";
+    case Node::Kind::map: return "a map";
+    case Node::Kind::null:
+    case Node::Kind::broken: break;
+  }
+  return "nothing";
+}
+
 const Entry* Node::find_entry(std::string_view key) const {
   if (kind != Kind::map) return nullptr;
   for (const Entry& entry : entries) {

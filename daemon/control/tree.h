@@ -48,6 +48,9 @@ struct Node {
   [[nodiscard]] Node* find(std::string_view key) const;
 };
 
+/// "a list", for messages.
+std::string_view what_it_is(const Node& node);
+
 /// Owns the nodes and their texts; addresses are stable.
 class Tree {
  public:

@@ -126,20 +126,9 @@ std::optional<Outcome> add_outcome(const Reply& reply) {
 std::string_view script(size_t number) { return kTexts[number]; }
 
 bool is_possible(const Command& command) {
-  if (command.key.size() > kMaxKeyBytes || command.value.size() > kMaxValueBytes) return false;
-  if (command.expected.size() > kMaxValueBytes) return false;
-  switch (command.operation) {
-    case Operation::touch:
-    case Operation::put:
-    case Operation::put_if_absent:
-    case Operation::replace_if:
-    case Operation::add: return command.ttl.count() > 0;
-    case Operation::take: {
-      const Rate& rate = command.rate;
-      return rate.units > 0 && rate.burst > 0 && rate.period.count() > 0 && rate.period.count() < kMaxRate / rate.burst;
-    }
-    default: return true;
-  }
+  if (!is_valid(command)) return false;
+  if (command.value.size() > kMaxValueBytes || command.expected.size() > kMaxValueBytes) return false;
+  return command.operation != Operation::take || command.rate.period.count() < kMaxRate / command.rate.burst;
 }
 
 void append_command(std::string& out, const Command& command, const ScriptDigests& digests) {

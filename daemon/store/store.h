@@ -49,6 +49,9 @@ struct Command {
 constexpr size_t kMaxKeyBytes = 1024;
 constexpr size_t kMaxValueBytes = size_t{16} << 20;
 
+/// As this file asks for it: a key of 1 to kMaxKeyBytes, and what the operation needs.
+[[nodiscard]] bool is_valid(const Command& command);
+
 struct Outcome {
   enum class Kind : uint8_t {
     done,
