@@ -109,6 +109,9 @@ struct sluice_setup {
   /* `node` NULL: at the instance itself. */
   void (*error)(struct sluice_setup*, const struct sluice_node* node, struct sluice_str message);
   void (*warning)(struct sluice_setup*, const struct sluice_node* node, struct sluice_str message);
+
+  /* The id, for http(), of the upstream that the node names. SLUICE_NONE after an error. */
+  uint32_t (*upstream)(struct sluice_setup*, const struct sluice_node*);
 };
 
 /* ---- the host's functions ---- */
@@ -221,6 +224,30 @@ typedef void (*sluice_store_done)(void* user, const struct sluice_store_result*)
 
 typedef void (*sluice_timer_done)(void* user);
 
+/* A request of the plugin's own to one of the configuration's upstreams: one endpoint of it is asked, once. */
+struct sluice_http_request {
+  uint32_t struct_size;
+  uint32_t upstream;                   /* an id of setup->upstream() */
+  struct sluice_str method;            /* GET, HEAD, POST, PUT, DELETE */
+  struct sluice_str target;            /* path and query */
+  struct sluice_str host;              /* of the Host header; empty: the endpoint's address */
+  const struct sluice_header* headers; /* without those of framing: they are the host's */
+  size_t header_count;
+  struct sluice_str body;  /* at most 128 KiB */
+  uint64_t timeout_ms;     /* for all of it, 1 ms..60 s */
+  uint64_t max_body_bytes; /* of the answer's, at most 1 MiB; a longer one is a failure */
+};
+
+struct sluice_http_result {
+  uint32_t struct_size;
+  uint32_t status; /* of a whole answer; 0: there was none, and `reason` says why */
+  const struct sluice_header* headers;
+  size_t header_count;
+  struct sluice_str body;
+  struct sluice_str reason; /* as in the log: connect_failed, upstream_timeout, upstream_bad_response, ... */
+};
+typedef void (*sluice_http_done)(void* user, const struct sluice_http_result*);
+
 struct sluice_host {
   uint32_t struct_size;
   uint32_t abi_version;
@@ -261,7 +288,7 @@ struct sluice_host {
 
   /* -- of one worker -- */
 
-  /* The paused phase goes on with `verdict`, SLUICE_CONTINUE or SLUICE_RESPOND: not from inside this call, but in the same turn of the
+  /* The paused phase goes on with `verdict`, SLUICE_CONTINUE, SLUICE_RESPOND or, if it was on_request, SLUICE_READ_BODY: not from inside this call, but in the same turn of the
    * loop. Harmless if the exchange has ended. May be called before the phase has returned SLUICE_PAUSE. */
   void (*resume)(struct sluice_worker*, uint64_t token, sluice_verdict verdict);
   uint64_t (*now_us)(struct sluice_worker*);  /* monotonic */
@@ -282,6 +309,13 @@ struct sluice_host {
   /* Of one exchange, in on_response: on_response_body of this filter is not called for this response. One whose body nobody
    * looks at goes from the socket or file to the client without being copied. */
   void (*skip_body)(struct sluice_filter*);
+
+  /* Of one worker, as store() and timer(): `done` is never called from inside http(). What the result shows lives until `done`
+   * returns. */
+  uint64_t (*http)(struct sluice_worker*, const struct sluice_http_request*, sluice_http_done, void* user);
+  /* Of one exchange, in on_request_start or on_request: once all of the request has come, it is carried out to its end though
+   * the client goes away; the upstream's answer passes the response phases, and what would have gone to the client is dropped. */
+  void (*outlive_client)(struct sluice_filter*);
 };
 
 /* ---- what a plugin exports ---- */

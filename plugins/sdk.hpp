@@ -149,6 +149,11 @@ class Setup {
         key && setup_->root != nullptr ? setup_->child(setup_, setup_->root, to_abi(*key)) : nullptr;
     return setup_->store(setup_, named);
   }
+  /// As abi.h says of setup->upstream(); SLUICE_NONE if this gateway has no http calls.
+  [[nodiscard]] uint32_t upstream(std::string_view key) const {
+    const sluice_node* named = setup_->root == nullptr ? nullptr : setup_->child(setup_, setup_->root, to_abi(key));
+    return named == nullptr || !SLUICE_HAS(setup_, upstream) ? SLUICE_NONE : setup_->upstream(setup_, named);
+  }
   [[nodiscard]] uint32_t counter(std::string_view name) const { return setup_->counter(setup_, to_abi(name)); }
   [[nodiscard]] uint32_t histogram(std::string_view name) const { return setup_->histogram(setup_, to_abi(name)); }
   /// About the instance as a whole.
@@ -278,6 +283,10 @@ class Exchange {
   void skip_body() const {
     if (SLUICE_HAS(host, skip_body)) host->skip_body(filter_);
   }
+  /// Without it in an older gateway, the exchange ends with its client.
+  void outlive_client() const {
+    if (SLUICE_HAS(host, outlive_client)) host->outlive_client(filter_);
+  }
   [[nodiscard]] uint64_t token() const { return host->token(filter_); }
   [[nodiscard]] std::string_view copy(std::string_view text) const {
     auto* at = static_cast<char*>(host->allocate(filter_, text.size()));
@@ -357,6 +366,61 @@ class StoreCall {
                                .remaining = result->remaining,
                                .retry_after = std::chrono::microseconds(result->retry_after_us),
                                .reset_after = std::chrono::microseconds(result->reset_after_us)});
+  }
+
+  Owner* owner_;
+  sluice_worker* worker_ = nullptr;
+  uint64_t id_ = 0;
+};
+
+struct HttpRequest {
+  uint32_t upstream = SLUICE_NONE;
+  std::string_view method = "GET";
+  std::string_view target;
+  std::string_view host;
+  std::span<const Header> headers;
+  std::string_view body;
+  std::chrono::milliseconds timeout{5'000};
+  uint64_t max_body = 1024 * 1024;
+};
+
+/// One request to an upstream: a member of whoever waits for the answer, and cancelled with it. `Owner` has a member function
+/// void (const sluice_http_result&), never called from inside ask().
+template <typename Owner, void (Owner::*OnResult)(const sluice_http_result&)>
+class HttpCall {
+ public:
+  explicit HttpCall(Owner* owner) : owner_(owner) {}
+  ~HttpCall() { cancel(); }
+  HttpCall(const HttpCall&) = delete;
+  HttpCall& operator=(const HttpCall&) = delete;
+
+  void ask(WorkerHandle worker, const HttpRequest& request) {
+    cancel();
+    std::vector<sluice_header> headers;
+    for (const Header& header : request.headers) headers.push_back({to_abi(header.name), to_abi(header.value)});
+    const sluice_http_request given{.struct_size = sizeof(sluice_http_request),
+                                    .upstream = request.upstream,
+                                    .method = to_abi(request.method),
+                                    .target = to_abi(request.target),
+                                    .host = to_abi(request.host),
+                                    .headers = headers.data(),
+                                    .header_count = headers.size(),
+                                    .body = to_abi(request.body),
+                                    .timeout_ms = static_cast<uint64_t>(request.timeout.count()),
+                                    .max_body_bytes = request.max_body};
+    worker_ = worker.raw();
+    id_ = host->http(worker_, &given, on_done, this);
+  }
+  [[nodiscard]] bool waiting() const { return id_ != 0; }
+  void cancel() {
+    if (id_ != 0) host->cancel(worker_, std::exchange(id_, 0));
+  }
+
+ private:
+  static void on_done(void* self, const sluice_http_result* result) {
+    auto* call = static_cast<HttpCall*>(self);
+    call->id_ = 0;
+    (call->owner_->*OnResult)(*result);
   }
 
   Owner* owner_;
