@@ -59,6 +59,7 @@ enum class RetryHint : uint8_t { no, if_reused, yes };
   X(upstream_bad_response,    502, upstream,   no,        "The endpoint's response head is not valid HTTP/1.x.") \
   X(upstream_head_too_large,  502, upstream,   no,        "The endpoint's response head is larger than the gateway accepts.") \
   X(upstream_bad_body,        502, upstream,   no,        "The endpoint's chunked body is malformed.") \
+  X(upstream_body_too_large,  502, upstream,   no,        "An endpoint answered a plugin with more than the plugin takes.") \
   X(upstream_truncated,       0,   upstream,   no,        "The endpoint closed before its response body was complete; the client sees an aborted body.") \
   X(upstream_idle_timeout,    0,   upstream,   no,        "The endpoint's response body stalled for longer than timeouts.idle.") \
   /* the client went away, or was too slow */ \

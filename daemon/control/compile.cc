@@ -79,7 +79,7 @@ std::vector<snapshot::ClusterSpec> compile_upstreams(std::span<UpstreamDraft> dr
 }
 
 // What must not be empty, and what is useless though it is not wrong.
-void check_whole(const Node& root, const Draft& draft, const std::vector<bool>& used,
+void check_whole(const Node& root, const Draft& draft, const Snapshot& snapshot, const std::vector<bool>& used,
                  const std::vector<bool>& used_plugins, Diagnostics& diagnostics) {
   const Entry* listeners = root.find_entry("listeners");
   if (listeners != nullptr && listeners->value->entries.empty()) {
@@ -89,10 +89,18 @@ void check_whole(const Node& root, const Draft& draft, const std::vector<bool>& 
   if (process != nullptr && draft.process.user.empty() && !draft.process.group.empty()) {
     diagnostics.error(process->find("group")->place, "process.group is used with process.user only");
   }
+  const auto plugin_asks = [&](const std::string& upstream) {
+    return std::any_of(snapshot.plugins.begin(), snapshot.plugins.end(), [&](const snapshot::PluginSpec& plugin) {
+      const filter::Instance* instance = plugin.instance.get();
+      return instance != nullptr &&
+             std::find(instance->upstreams.begin(), instance->upstreams.end(), upstream) != instance->upstreams.end();
+    });
+  };
   for (size_t i = 0; i < draft.upstreams.size(); ++i) {
     const UpstreamDraft& upstream = draft.upstreams[i];
-    if (!used[i])
-      diagnostics.warning(upstream.name_place, fmt::format("no route uses the upstream \"{}\"", upstream.name));
+    if (!used[i] && !plugin_asks(upstream.name))
+      diagnostics.warning(upstream.name_place,
+                          fmt::format("no route and no plugin uses the upstream \"{}\"", upstream.name));
   }
   for (size_t i = 0; i < draft.plugins.size(); ++i) {
     const PluginDraft& plugin = draft.plugins[i];
@@ -136,15 +144,16 @@ std::shared_ptr<const Snapshot> compile_tree(Node& root, const Tree& tree, const
   snapshot->stores = compile_stores(draft.stores, diagnostics, result.sources);
   const std::string& plugin_dir = draft.process.plugin_dir;
   PluginCompiler plugins(plugin_dir.empty() ? usual_plugin_dir() : plugin_dir, running, diagnostics, result.sources);
-  std::vector<std::string> store_names;
-  for (const snapshot::StoreSpec& store : snapshot->stores) store_names.push_back(store.name);
-  snapshot->plugins = plugins.compile(draft.plugins, store_names);
+  KnownNames known;
+  for (const snapshot::StoreSpec& store : snapshot->stores) known.stores.push_back(store.name);
+  for (const snapshot::ClusterSpec& cluster : snapshot->clusters) known.upstreams.push_back(cluster.name);
+  snapshot->plugins = plugins.compile(draft.plugins, known);
   for (size_t i = 0; i < draft.listeners.size(); ++i) {
     snapshot->listeners[i].plugins = plugins.find(draft.listeners[i].plugins);
   }
   RouteCompiler routes(draft.upstreams, plugins, reader, diagnostics, result.sources);
   snapshot->routes = routes.compile(draft.routes);
-  check_whole(root, draft, routes.used_upstreams(), plugins.used(), diagnostics);
+  check_whole(root, draft, *snapshot, routes.used_upstreams(), plugins.used(), diagnostics);
   if (diagnostics.error_count() > 0) return nullptr;
   snapshot->route_table = snapshot::RouteTable::build(snapshot->routes);
   snapshot->redacted_yaml = redacted_yaml(root, tree);

@@ -4,7 +4,6 @@
 
 #include "base/format.h"
 #include "control/load.h"
-#include "control/plugin_setup.h"
 #include "control/values.h"
 #include "filter/chain.h"
 
@@ -41,7 +40,7 @@ PluginCompiler::PluginCompiler(const std::string& folder, const snapshot::Snapsh
     : folder_(folder), running_(running), diagnostics_(diagnostics), sources_(sources) {}
 
 std::vector<snapshot::PluginSpec> PluginCompiler::compile(std::span<const PluginDraft> drafts,
-                                                          std::span<const std::string> stores) {
+                                                          const KnownNames& known) {
   std::vector<snapshot::PluginSpec> plugins;
   for (const PluginDraft& draft : drafts) {
     index_.emplace(draft.name, static_cast<uint32_t>(plugins.size()));
@@ -49,16 +48,16 @@ std::vector<snapshot::PluginSpec> PluginCompiler::compile(std::span<const Plugin
     spec.name = draft.name;
     if (draft.module == nullptr) continue;  // reported
     spec.module = draft.module->text;
-    spec.instance = compile(draft, stores);
+    spec.instance = compile(draft, known);
   }
   used_.resize(plugins.size());
   return plugins;
 }
 
-std::shared_ptr<const Instance> PluginCompiler::compile(const PluginDraft& draft, std::span<const std::string> stores) {
+std::shared_ptr<const Instance> PluginCompiler::compile(const PluginDraft& draft, const KnownNames& known) {
   std::string written;
   write_tree(draft.config, written);
-  if (auto kept = unchanged(draft, written, stores)) return kept;
+  if (auto kept = unchanged(draft, written, known)) return kept;
   std::shared_ptr<const Module> module = load(*draft.module);
   if (module == nullptr) return nullptr;
   auto instance = std::make_shared<Instance>(std::move(module));
@@ -78,7 +77,7 @@ std::shared_ptr<const Instance> PluginCompiler::compile(const PluginDraft& draft
     return nullptr;
   }
   const size_t errors_before = diagnostics_.error_count();
-  PluginSetup setup(*instance, config, draft.name_place, stores, diagnostics_, sources_);
+  PluginSetup setup(*instance, config, draft.name_place, known, diagnostics_, sources_);
   instance->config = plugin.configure(setup.handle());
   setup.refuse_unknown_keys();
   const bool said_why = diagnostics_.error_count() > errors_before;
@@ -90,18 +89,19 @@ std::shared_ptr<const Instance> PluginCompiler::compile(const PluginDraft& draft
 }
 
 std::shared_ptr<const Instance> PluginCompiler::unchanged(const PluginDraft& draft, const std::string& written,
-                                                          std::span<const std::string> stores) const {
+                                                          const KnownNames& known) const {
   if (running_ == nullptr) return nullptr;
   const auto& plugins = running_->plugins;
   const auto before = std::find_if(plugins.begin(), plugins.end(), [&](const auto& p) { return p.name == draft.name; });
   if (before == plugins.end() || before->module != draft.module->text) return nullptr;
   const Instance& instance = *before->instance;
-  const auto exists = [&](const std::string& store) {
-    return std::find(stores.begin(), stores.end(), store) != stores.end();
+  const auto all_in = [](const std::vector<std::string>& names, const std::vector<std::string>& all) {
+    return std::all_of(names.begin(), names.end(),
+                       [&](const std::string& name) { return std::find(all.begin(), all.end(), name) != all.end(); });
   };
   const bool same = instance.written == written &&
                     instance.module->file() == filter::FileIdentity::of(Module::path_of(folder_, before->module)) &&
-                    std::all_of(instance.stores.begin(), instance.stores.end(), exists) &&
+                    all_in(instance.stores, known.stores) && all_in(instance.upstreams, known.upstreams) &&
                     std::all_of(instance.files.begin(), instance.files.end(),
                                 [](const auto& file) { return has_same_content(*file); });
   if (!same) return nullptr;

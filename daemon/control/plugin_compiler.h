@@ -12,6 +12,7 @@
 #include "base/source_files.h"
 #include "control/diagnostic.h"
 #include "control/draft.h"
+#include "control/plugin_setup.h"
 #include "control/tree.h"
 #include "filter/instance.h"
 #include "snapshot/snapshot.h"
@@ -24,16 +25,16 @@ class PluginCompiler {
   PluginCompiler(const std::string& folder, const snapshot::Snapshot* running, Diagnostics& diagnostics,
                  SourceFiles& sources);
 
-  std::vector<snapshot::PluginSpec> compile(std::span<const PluginDraft> drafts, std::span<const std::string> stores);
+  std::vector<snapshot::PluginSpec> compile(std::span<const PluginDraft> drafts, const KnownNames& known);
   /// The indices of the plugins that a listener or a route names.
   std::vector<uint32_t> find(std::span<Node* const> names);
   /// By index: does anybody use it?
   [[nodiscard]] const std::vector<bool>& used() const { return used_; }
 
  private:
-  std::shared_ptr<const filter::Instance> compile(const PluginDraft& draft, std::span<const std::string> stores);
+  std::shared_ptr<const filter::Instance> compile(const PluginDraft& draft, const KnownNames& known);
   [[nodiscard]] std::shared_ptr<const filter::Instance> unchanged(const PluginDraft& draft, const std::string& written,
-                                                                  std::span<const std::string> stores) const;
+                                                                  const KnownNames& known) const;
   std::shared_ptr<const filter::Module> load(const Node& name);
 
   std::string folder_;

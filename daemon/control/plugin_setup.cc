@@ -170,28 +170,19 @@ struct PluginSetup::Functions {
 
   static uint32_t store(sluice_setup* handle, const sluice_node* node) {
     PluginSetup& self = of(handle);
-    std::string_view name;
-    if (node != nullptr) {
-      if (!self.expect_scalar(node, "the name of a store")) return SLUICE_NONE;
-      name = to_node(node)->text;
-    } else if (self.stores_.size() == 1) {
-      name = self.stores_.front();
-    } else {
-      name = "default";
-    }
-    if (std::find(self.stores_.begin(), self.stores_.end(), name) != self.stores_.end()) {
-      return index_of(self.made_.stores, name);
-    }
-    if (node == nullptr) {
-      self.diagnostics_.error(
-          self.place_, fmt::format("plugin \"{}\" needs a store: add one under \"stores\", called default, or name it",
-                                   self.made_.name));
-      return SLUICE_NONE;
-    }
-    Suggestion suggestion(name);
-    for (const std::string& known : self.stores_) suggestion.consider(known);
-    self.refuse(*to_node(node), fmt::format("there is no store \"{}\"{}", shortened(name), suggestion.text()));
+    const std::vector<std::string>& known = self.known_.stores;
+    if (node != nullptr) return self.choose(node, "store", known, self.made_.stores);
+    if (known.size() == 1) return index_of(self.made_.stores, known.front());
+    if (std::find(known.begin(), known.end(), "default") != known.end()) return index_of(self.made_.stores, "default");
+    self.diagnostics_.error(
+        self.place_, fmt::format("plugin \"{}\" needs a store: add one under \"stores\", called default, or name it",
+                                 self.made_.name));
     return SLUICE_NONE;
+  }
+
+  static uint32_t upstream(sluice_setup* handle, const sluice_node* node) {
+    PluginSetup& self = of(handle);
+    return self.choose(node, "upstream", self.known_.upstreams, self.made_.upstreams);
   }
 
   static uint32_t counter(sluice_setup* handle, sluice_str name) {
@@ -215,7 +206,7 @@ struct PluginSetup::Functions {
   }
 };
 
-PluginSetup::PluginSetup(filter::Instance& made, const Node* config, Place place, std::span<const std::string> stores,
+PluginSetup::PluginSetup(filter::Instance& made, const Node* config, Place place, const KnownNames& known,
                          Diagnostics& diagnostics, SourceFiles& sources)
     : sluice_setup{.struct_size = sizeof(sluice_setup),
                    .host = &filter::host_table(),
@@ -236,10 +227,11 @@ PluginSetup::PluginSetup(filter::Instance& made, const Node* config, Place place
                    .counter = Functions::counter,
                    .histogram = Functions::histogram,
                    .error = Functions::error,
-                   .warning = Functions::warning},
+                   .warning = Functions::warning,
+                   .upstream = Functions::upstream},
       made_(made),
       place_(place),
-      stores_(stores),
+      known_(known),
       diagnostics_(diagnostics),
       sources_(sources) {}
 
@@ -248,6 +240,17 @@ bool PluginSetup::expect_scalar(const sluice_node* raw, std::string_view what) {
   if (node.kind == Kind::scalar) return true;
   if (node.kind != Kind::broken) refuse(node, fmt::format("{} is expected, not {}", what, what_it_is(node)));
   return false;
+}
+
+uint32_t PluginSetup::choose(const sluice_node* raw, std::string_view what, const std::vector<std::string>& known,
+                             std::vector<std::string>& asked) {
+  if (!expect_scalar(raw, fmt::format("the name of {} {}", what == "upstream" ? "an" : "a", what))) return SLUICE_NONE;
+  const std::string_view name = to_node(raw)->text;
+  if (std::find(known.begin(), known.end(), name) != known.end()) return index_of(asked, name);
+  Suggestion suggestion(name);
+  for (const std::string& each : known) suggestion.consider(each);
+  refuse(*to_node(raw), fmt::format("there is no {} \"{}\"{}", what, shortened(name), suggestion.text()));
+  return SLUICE_NONE;
 }
 
 void PluginSetup::refuse(const Node& node, std::string message) {

@@ -2,7 +2,6 @@
 // tree, read and judged as every other value, and errors with their places. Lives during one configure().
 #pragma once
 
-#include <span>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -15,10 +14,16 @@
 
 namespace sluice::control {
 
+/// The names that a plugin's configuration may use.
+struct KnownNames {
+  std::vector<std::string> stores;
+  std::vector<std::string> upstreams;
+};
+
 class PluginSetup : private sluice_setup {
  public:
-  /// `place`: of the instance's name, for errors that belong nowhere else. `stores`: the names that there are.
-  PluginSetup(filter::Instance& made, const Node* config, Place place, std::span<const std::string> stores,
+  /// `place`: of the instance's name, for errors that belong nowhere else.
+  PluginSetup(filter::Instance& made, const Node* config, Place place, const KnownNames& known,
               Diagnostics& diagnostics, SourceFiles& sources);
 
   [[nodiscard]] sluice_setup* handle() { return this; }
@@ -29,12 +34,15 @@ class PluginSetup : private sluice_setup {
   struct Functions;  // of the table
   [[nodiscard]] bool expect_scalar(const sluice_node* node, std::string_view what);
   void refuse(const Node& node, std::string message);
+  /// The id of the name that the node is: its place in `asked`, where it is put if it is new. `what`: e.g. "store".
+  uint32_t choose(const sluice_node* node, std::string_view what, const std::vector<std::string>& known,
+                  std::vector<std::string>& asked);
   /// "... is not `right`"; returns 0.
   int refuse_value(const sluice_node* node, std::string_view right);
 
   filter::Instance& made_;
   Place place_;
-  std::span<const std::string> stores_;
+  const KnownNames& known_;
   Diagnostics& diagnostics_;
   SourceFiles& sources_;
   std::unordered_map<const Node*, std::vector<std::string>> asked_;  // keys, by map

@@ -103,7 +103,11 @@ IoResult Stream::write(std::span<const iovec> pieces) {
   msghdr message{};
   message.msg_iov = const_cast<iovec*>(pieces.data());
   message.msg_iovlen = std::min(pieces.size(), kMaxPieces);
-  return result_of_send(::sendmsg(fd_, &message, MSG_NOSIGNAL));
+  const IoResult result = result_of_send(::sendmsg(fd_, &message, MSG_NOSIGNAL));
+  if (result.status != IoStatus::error || !discards_) return result;
+  size_t dropped = 0;
+  for (const iovec& piece : pieces.first(message.msg_iovlen)) dropped += piece.iov_len;
+  return {IoStatus::ok, dropped};
 }
 
 IoResult Stream::write(std::string_view bytes) {
@@ -151,6 +155,11 @@ void Stream::close() {
   ::close(fd_);
   fd_ = -1;
   watching_ = wants_read_ = wants_write_ = connecting_ = false;
+}
+
+void Stream::discard_writes() {
+  close();
+  discards_ = true;
 }
 
 void Stream::close_with_reset() {

@@ -79,6 +79,8 @@ class Stream final : private Poller::Watcher {
   void shutdown_write();
   /// Stops polling and closes the descriptor. Idempotent.
   void close();
+  /// close(), and from now on write() takes everything and drops it: for one whose peer is gone and who goes on all the same.
+  void discard_writes();
   /// close() with RST, so that the peer sees a failure and not an end (truncated bodies).
   void close_with_reset();
 
@@ -98,6 +100,7 @@ class Stream final : private Poller::Watcher {
   bool connecting_ = false;
   bool wants_read_ = false;
   bool wants_write_ = false;
+  bool discards_ = false;
 };
 
 }  // namespace sluice::event

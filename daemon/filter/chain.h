@@ -39,6 +39,8 @@ class Subject {
   [[nodiscard]] virtual Arena& arena() = 0;
   /// Bytes in place of the response's body. Valid during the call.
   virtual void write_response_body(std::string_view bytes) = 0;
+  /// The exchange goes on to its end though its client goes away.
+  virtual void outlive_client() = 0;
   /// The paused phase can go on: call it again.
   virtual void on_resumed(Phase phase) = 0;
 

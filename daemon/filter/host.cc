@@ -268,6 +268,15 @@ class HostTable {
     return WorkerInstance::of(worker).start_timer(Millis(after_ms), done, user);
   }
 
+  static uint64_t http(sluice_worker* worker, const sluice_http_request* given, sluice_http_done done, void* user) {
+    return WorkerInstance::of(worker).fetch(known_part(given), done, user);
+  }
+
+  static void outlive_client(sluice_filter* filter) {
+    const Phase now = chain_of(filter).calling_;
+    if (now == Phase::request_start || now == Phase::request) subject_of(filter).outlive_client();
+  }
+
   static void cancel(sluice_worker* worker, uint64_t id) { WorkerInstance::of(worker).cancel(id); }
 
  private:
@@ -319,6 +328,8 @@ const sluice_host& host_table() {
       .timer = HostTable::timer,
       .cancel = HostTable::cancel,
       .skip_body = HostTable::skip_body,
+      .http = HostTable::http,
+      .outlive_client = HostTable::outlive_client,
   };
   return kTable;
 }

@@ -26,6 +26,7 @@ class Instance {
 
   // What configure() asked for, by the id that it got.
   std::vector<std::string> stores;
+  std::vector<std::string> upstreams;
   std::vector<std::string> counters;
   std::vector<std::string> histograms;
 

@@ -3,6 +3,8 @@
 #include <algorithm>
 
 #include "base/reason.h"
+#include "filter/header_edit.h"
+#include "http/parser.h"
 
 namespace sluice::filter {
 
@@ -10,7 +12,20 @@ namespace {
 
 constexpr uint64_t kLongestTimerMs = 86'400'000;
 
+constexpr Millis kLongestFetch{60'000};
+constexpr size_t kMaxSent = 128 * 1024;
+constexpr size_t kMaxFetched = 1024 * 1024;
+constexpr http::MethodSet kFetchMethods = http::method_bit(http::Method::GET) | http::method_bit(http::Method::HEAD) |
+                                          http::method_bit(http::Method::POST) | http::method_bit(http::Method::PUT) |
+                                          http::method_bit(http::Method::DELETE);
+
+std::string_view text_of(sluice_str text) { return {text.data, text.size}; }
 sluice_str to_abi(std::string_view text) { return {text.data(), text.size()}; }
+
+bool is_target(std::string_view text) {
+  const auto is_visible = [](char c) { return c > ' ' && c < 0x7f; };
+  return text.starts_with('/') && text.size() <= 8192 && std::all_of(text.begin(), text.end(), is_visible);
+}
 
 sluice_outcome to_abi(store::Outcome::Kind kind) {
   switch (kind) {
@@ -121,7 +136,67 @@ uint64_t WorkerInstance::start_timer(Millis after, sluice_timer_done done, void*
   return id | kAlarm;
 }
 
+WorkerInstance::HttpCall::HttpCall(WorkerInstance& asks, sluice_http_done then, void* with)
+    : owner(&asks),
+      done(then),
+      user(with),
+      fetch(
+          asks.host_.loop(),
+          [](void* self, const upstream::Fetch::Answer& answer) { static_cast<HttpCall*>(self)->on_answer(answer); },
+          this) {}
+
+void WorkerInstance::HttpCall::on_answer(const upstream::Fetch::Answer& answer) {
+  std::vector<sluice_header> headers;
+  for (const http::HeaderField& field : answer.headers) headers.push_back({to_abi(field.name), to_abi(field.value)});
+  const sluice_http_result result{
+      .struct_size = sizeof(sluice_http_result),
+      .status = answer.status,
+      .headers = headers.data(),
+      .header_count = headers.size(),
+      .body = to_abi(answer.body),
+      .reason = answer.reason == Reason::none ? sluice_str{} : to_abi(name(answer.reason)),
+  };
+  answered = true;  // cancelled from inside done(), it still lives till the end of it
+  done(user, &result);
+  owner->http_calls_.erase(id);
+}
+
+uint64_t WorkerInstance::fetch(const sluice_http_request& request, sluice_http_done done, void* user) {
+  const uint64_t id = http_calls_.make(*this, done, user);
+  HttpCall& call = *http_calls_.find(id);
+  call.id = id;
+  std::string field_lines;
+  bool valid = request.upstream < upstreams_.size();
+  for (size_t i = 0; i < request.header_count; ++i) {
+    const std::string_view name = text_of(request.headers[i].name), value = text_of(request.headers[i].value);
+    valid = valid && is_editable(name) && http::is_field_value(value);
+    field_lines.append(name).append(": ").append(value).append("\r\n");
+  }
+  const upstream::Fetch::Request asked{
+      .method = http::method_from(text_of(request.method)),
+      .target = text_of(request.target),
+      .host = text_of(request.host),
+      .field_lines = field_lines,
+      .body = text_of(request.body),
+      .timeout = std::clamp(Millis(static_cast<int64_t>(request.timeout_ms)), Millis(1), kLongestFetch),
+      .max_body = std::min<uint64_t>(request.max_body_bytes, kMaxFetched),
+  };
+  valid = valid && (kFetchMethods & http::method_bit(asked.method)) != 0 && is_target(asked.target) &&
+          http::is_field_value(asked.host) && field_lines.size() <= kMaxSent && asked.body.size() <= kMaxSent;
+  if (valid) {
+    call.fetch.start(*upstreams_[request.upstream], asked);
+  } else {
+    call.fetch.refuse(Reason::plugin_failed);
+  }
+  return id | kHttpCall;
+}
+
 void WorkerInstance::cancel(uint64_t id) {
+  if ((id & kHttpCall) != 0) {
+    const HttpCall* call = http_calls_.find(id & ~kHttpCall);
+    if (call == nullptr || call->answered) return;
+    return http_calls_.erase(id & ~kHttpCall);
+  }
   if ((id & kAlarm) != 0) return alarms_.erase(id & ~kAlarm);
   operations_.erase(id);
 }

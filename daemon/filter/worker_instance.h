@@ -1,5 +1,5 @@
 // WorkerInstance: an instance on one worker: its state there, its counters, and what it asked for and waits for (stores,
-// timers). Owned by the generations that have it, worker thread only. `handle` is what the plugin sees of it.
+// upstreams, timers). Owned by the generations that have it, worker thread only. `handle` is what the plugin sees of it.
 #pragma once
 
 #include <functional>
@@ -13,6 +13,7 @@
 #include "stats/registry.h"
 #include "store/series.h"
 #include "store/store.h"
+#include "upstream/fetch.h"
 
 namespace sluice::filter {
 
@@ -50,9 +51,13 @@ class WorkerInstance : private sluice_worker {
   /// What the names of Instance::stores mean from now on, in their order. The stores live until the next call.
   void set_stores(std::vector<WorkerStore> stores) { stores_ = std::move(stores); }
 
+  /// Likewise of Instance::upstreams.
+  void set_upstreams(std::vector<upstream::Cluster*> upstreams) { upstreams_ = std::move(upstreams); }
+
   // For the host's table.
   uint64_t submit(uint32_t store, const store::Command& command, sluice_store_done done, void* user);
   uint64_t start_timer(Millis after, sluice_timer_done done, void* user);
+  uint64_t fetch(const sluice_http_request& request, sluice_http_done done, void* user);
   void cancel(uint64_t id);
 
  private:
@@ -79,7 +84,20 @@ class WorkerInstance : private sluice_worker {
     Alarm(WorkerInstance& asks, sluice_timer_done then, void* with);
     void on_time();
   };
-  static constexpr uint64_t kAlarm = uint64_t{1} << 31;  // in an id: it is that of a timer
+  struct HttpCall {
+    WorkerInstance* owner;
+    uint64_t id = 0;
+    sluice_http_done done;
+    void* user;
+    bool answered = false;  // the plugin is being told
+    upstream::Fetch fetch;
+
+    HttpCall(WorkerInstance& asks, sluice_http_done then, void* with);
+    void on_answer(const upstream::Fetch::Answer& answer);
+  };
+  // In an id: what it is that of. A store operation has neither.
+  static constexpr uint64_t kAlarm = uint64_t{1} << 31;
+  static constexpr uint64_t kHttpCall = uint64_t{1} << 30;
 
   Host& host_;
   const Instance& instance_;
@@ -87,6 +105,8 @@ class WorkerInstance : private sluice_worker {
   std::vector<WorkerStore> stores_;
   SlotTable<StoreOperation> operations_;
   SlotTable<Alarm> alarms_;
+  std::vector<upstream::Cluster*> upstreams_;
+  SlotTable<HttpCall> http_calls_;
 };
 
 }  // namespace sluice::filter

@@ -65,6 +65,7 @@ void Downstream::part(const GenerationRef& last) {
 
 void Downstream::close(Reason reason) {
   if (closed_) return;
+  if (exchange_ != nullptr && !lost() && exchange_->outlives_client(reason)) return lose_client(reason);
   closed_ = true;
   if (Exchange* exchange = std::exchange(exchange_, nullptr)) exchange->on_client_gone(reason);
   timer_.cancel();
@@ -75,13 +76,23 @@ void Downstream::close(Reason reason) {
   engine_.end_downstream(*this);
 }
 
+void Downstream::lose_client(Reason reason) {
+  set_state(ConnectionState::lost);
+  half_closed_ = true;
+  close_reason_ = reason;
+  timer_.cancel();
+  pending_.clear();
+  stream_.discard_writes();
+  pump_later();  // what waited for the client goes nowhere now
+}
+
 void Downstream::shut_down() {
   if (exchange_ != nullptr) exchange_->fail({Reason::shutting_down, ""});
   close(Reason::shutting_down);
 }
 
 void Downstream::set_state(ConnectionState state) {
-  if (state == state_) return;
+  if (state == state_ || lost()) return;
   stats::Shard& shard = engine_.shard();
   shard.step(stats::pick(series().connections, state_), -1);
   shard.step(stats::pick(series().connections, state), 1);
@@ -214,6 +225,7 @@ void Downstream::resume_reading() {
 void Downstream::on_exchange_end(After after, Reason reason) {
   exchange_ = nullptr;
   if (closed_) return;
+  if (lost()) return close(close_reason_);
   if (after == After::close && pending_.empty()) return close(reason);
   if (after != After::keep_alive || (half_closed_ && pending_.empty())) return linger(reason);
   become_idle();
@@ -254,6 +266,7 @@ void Downstream::pump_later() {
 void Downstream::pump() {
   pump_scheduled_ = false;
   if (closed_) return;
+  if (lost()) return exchange_->on_client_writable();
   processing_ = true;
   const std::string_view rest = process(pending_.view());
   if (!closed_ && !lingering_) pending_.consume(pending_.size() - rest.size());

@@ -9,6 +9,7 @@
 // writing    an exchange runs, and the client does not read            as waiting
 // tunnel     an exchange runs, bytes pass both ways                    its end -> closed
 // lingering  our side is closed; what the client still sends is dropped, so that it can read our last answer   -> closed
+// lost       the client is gone, the exchange goes on (outlives_client()): what it would send is dropped      its end -> closed
 #pragma once
 
 #include "base/address.h"
@@ -31,7 +32,7 @@ class Downstream final : public ListNode<DownstreamTag>, private event::Stream::
 
   /// Takes over the accepted descriptor.
   void open(int fd);
-  /// Ends the connection, and the exchange with it. Idempotent.
+  /// Ends the connection, and the exchange with it, unless that outlives a client that went away. Idempotent.
   void close(Reason reason);
   /// The gateway ends: closes, but what it serves is failed first, so that its client hears why as far as it can.
   void shut_down();
@@ -60,6 +61,8 @@ class Downstream final : public ListNode<DownstreamTag>, private event::Stream::
   [[nodiscard]] MonoTime request_began() const { return request_began_; }
   /// The client sent its FIN; it may still read.
   [[nodiscard]] bool half_closed() const { return half_closed_; }
+  /// The client is gone, but its request is carried out.
+  [[nodiscard]] bool lost() const { return state_ == stats::ConnectionState::lost; }
   /// No request after this one: the limit of requests per connection is reached, the client's FIN stands behind it, or
   /// the connection is parting.
   [[nodiscard]] bool last_request() const;
@@ -97,6 +100,7 @@ class Downstream final : public ListNode<DownstreamTag>, private event::Stream::
   void on_client_eof();
   void become_idle();
   void linger(Reason reason);
+  void lose_client(Reason reason);
   void pump();
 
   Engine& engine_;

@@ -78,7 +78,7 @@ std::shared_ptr<store::Store> Engine::store_for(const Publication& publication, 
                                  .timeout = spec.redis.timeout});
 }
 
-// An instance that the configuration kept keeps its state on this worker too; its stores may be others now.
+// An instance that the configuration kept keeps its state on this worker too; its stores and upstreams may be others now.
 std::shared_ptr<filter::WorkerInstance> Engine::plugin_for(const Generation& generation, size_t index) {
   const snapshot::Snapshot& snapshot = generation.snapshot();
   const filter::Instance& instance = *snapshot.plugins[index].instance;
@@ -99,6 +99,13 @@ std::shared_ptr<filter::WorkerInstance> Engine::plugin_for(const Generation& gen
     stores.push_back({generation.stores[at].get(), generation.series().stores[at]});
   }
   plugin->set_stores(std::move(stores));
+  std::vector<upstream::Cluster*> upstreams;
+  for (const std::string& name : instance.upstreams) {
+    const auto named = std::find_if(snapshot.clusters.begin(), snapshot.clusters.end(),
+                                    [&](const snapshot::ClusterSpec& spec) { return spec.name == name; });
+    upstreams.push_back(generation.clusters[static_cast<size_t>(named - snapshot.clusters.begin())].get());
+  }
+  plugin->set_upstreams(std::move(upstreams));
   return plugin;
 }
 

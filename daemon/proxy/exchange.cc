@@ -326,6 +326,16 @@ void Exchange::finish() {
   downstream.on_exchange_end(after, reason);
 }
 
+bool Exchange::outlives_client(Reason reason) {
+  const bool left = reason == Reason::client_closed || reason == Reason::client_write_timeout;
+  const bool runs = phase_ != Phase::tunnel && phase_ != Phase::finishing && phase_ != Phase::over;
+  if (!left || !runs || filtering_ == nullptr || !filtering_->outlives_client || !request_complete_) return false;
+  if (pipe_ != nullptr || file_left_ > 0) return false;  // nobody looks at what is on its way
+  if (reason_ == Reason::none) reason_ = reason;
+  keep_alive_ = false;
+  return true;
+}
+
 void Exchange::on_client_gone(Reason reason) {
   if (phase_ == Phase::over) return;
   if (reason_ == Reason::none) reason_ = reason;

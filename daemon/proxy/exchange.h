@@ -53,6 +53,9 @@ class Exchange final : private upstream::Connection::User, private upstream::Poo
   void on_client_writable() { flush_client(); }
   void on_client_eof();
   void on_client_timeout(Reason reason);
+  /// True if the exchange goes on without its client, which is gone for `reason`: it is heard of by on_client_writable(), and
+  /// what is written is dropped.
+  [[nodiscard]] bool outlives_client(Reason reason);
   /// The connection is closed; the downstream does not want to hear of this exchange again.
   void on_client_gone(Reason reason);
   /// It cannot go on: the client gets an answer that says so, or sees the answer that has begun break off.
@@ -83,6 +86,7 @@ class Exchange final : private upstream::Connection::User, private upstream::Poo
   [[nodiscard]] http::HeaderMap* headers(sluice_side side) override;
   [[nodiscard]] Arena& arena() override { return arena_; }
   void write_response_body(std::string_view bytes) override;
+  void outlive_client() override { filtering_->outlives_client = true; }
   void on_resumed(filter::Phase phase) override;
 
   // exchange.cc: the life of an exchange, and the request's body
@@ -207,8 +211,9 @@ class Exchange final : private upstream::Connection::User, private upstream::Poo
     bool holds_body = false;
     bool holds_end = false;     // the response's end came while it was held
     bool end_was_seen = false;  // the plugin that paused has been told of it
-    bool overflowed = false;    // a plugin wrote more of the body than can be held
-    bool passed_by = false;     // this answer does not go through the plugins any more
+    bool outlives_client = false;
+    bool overflowed = false;  // a plugin wrote more of the body than can be held
+    bool passed_by = false;   // this answer does not go through the plugins any more
   };
 
   Engine& engine_;

@@ -485,12 +485,13 @@ void Exchange::on_resumed(filter::Phase phase) {
 }
 
 void Exchange::complete_filters() {
+  const bool lost = downstream_ != nullptr && downstream_->lost();
   const sluice_summary summary{
       .struct_size = sizeof(sluice_summary),
       .status = status_,
       .reason = {reason_code().data(), reason_ == Reason::none ? 0 : reason_code().size()},
       .attempts = tries_,
-      .complete = response_complete_ && to_client_.empty() && file_left_ == 0 ? 1u : 0u,
+      .complete = response_complete_ && to_client_.empty() && file_left_ == 0 && !lost ? 1u : 0u,
       .bytes_in = request_bytes_,
       .bytes_out = to_client_.sent() + body_sent_,
       .read_head_us = static_cast<uint64_t>(slices_.read_head()),

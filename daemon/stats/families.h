@@ -20,7 +20,8 @@ namespace sluice::stats {
 #define SL_STATUS_CLASSES(X) \
   X(c1xx, "1xx") X(c2xx, "2xx") X(c3xx, "3xx") X(c4xx, "4xx") X(c5xx, "5xx")
 #define SL_CONNECTION_STATES(X) \
-  X(idle, "idle") X(reading, "reading") X(waiting, "waiting") X(writing, "writing") X(tunnel, "tunnel")
+  X(idle, "idle") X(reading, "reading") X(waiting, "waiting") X(writing, "writing") X(tunnel, "tunnel") \
+  X(lost, "lost")
 #define SL_SLICES(X) \
   X(read_head, "read_head") X(wait_connection, "wait_connection") \
   X(upstream_first_byte, "upstream_first_byte") X(response, "response")

@@ -1,13 +1,16 @@
 """The chain of plugins, seen through a plugin of the tests (tests/plugins/probe.c) in the real binary: order, pauses and answers
 in every phase, bodies, and what is left when a client goes away in the middle."""
 
+import contextlib
 import json
 import os
+import threading
 from pathlib import Path
 
 import pytest
 
-from harness import CHUNKED, End, Sluice, answering, assert_problem, chunked, echo, proxying, request, response, sluice
+from harness import (CHUNKED, End, RawOrigin, Sluice, answering, assert_problem, chunked, echo, free_port, proxying, request, response,
+                     sluice, upstream, wait_until)
 
 SOURCE = Path(os.environ.get("SLUICE_SOURCE_DIR", Path(__file__).parents[2]))
 PLUGINS = os.environ.get("SLUICE_TEST_PLUGINS", "")
@@ -19,9 +22,9 @@ def probe(tag, **config):
     return {"module": "probe", "config": {"tag": tag, **config}}
 
 
-def probed(script=None, listener=(), route=(), **probes):
+def probed(script=None, listener=(), route=(), upstreams=None, **probes):
     """A gateway with the probes of those names, and who uses them."""
-    return proxying(script or answering(echo), process={"plugin_dir": PLUGINS},
+    return proxying(script or answering(echo), process={"plugin_dir": PLUGINS}, upstreams=upstreams or {},
                     plugins={name: probe(name, **config) for name, config in probes.items()},
                     listener={"plugins": list(listener)}, route={"plugins": list(route)})
 
@@ -224,6 +227,134 @@ def test_a_client_that_leaves_while_a_plugin_pauses_leaves_nothing_behind(phase)
         assert gateway.metrics().total("sluice_plugin_events_total", plugin="a", event="completed") == 1
 
 
+@contextlib.contextmanager
+def holding_back(body, outlive=True, pieces=1):
+    """A gateway whose plugin says whether an exchange outlives its client; the origin waits in the middle of its answer's body (or
+    before its head, pieces=0) until it is let go on."""
+    let_go = threading.Event()
+
+    def script(connection):
+        connection.read_request()
+        head = response(headers=[("Content-Length", str(len(body)))], framed=False)
+        if pieces:
+            connection.send(head + body[:-1])
+        assert let_go.wait(10)
+        connection.send_if_open(body[-1:] if pieces else head + body)
+        connection.drain()
+
+    with probed(script, route=["a"], a={"outlive": outlive}) as (gateway, origin):
+        yield gateway, origin, let_go
+
+
+@pytest.mark.parametrize("pieces", [0, 1])
+@pytest.mark.parametrize("size", [5, 3_000_000])
+def test_an_exchange_that_outlives_its_client_is_carried_out_to_its_end(size, pieces):
+    with holding_back(b"x" * size, pieces=pieces) as (gateway, origin, let_go):
+        client = gateway.client(receive_buffer=16384)
+        client.send(request("POST", "/", body=b"pay"))
+        wait_until(lambda: origin.requests, "the origin got the request")
+        if pieces:
+            client.read_exactly(1)
+        client.reset()
+        gateway.wait_for_metric("sluice_downstream_connections", 1, state="lost")
+        let_go.set()
+        gateway.wait_for_metric("sluice_plugin_events_total", 1, event="whole")
+        line = gateway.logged(path="/")
+        assert (line["status"], line["reason"]) == (200, "client_closed")
+        gateway.wait_gauges_zero()
+
+
+def test_an_exchange_that_does_not_say_so_ends_with_its_client():
+    with holding_back(b"hello", outlive=False, pieces=0) as (gateway, origin, let_go):
+        client = gateway.client()
+        client.send(request("POST", "/", body=b"pay"))
+        wait_until(lambda: origin.requests, "the origin got the request")
+        client.reset()
+        assert gateway.logged(path="/")["status"] == 499
+        let_go.set()
+        gateway.wait_gauges_zero()
+        assert gateway.metrics().total("sluice_plugin_events_total", event="whole") == 0
+
+
+def test_a_request_of_which_a_part_is_missing_is_not_carried_out():
+    with probed(route=["a"], a={"outlive": True}) as (gateway, origin):
+        client = gateway.client()
+        client.send(request("POST", "/", [("Content-Length", "10")], b"half"))
+        wait_until(lambda: origin.requests or origin.connections, "the gateway reached the origin")
+        client.reset()
+        assert gateway.logged(path="/")["status"] == 499
+        gateway.wait_gauges_zero()
+
+
+def test_a_plugin_asks_an_upstream_before_the_request_goes_on():
+    with RawOrigin(answering(response(b"the keys"))) as keys:
+        with probed(route=["a"], a={"ask": "keys", "target": "/jwks?v=1"}, upstreams={"keys": upstream(keys)}) as (gateway, _):
+            for _ in range(3):
+                assert gateway.get("/").get("x-asked") == "200 the keys"
+            asked = keys.requests[-1]
+            assert (asked.target, asked.get("host"), asked.get("x-by"), asked.get("content-length")) == ("/jwks?v=1", "keys.test", "a", None)
+            assert len(keys.connections) == 1  # it is the upstream's pool that is asked
+            gateway.wait_gauges_zero()
+
+
+def test_a_plugin_hears_why_an_upstream_did_not_answer():
+    def silent(connection):
+        connection.read_request()
+        connection.drain()
+
+    def breaks_off(connection):
+        connection.read_request()
+        connection.send(response(headers=[("Content-Length", "9")], framed=False) + b"short")
+
+    for script, config, reason in [(silent, {"patience": "50ms"}, "upstream_timeout"),
+                                   (answering(response(b"x" * 2000)), {}, "upstream_body_too_large"),
+                                   (answering(b"HTTP/1.1 nonsense\r\n\r\n"), {}, "upstream_bad_response"),
+                                   (breaks_off, {}, "upstream_truncated"),
+                                   (answering(response(b"ok")), {"target": "no path"}, "plugin_failed")]:
+        with RawOrigin(script) as keys:
+            with probed(route=["a"], a={"ask": "keys", "target": "/", **config}, upstreams={"keys": upstream(keys)}) as (gateway, _):
+                assert gateway.get("/").get("x-asked") == reason
+    with probed(route=["a"], a={"ask": "keys", "target": "/"}, upstreams={"keys": {"endpoints": [f"127.0.0.1:{free_port()}"]}}) as (gateway, _):
+        assert gateway.get("/").get("x-asked") == "connect_failed"
+
+
+def test_a_kept_connection_that_proves_stale_is_replaced():
+    def once(connection):
+        connection.read_request()
+        connection.send(response(b"hello"))
+
+    with RawOrigin(once) as keys:
+        with probed(route=["a"], a={"ask": "keys", "target": "/"}, upstreams={"keys": upstream(keys)}) as (gateway, _):
+            for _ in range(20):
+                assert gateway.get("/").get("x-asked") == "200 hello"
+
+
+def test_who_leaves_while_a_plugin_asks_an_upstream_leaves_nothing_behind():
+    def silent(connection):
+        connection.read_request()
+        connection.drain()
+
+    with RawOrigin(silent) as keys:
+        with probed(route=["a"], a={"ask": "keys", "target": "/"}, upstreams={"keys": upstream(keys)}) as (gateway, _):
+            client = gateway.client()
+            client.send(request("GET", "/"))
+            wait_until(lambda: keys.requests, "the plugin asked")
+            client.reset()
+            gateway.wait_gauges_zero()
+
+
+def test_a_body_can_be_asked_for_after_a_pause():
+    with probed(route=["a", "b"], a={"read_body": True, "pause": ["request"]}, b={}) as (gateway, origin):
+        client = gateway.client()
+        for body in (BODY, b"", b"abc"):
+            client.send(request("POST", "/", body=body))
+            assert client.read_response().body == b"read %d bytes" % len(body)
+        client.send(request("POST", "/", CHUNKED), chunked(BODY[:10], BODY[10:]))
+        assert client.read_response().body == b"read %d bytes" % len(BODY)
+        assert origin.requests == []
+        gateway.wait_gauges_zero()
+
+
 def test_a_timer_of_the_route_ends_a_pause():
     with probed(route=["a"], a={"pause": ["request"], "never": True}) as (gateway, _):
         gateway.reload(routes=[{**gateway.config["routes"][0], "timeout": "50ms"}])
@@ -261,6 +392,8 @@ plugins:
       delay: soon
   b: {{module: prob}}
   c: {{module: probe, config: {{tag: c}}}}
+  d: {{module: probe, config: {{tag: d, ask: kyes}}}}
+upstreams: {{keys: {{endpoints: ["127.0.0.1:1"]}}}}
 routes: [{{match: {{path: /}}, respond: {{body: hi}}, plugins: [c, c]}}]
 """)
     told = sluice("check", "--config", config).stderr
@@ -271,7 +404,8 @@ routes: [{{match: {{path: /}}, respond: {{body: hi}}, plugins: [c, c]}}]
                    '10:24: error: no such phase',
                    '11:14: error: delay: "soon" is not a duration; write 250ms, 5s or 1m30s',
                    '12:15: error: module: there is no', 'did you mean "probe"?',
-                   '14:63: error: plugin "c" stands in this list already']:
+                   '14:44: error: ask: there is no upstream "kyes"; did you mean "keys"?',
+                   '16:63: error: plugin "c" stands in this list already']:
         assert wanted in told, told
 
 

@@ -6,7 +6,12 @@
  *   respond: request  the phase in which it answers by itself
  *   status: 418       with this, `body`, and the reason probe_said_so unless there is a body
  *   body: text
- *   read_body: true   reads the request's body itself, and answers how much it was
+ *   read_body: true   reads the request's body itself, and answers how much it was; if it pauses the request, after that
+ *   outlive: true     the exchange goes on without its client; the event "whole" counts responses that passed whole
+ *   ask: app          asks this upstream for `target` before the request goes on, with x-asked: the status and body, or the reason
+ *   target: /keys
+ *   patience: 5s      for that
+ *   at_most: 1KiB     of its body
  *   shout: true       replaces the response's body by the same in capitals
  *   times: 2          so often
  *   skip: true        does not look at the response's body */
@@ -31,19 +36,28 @@ struct config {
   int read_body;
   int shout;
   int skip;
+  int outlive;
+  uint32_t ask;
+  char target[64];
+  uint64_t patience_ms;
+  uint64_t at_most;
   int64_t times;
   uint32_t status;
+  uint32_t whole;
   uint32_t completed;
   uint32_t paused;
 };
 
 struct state {
   struct sluice_worker* worker;
+  struct sluice_filter* filter;
   uint64_t token;
+  uint64_t call;
   uint64_t timer;
   uint64_t body_bytes;
   int paused[kPhases];
   int answers_next;
+  int reads_next;
 };
 
 static struct sluice_str str(const char* text) {
@@ -80,6 +94,17 @@ static void* configure(struct sluice_setup* setup) {
   config->times = 1;
   config->completed = setup->counter(setup, str("completed"));
   config->paused = setup->counter(setup, str("paused"));
+  config->whole = setup->counter(setup, str("whole"));
+  config->ask = SLUICE_NONE;
+  config->patience_ms = 5000;
+  config->at_most = 1024;
+  copy_text(setup, setup->child(setup, setup->root, str("target")), config->target, sizeof(config->target));
+  if ((node = setup->child(setup, setup->root, str("ask"))) != NULL) config->ask = setup->upstream(setup, node);
+  if ((node = setup->child(setup, setup->root, str("patience"))) != NULL)
+    setup->duration(setup, node, 1, 60000, &config->patience_ms);
+  if ((node = setup->child(setup, setup->root, str("at_most"))) != NULL)
+    setup->size(setup, node, 1, 1 << 20, &config->at_most);
+  if ((node = setup->child(setup, setup->root, str("outlive"))) != NULL) setup->boolean(setup, node, &config->outlive);
   copy_text(setup, setup->child(setup, setup->root, str("tag")), config->tag, sizeof(config->tag));
   copy_text(setup, setup->child(setup, setup->root, str("body")), config->body, sizeof(config->body));
   if (config->tag[0] == 0) setup->error(setup, NULL, str("\"tag\" is missing"));
@@ -118,6 +143,7 @@ static struct state* state_of(struct sluice_filter* filter) {
   if (filter->state == NULL) {
     struct state* state = filter->state = calloc(1, sizeof(*state));
     state->worker = filter->worker;
+    state->filter = filter;
   }
   return filter->state;
 }
@@ -125,7 +151,42 @@ static struct state* state_of(struct sluice_filter* filter) {
 static void on_time(void* user) {
   struct state* state = user;
   state->timer = 0;
-  host->resume(state->worker, state->token, state->answers_next ? SLUICE_RESPOND : SLUICE_CONTINUE);
+  host->resume(state->worker, state->token,
+               state->reads_next     ? SLUICE_READ_BODY
+               : state->answers_next ? SLUICE_RESPOND
+                                     : SLUICE_CONTINUE);
+}
+
+static void on_answer(void* user, const struct sluice_http_result* result) {
+  struct state* state = user;
+  char text[1024];
+  const int length =
+      result->status == 0
+          ? snprintf(text, sizeof(text), "%.*s", (int)result->reason.size, result->reason.data)
+          : snprintf(text, sizeof(text), "%u %.*s", result->status, (int)result->body.size, result->body.data);
+  const struct sluice_str value = {text, (size_t)length};
+  host->set_shared(state->filter, str("asked"), value);
+  host->cancel(state->worker, state->call); /* what is over can be cancelled */
+  state->call = 0;
+  host->resume(state->worker, state->token, SLUICE_CONTINUE);
+}
+
+static sluice_verdict ask(struct sluice_filter* filter) {
+  const struct config* config = filter->worker->config;
+  struct state* state = state_of(filter);
+  const struct sluice_header header = {str("x-by"), str(config->tag)};
+  struct sluice_http_request request = {sizeof(request)};
+  request.upstream = config->ask;
+  request.method = str("GET");
+  request.target = str(config->target);
+  request.host = str("keys.test");
+  request.headers = &header;
+  request.header_count = 1;
+  request.timeout_ms = config->patience_ms;
+  request.max_body_bytes = config->at_most;
+  state->token = host->token(filter);
+  state->call = host->http(filter->worker, &request, on_answer, state);
+  return SLUICE_PAUSE;
 }
 
 static void answer(struct sluice_filter* filter) {
@@ -153,6 +214,7 @@ static sluice_verdict act(struct sluice_filter* filter, int phase) {
     state->paused[phase] = 1;
     host->count(filter->worker, config->paused, 1);
     state->answers_next = responds;
+    state->reads_next = config->read_body && phase == kRequest;
     state->token = host->token(filter);
     if (config->never) return SLUICE_PAUSE;
     if (config->delay_ms == 0) {
@@ -179,8 +241,11 @@ static sluice_verdict on_request_start(struct sluice_filter* filter) {
 
 static sluice_verdict on_request(struct sluice_filter* filter) {
   trace(filter, SLUICE_REQUEST, kRequest);
-  host->set_shared(filter, str("last"), str(config_of(filter)->tag));
-  if (config_of(filter)->read_body) return SLUICE_READ_BODY;
+  const struct config* config = config_of(filter);
+  host->set_shared(filter, str("last"), str(config->tag));
+  if (config->outlive) host->outlive_client(filter);
+  if (config->ask != SLUICE_NONE) return ask(filter);
+  if (config->read_body && !config->pauses[kRequest]) return SLUICE_READ_BODY;
   return act(filter, kRequest);
 }
 
@@ -205,13 +270,15 @@ static sluice_verdict on_response(struct sluice_filter* filter) {
   host->get_shared(filter, str("last"), &last);
   trace(filter, SLUICE_RESPONSE, kResponse);
   if (last.size > 0) host->set_header(filter, SLUICE_RESPONSE, str("x-last"), last);
+  struct sluice_str asked;
+  if (host->get_shared(filter, str("asked"), &asked)) host->set_header(filter, SLUICE_RESPONSE, str("x-asked"), asked);
   if (config_of(filter)->shout) host->replace_body(filter);
   if (config_of(filter)->skip) host->skip_body(filter);
   return act(filter, kResponse);
 }
 
 static sluice_verdict on_response_body(struct sluice_filter* filter, struct sluice_str data, int last) {
-  (void)last;
+  if (last) host->count(filter->worker, config_of(filter)->whole, 1);
   if (config_of(filter)->shout) {
     char piece[256];
     for (size_t at = 0; at < data.size; at += sizeof(piece)) {
@@ -232,6 +299,7 @@ static void on_complete(struct sluice_filter* filter, const struct sluice_summar
   struct state* state = filter->state;
   host->count(filter->worker, config_of(filter)->completed, 1);
   if (state != NULL && state->timer != 0) host->cancel(filter->worker, state->timer);
+  if (state != NULL && state->call != 0) host->cancel(filter->worker, state->call);
   free(state);
 }
 

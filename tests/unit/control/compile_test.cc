@@ -428,7 +428,8 @@ TEST_CASE("what is useless but not wrong is a warning") {
   const auto warnings = [](const std::string& yaml) { return messages_of(compile_text(yaml, "x.yaml").warnings); };
   CHECK(warnings("version: 1\nlisteners: {a: {address: \":80\"}}\n") ==
         "1:1 there are no routes: every request will be answered 404\n");
-  CHECK(warnings(with("routes: [{match: {path: /}, respond: {}}]")) == "3:13 no route uses the upstream \"app\"\n");
+  CHECK(warnings(with("routes: [{match: {path: /}, respond: {}}]")) ==
+        "3:13 no route and no plugin uses the upstream \"app\"\n");
   CHECK(warnings(with_route("{match: {path: /}, upstream: app, limits: {body: 1KiB}}")).empty());
   CHECK(warnings("version: 1\nlisteners: {a: {address: \":80\"}}\n"
                  "upstreams: {app: {endpoints: [\"127.0.0.1:1\"], retry: {on: [timeout]}}}\n"
