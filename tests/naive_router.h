@@ -19,6 +19,7 @@
 
 namespace sluice::naive {
 
+using snapshot::Condition;
 using snapshot::Pattern;
 using snapshot::RouteMatch;
 using snapshot::RouteQuery;
@@ -84,19 +85,17 @@ inline std::optional<std::vector<std::string>> match_path(const Pattern& pattern
 }
 
 inline bool conditions_hold(const RouteSpec& route, const RouteQuery& query) {
-  for (const auto& c : route.match.headers) {
-    const bool holds = query.headers != nullptr &&
-                       std::any_of(query.headers->begin(), query.headers->end(), [&](const http::HeaderField& f) {
-                         return iequals(f.name, c.name) && (c.any || f.value == c.value);
-                       });
-    if (!holds) return false;
-  }
-  for (const auto& c : route.match.query) {
+  return std::all_of(route.match.conditions.begin(), route.match.conditions.end(), [&](const Condition& c) {
+    if (c.kind == Condition::Kind::header) {
+      return query.headers != nullptr &&
+             std::any_of(query.headers->begin(), query.headers->end(), [&](const http::HeaderField& f) {
+               return iequals(f.name, c.name) && (c.any || f.value == c.value);
+             });
+    }
     std::string_view value;
     if (!http::find_query_parameter(query.query, c.name, value)) return false;
-    if (!c.any && !http::decoded_equals(value, c.value)) return false;
-  }
-  return true;
+    return c.any || http::decoded_equals(value, c.value);
+  });
 }
 
 /// The hosts that may serve `host`, most specific first; "" is any.
@@ -174,7 +173,7 @@ class Router {
       if (rank(p[i]) != rank(q[i])) return rank(p[i]) < rank(q[i]);
       return first_named(p, i, host) < first_named(q, i, host);
     }
-    const auto conditions = [&](uint32_t r) { return routes_[r].match.headers.size() + routes_[r].match.query.size(); };
+    const auto conditions = [&](uint32_t r) { return routes_[r].match.conditions.size(); };
     if (conditions(a) != conditions(b)) return conditions(a) > conditions(b);
     return a < b;
   }

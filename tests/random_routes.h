@@ -9,10 +9,12 @@
 #include <vector>
 
 #include "http/message.h"
+#include "snapshot/explain.h"
 #include "snapshot/route_table.h"
 
 namespace sluice::random_routes {
 
+using snapshot::Condition;
 using snapshot::RouteQuery;
 using snapshot::RouteSpec;
 
@@ -67,9 +69,11 @@ class Maker {
     spec.match.path = pattern(spec.captures);
     while (next_(3) == 0 && spec.match.hosts.size() < 2) spec.match.hosts.emplace_back(pick(kHosts));
     if (next_(2) == 0) spec.match.methods = 1 + next_(7);  // of GET, HEAD, POST
-    if (next_(4) == 0) spec.match.headers.push_back({"x-a", std::to_string(next_(2)), next_(3) == 0});
-    if (next_(6) == 0) spec.match.headers.push_back({"host", "1", next_(2) == 0});
-    if (next_(5) == 0) spec.match.query.push_back({"v", std::to_string(next_(2)), next_(3) == 0});
+    if (next_(4) == 0)
+      spec.match.conditions.push_back({Condition::Kind::header, "x-a", std::to_string(next_(2)), next_(3) == 0});
+    if (next_(6) == 0) spec.match.conditions.push_back({Condition::Kind::header, "host", "1", next_(2) == 0});
+    if (next_(5) == 0)
+      spec.match.conditions.push_back({Condition::Kind::query, "v", std::to_string(next_(2)), next_(3) == 0});
     return spec;
   }
 
@@ -115,8 +119,9 @@ inline std::string text(const std::vector<RouteSpec>& routes) {
   for (const RouteSpec& route : routes) {
     out += "  " + route.name + ": " + route.match.path + " methods=" + std::to_string(route.match.methods);
     for (const auto& host : route.match.hosts) out += " host=" + host;
-    for (const auto& c : route.match.headers) out += " " + c.name + ":" + (c.any ? "(any)" : c.value);
-    for (const auto& c : route.match.query) out += " ?" + c.name + "=" + (c.any ? "(any)" : c.value);
+    for (const auto& c : route.match.conditions) {
+      out += " " + std::string(snapshot::word_for(c.kind)) + " " + c.name + "=" + (c.any ? "(any)" : c.value);
+    }
     out += '\n';
   }
   return out;

@@ -160,16 +160,32 @@ std::string request_text(const Request& request) {
   return text;
 }
 
+// What the command line says that a plugin would have verified.
+struct GivenClaims final : snapshot::ClaimSource {
+  const std::vector<std::pair<std::string, std::string>>& all;
+  explicit GivenClaims(const Options& options) : all(options.claims) {}
+  [[nodiscard]] bool find_claim(std::string_view name, std::string_view& value) const override {
+    for (const auto& [each, its] : all) {
+      if (each != name) continue;
+      value = its;
+      return true;
+    }
+    return false;
+  }
+};
+
 }  // namespace
 
 Explanation explain_request(const snapshot::Snapshot& snapshot, const Options& options) {
   Request request;
   if (std::string wrong = read_request(snapshot, options, request); !wrong.empty()) return {wrong + '\n', kNoRoute};
+  const GivenClaims claims(options);
   const RouteQuery query{.host = http::host_of(request.authority),
                          .path = request.path,
                          .query = request.target.query,
                          .method = request.method,
-                         .headers = &request.headers};
+                         .headers = &request.headers,
+                         .claims = &claims};
   RouteMatch match;
   const auto steps = snapshot.route_table.explain(query, match);
   std::string text = request_text(request) + snapshot::explain_text({snapshot.routes, query, match, steps});

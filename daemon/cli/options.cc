@@ -62,6 +62,13 @@ std::string add_header(Options& options, std::string_view argument) {
   return {};
 }
 
+std::string add_claim(Options& options, std::string_view argument) {
+  const size_t equals = argument.find('=');
+  if (equals == std::string_view::npos || equals == 0) return "needs a claim as name=value";
+  options.claims.emplace_back(argument.substr(0, equals), argument.substr(equals + 1));
+  return {};
+}
+
 std::string set_listen(Options& options, std::string_view argument) {
   const auto address = SocketAddress::parse(argument);
   if (!address) return "needs an address such as 127.0.0.1:9001";
@@ -95,6 +102,7 @@ std::string set_help(Options& options, std::string_view) {
 constexpr OptionRow kOptions[] = {
     {"--config", "-c", "FILE", kWithConfig, "Default: /etc/sluice/sluice.yaml, else config/sluice.yaml", set_config},
     {"--header", "-H", "'NAME: VALUE'", bit(Command::explain), "A header of the request; may be repeated", add_header},
+    {"--claim", "", "NAME=VALUE", bit(Command::explain), "A claim of the client's token; may be repeated", add_claim},
     {"--listen", "-l", "ADDRESS", bit(Command::origin), "Where to listen; default: 127.0.0.1:9001", set_listen},
     {"--admin", "-a", "ADDRESS", kAsksAdmin, "Where the gateway's admin listens; default: as configured", set_admin},
     {"--log-level", "", "LEVEL", bit(Command::run), "debug, info (default), warn or error", set_log_level},

@@ -53,6 +53,7 @@ struct Options {
   std::vector<std::string> operands;
   std::string config;                                        // empty: the default places
   std::vector<std::pair<std::string, std::string>> headers;  // explain
+  std::vector<std::pair<std::string, std::string>> claims;   // explain
   SocketAddress listen;                                      // origin
   std::optional<SocketAddress> admin;                        // reload, diff
   log::Level log_level = log::Level::info;                   // run

@@ -417,7 +417,10 @@ constexpr Row kRows[] = {
     {.section = S::match, .key = "query", .type = T::condition, .shape = kMap,
      .help = "Query parameters with the value that they must have, or `true` for any value.",
      .binding = by<read_query_conditions>},
-    {.section = S::match, .key = "claims", .presence = kLater, .help = "Claims of a verified token."},
+    {.section = S::match, .key = "claims", .type = T::condition, .shape = kMap,
+     .help = "Claims with the value that they must have, or `true` for any value, as a plugin of the listener (jwt) "
+             "verified them; a route's own plugins come too late.",
+     .binding = by<read_claim_conditions>},
 
     {.section = S::split, .key = "upstream", .type = T::upstream_name, .presence = kRequired,
      .help = "The upstream.", .binding = node_of<&SplitDraft::upstream>},

@@ -258,21 +258,23 @@ void read_methods(SectionReader& reader, const Row& row, Node& node, MatchDraft&
 }
 
 namespace {
-// Header or query conditions: a value that must be met, or true for any.
-void read_conditions(SectionReader& reader, const Row& row, Node& node, bool of_headers,
-                     std::vector<snapshot::FieldCondition>& conditions) {
+// A value that must be met, or true for any.
+void read_conditions(SectionReader& reader, const Row& row, Node& node, snapshot::Condition::Kind kind,
+                     MatchDraft& match) {
   if (!reader.expect_map(row, node)) return;
   for (const Entry& entry : node.entries) {
     const Node& value = *entry.value;
     if (!reader.expect_scalar(row, value)) continue;
-    snapshot::FieldCondition condition{
-        .name = std::string(entry.key), .value = std::string(value.text), .any = !value.quoted && value.text == "true"};
+    snapshot::Condition condition{.kind = kind,
+                                  .name = std::string(entry.key),
+                                  .value = std::string(value.text),
+                                  .any = !value.quoted && value.text == "true"};
     if (condition.any) condition.value.clear();
     if (!value.quoted && value.text == "false") {
       reader.refuse(row, value, "would ask for the text false; write \"false\" in quotes if that is meant");
       continue;
     }
-    if (of_headers) {
+    if (kind == snapshot::Condition::Kind::header) {
       for (char& c : condition.name) c = to_lower(c);
       if (!http::is_token(condition.name)) {
         reader.error(entry.key_place, fmt::format("\"{}\" is not a header name; write {}", shortened(entry.key),
@@ -284,17 +286,21 @@ void read_conditions(SectionReader& reader, const Row& row, Node& node, bool of_
         continue;
       }
     }
-    conditions.push_back(std::move(condition));
+    match.spec.conditions.push_back(std::move(condition));
   }
 }
 }  // namespace
 
 void read_header_conditions(SectionReader& reader, const Row& row, Node& node, MatchDraft& match) {
-  read_conditions(reader, row, node, true, match.spec.headers);
+  read_conditions(reader, row, node, snapshot::Condition::Kind::header, match);
 }
 
 void read_query_conditions(SectionReader& reader, const Row& row, Node& node, MatchDraft& match) {
-  read_conditions(reader, row, node, false, match.spec.query);
+  read_conditions(reader, row, node, snapshot::Condition::Kind::query, match);
+}
+
+void read_claim_conditions(SectionReader& reader, const Row& row, Node& node, MatchDraft& match) {
+  read_conditions(reader, row, node, snapshot::Condition::Kind::claim, match);
 }
 
 }  // namespace sluice::control

@@ -49,5 +49,6 @@ void read_retry_on(SectionReader& reader, const Row& row, Node& node, snapshot::
 void read_methods(SectionReader& reader, const Row& row, Node& node, MatchDraft& match);
 void read_header_conditions(SectionReader& reader, const Row& row, Node& node, MatchDraft& match);
 void read_query_conditions(SectionReader& reader, const Row& row, Node& node, MatchDraft& match);
+void read_claim_conditions(SectionReader& reader, const Row& row, Node& node, MatchDraft& match);
 
 }  // namespace sluice::control

@@ -178,6 +178,22 @@ Chain::Step Chain::fail(Filter& filter, Direction& direction, Reason reason, con
   return Step::respond;
 }
 
+const Chain::Shared* Chain::find_shared(std::string_view key) const {
+  const Shared* at = shared_;
+  while (at != nullptr && at->key != key) at = at->next;
+  return at;
+}
+
+bool Chain::find_claim(std::string_view name, std::string_view& value) const {
+  constexpr std::string_view kPrefix = "jwt.";
+  for (const Shared* at = shared_; at != nullptr; at = at->next) {
+    if (!at->key.starts_with(kPrefix) || at->key.substr(kPrefix.size()) != name) continue;
+    value = at->value;
+    return true;
+  }
+  return false;
+}
+
 void Chain::go_on(uint64_t token, sluice_verdict verdict) {
   Direction& direction = request_.token == token ? request_ : response_;
   if (direction.token != token || !direction.waiting) return;

@@ -19,6 +19,7 @@
 #include "event/timer_wheel.h"
 #include "filter/worker_instance.h"
 #include "http/message.h"
+#include "snapshot/route_table.h"
 
 namespace sluice::filter {
 
@@ -58,7 +59,7 @@ struct Answer {
   Reason failure = Reason::none;  // the plugin did not do what it has to
 };
 
-class Chain {
+class Chain final : public snapshot::ClaimSource {
  public:
   enum class Step : uint8_t { next, wait, respond, read_body };
 
@@ -87,6 +88,8 @@ class Chain {
   [[nodiscard]] bool wants_request_body() const { return wants_request_body_; }
   [[nodiscard]] bool wants_response_body() const;
   [[nodiscard]] bool replaces_response_body() const { return replacing_; }
+  /// What a plugin shared as jwt.<name>.
+  [[nodiscard]] bool find_claim(std::string_view name, std::string_view& value) const override;
   /// What is to be sent after `respond`.
   [[nodiscard]] Answer take_answer() { return std::exchange(answer_, Answer{}); }
 
@@ -135,6 +138,7 @@ class Chain {
   [[nodiscard]] sluice_verdict call(Filter& filter, Phase phase, std::string_view data, bool last);
   [[nodiscard]] Step judge(Filter& filter, Direction& direction, sluice_verdict verdict);
   Step fail(Filter& filter, Direction& direction, Reason reason, const char* why);
+  [[nodiscard]] const Shared* find_shared(std::string_view key) const;
   [[nodiscard]] Direction& direction_of(Phase phase) { return phase < Phase::response ? request_ : response_; }
   void end_wait(Direction& direction);
   void on_pause_too_long();

@@ -146,12 +146,9 @@ class HostTable {
   }
 
   static int get_shared(sluice_filter* filter, sluice_str key, sluice_str* out) {
-    for (const Chain::Shared* at = chain_of(filter).shared_; at != nullptr; at = at->next) {
-      if (at->key != text_of(key)) continue;
-      *out = to_abi(at->value);
-      return 1;
-    }
-    return 0;
+    const Chain::Shared* found = chain_of(filter).find_shared(text_of(key));
+    if (found != nullptr) *out = to_abi(found->value);
+    return found != nullptr;
   }
 
   // The newest stands first, so that a key set again has its new value.

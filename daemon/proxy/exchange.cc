@@ -50,7 +50,8 @@ void Exchange::start(const http::RequestHead& head, std::string_view bytes) {
 
 void Exchange::route() {
   if (request_.target.asterisk) return answer_options();
-  const Result<void> matched = match_route(generation_->snapshot(), request_);
+  const Result<void> matched =
+      match_route(generation_->snapshot(), filtering_ == nullptr ? nullptr : &filtering_->chain, request_);
   if (!matched) return answer_error(matched.error());
   if (request_.framing.body.kind == http::BodyFraming::Kind::length && request_.framing.body.length > body_limit()) {
     return answer_error({Reason::body_too_large, ""});

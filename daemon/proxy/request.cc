@@ -106,12 +106,13 @@ Result<void> read_request(const http::RequestHead& received, std::string_view by
   return {};
 }
 
-Result<void> match_route(const snapshot::Snapshot& snapshot, Request& request) {
+Result<void> match_route(const snapshot::Snapshot& snapshot, const snapshot::ClaimSource* claims, Request& request) {
   const snapshot::RouteQuery query{.host = request.host,
                                    .path = request.path,
                                    .query = request.target.query,
                                    .method = request.head.method,
-                                   .headers = &request.head.headers};
+                                   .headers = &request.head.headers,
+                                   .claims = claims};
   snapshot.route_table.find(query, request.match);
   switch (request.match.outcome) {
     case snapshot::RouteMatch::Outcome::matched: break;

@@ -38,6 +38,6 @@ Result<void> read_request(const http::RequestHead& received, std::string_view by
                           Random& random, Request& request);
 
 /// Finds the route: sets request.route and .match. Errors: no_route, method_not_allowed (match.allowed is set), regex_limit.
-Result<void> match_route(const snapshot::Snapshot& snapshot, Request& request);
+Result<void> match_route(const snapshot::Snapshot& snapshot, const snapshot::ClaimSource* claims, Request& request);
 
 }  // namespace sluice::proxy

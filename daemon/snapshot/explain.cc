@@ -87,16 +87,20 @@ std::string_view name(Step::Verdict verdict) {
     case Step::Verdict::method: return "method";
     case Step::Verdict::header: return "header";
     case Step::Verdict::query: return "query";
+    case Step::Verdict::claim: return "claim";
     case Step::Verdict::later: return "later";
   }
   return "";
 }
 
-// As the list of routes shows them: "x-canary: 1", "?v=2", "x-debug" for one that must merely be there.
+// As the list of routes shows them: "x-canary: 1", "?v=2", "claim tier=gold", "x-debug" for one that must merely be there.
 std::vector<std::string> conditions_of(const RouteSpec& route) {
   std::vector<std::string> out;
-  for (const FieldCondition& c : route.match.headers) out.push_back(c.any ? c.name : c.name + ": " + c.value);
-  for (const FieldCondition& c : route.match.query) out.push_back("?" + (c.any ? c.name : c.name + "=" + c.value));
+  for (const Condition& c : route.match.conditions) {
+    const bool is_header = c.kind == Condition::Kind::header;
+    const std::string_view before = is_header ? "" : c.kind == Condition::Kind::query ? "?" : "claim ";
+    out.push_back(std::string(before) + c.name + (c.any ? "" : (is_header ? ": " : "=") + c.value));
+  }
   return out;
 }
 
@@ -121,11 +125,8 @@ std::vector<std::string> reasons(const Explanation& e) {
   out.push_back("path " + std::string(e.query.path) + " fits " + route.match.path);
   out.push_back("method " + std::string(http::name(e.query.method)) + " is in [" + method_names(route.match.methods) +
                 "]");
-  for (const FieldCondition& c : route.match.headers) {
-    out.push_back("header " + c.name + (c.any ? " is there" : " is \"" + c.value + "\""));
-  }
-  for (const FieldCondition& c : route.match.query) {
-    out.push_back("query parameter " + c.name + (c.any ? " is there" : " is \"" + c.value + "\""));
+  for (const Condition& c : route.match.conditions) {
+    out.push_back(std::string(word_for(c.kind)) + " " + c.name + (c.any ? " is there" : " is \"" + c.value + "\""));
   }
   const bool contested = std::any_of(e.steps.begin(), e.steps.end(),
                                      [](const Step& step) { return step.verdict == Step::Verdict::later; });
@@ -190,6 +191,15 @@ std::string target_of(const RouteSpec& route, std::span<const ClusterSpec> clust
 std::string or_dash(std::string text) { return text.empty() ? "-" : text; }
 
 }  // namespace
+
+std::string_view word_for(Condition::Kind kind) {
+  switch (kind) {
+    case Condition::Kind::header: return "header";
+    case Condition::Kind::query: return "query parameter";
+    case Condition::Kind::claim: return "claim";
+  }
+  return "";
+}
 
 std::string method_names(http::MethodSet methods) {
   return methods == http::kAllMethods ? "any" : joined(names_of(methods), ", ");

@@ -14,6 +14,9 @@ namespace sluice::snapshot {
 /// "GET, HEAD"; "any" for all of them.
 std::string method_names(http::MethodSet methods);
 
+/// "header", "query parameter", "claim".
+std::string_view word_for(Condition::Kind kind);
+
 /// One explained request. `match` and `steps` are what RouteTable::explain() gave for `query` on a table built of
 /// `routes`.
 struct Explanation {

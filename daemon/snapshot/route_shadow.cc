@@ -31,7 +31,8 @@ constexpr std::array<std::string_view, 8> kTakeAll{".+", ".*", "[^/]+", "[^/]*",
 // A set of conditions as one text, so that equal sets are equal texts.
 using ConditionKey = std::string;
 
-std::string condition_text(char kind, const FieldCondition& c, bool any) {
+std::string condition_text(const Condition& c, bool any) {
+  const char kind = static_cast<char>('a' + static_cast<int>(c.kind));
   // Neither byte can stand in a name; a name alone means "present".
   return any ? kind + c.name + '\1' : kind + c.name + '\2' + c.value + '\1';
 }
@@ -123,7 +124,7 @@ void ShadowFinder::group() {
 // In the order in which find() tries them.
 void ShadowFinder::sort(std::vector<uint32_t>& members) const {
   std::stable_sort(members.begin(), members.end(), [&](uint32_t a, uint32_t b) {
-    const auto count = [&](uint32_t i) { return routes_[i].match.headers.size() + routes_[i].match.query.size(); };
+    const auto count = [&](uint32_t i) { return routes_[i].match.conditions.size(); };
     return count(a) > count(b);
   });
 }
@@ -187,15 +188,13 @@ const Cover& ShadowFinder::whole_cover(const GroupKey& key, const std::vector<ui
 // all.
 std::vector<std::vector<std::string>> ShadowFinder::condition_variants(uint32_t route) const {
   std::map<std::string, std::vector<std::string>> variants;  // sorted and each once, as a ConditionKey is
-  const auto add = [&](char kind, const FieldCondition& c) {
-    const std::string exact = condition_text(kind, c, c.any);
+  for (const Condition& c : routes_[route].match.conditions) {
+    const std::string exact = condition_text(c, c.any);
     std::vector<std::string> forms{exact};
-    if (!c.any) forms.push_back(condition_text(kind, c, true));
+    if (!c.any) forms.push_back(condition_text(c, true));
     forms.emplace_back();
     variants[exact] = std::move(forms);
-  };
-  for (const FieldCondition& c : routes_[route].match.headers) add('h', c);
-  for (const FieldCondition& c : routes_[route].match.query) add('q', c);
+  }
   std::vector<std::vector<std::string>> out;
   for (auto& [exact, forms] : variants) out.push_back(std::move(forms));
   return out;
@@ -254,12 +253,14 @@ std::vector<std::string> ShadowFinder::preferred_keys(std::string_view key) cons
 }
 
 std::string ShadowFinder::contradiction(uint32_t route) const {
-  const std::vector<FieldCondition>& query = routes_[route].match.query;
-  for (size_t i = 0; i < query.size(); ++i) {
-    for (size_t j = 0; j < i; ++j) {
-      if (query[i].name != query[j].name || query[i].any || query[j].any || query[i].value == query[j].value) continue;
-      return "query parameter " + query[i].name + " cannot be both \"" + query[j].value + "\" and \"" + query[i].value +
-             "\"";
+  const std::vector<Condition>& all = routes_[route].match.conditions;
+  for (const Condition& one : all) {
+    for (const Condition& other : all) {
+      if (&one == &other) break;
+      if (one.kind != Condition::Kind::query || other.kind != Condition::Kind::query || one.name != other.name)
+        continue;
+      if (one.any || other.any || one.value == other.value) continue;
+      return "query parameter " + one.name + " cannot be both \"" + other.value + "\" and \"" + one.value + "\"";
     }
   }
   return {};

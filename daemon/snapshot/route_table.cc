@@ -104,11 +104,15 @@ Expression::Outcome Tree::takes(const char* token, std::string_view text) const 
   return fits ? Expression::Outcome::match : Expression::Outcome::no_match;
 }
 
-bool Tree::holds(const Condition& condition, const RouteQuery& query) const {
-  if (!condition.is_header) {
-    std::string_view value;
+bool Tree::holds(const LeafCondition& condition, const RouteQuery& query) const {
+  std::string_view value;
+  if (condition.kind == Condition::Kind::query) {
     return http::find_query_parameter(query.query, condition.name, value) &&
            (condition.any || http::decoded_equals(value, condition.value));
+  }
+  if (condition.kind == Condition::Kind::claim) {
+    return query.claims != nullptr && query.claims->find_claim(condition.name, value) &&
+           (condition.any || value == condition.value);
   }
   if (query.headers == nullptr) return false;
   for (const http::HeaderField& field : *query.headers) {
@@ -121,16 +125,16 @@ bool Tree::holds(const Condition& condition, const RouteQuery& query) const {
 
 bool Tree::conditions_hold(const Leaf& leaf, const RouteQuery& query) const {
   if (leaf.first_condition == kNone) return true;
-  for (const Condition* condition = &conditions[leaf.first_condition]; holds(*condition, query); ++condition) {
+  for (const LeafCondition* condition = &conditions[leaf.first_condition]; holds(*condition, query); ++condition) {
     if (condition->last) return true;
   }
   return false;
 }
 
 size_t Tree::memory_bytes() const {
-  size_t bytes = nodes.capacity() * sizeof(Node) + first_bytes.capacity() + conditions.capacity() * sizeof(Condition) +
-                 expressions.capacity() * sizeof(Expression);
-  for (const Condition& condition : conditions) bytes += condition.name.capacity() + condition.value.capacity();
+  size_t bytes = nodes.capacity() * sizeof(Node) + first_bytes.capacity() +
+                 conditions.capacity() * sizeof(LeafCondition) + expressions.capacity() * sizeof(Expression);
+  for (const LeafCondition& condition : conditions) bytes += condition.name.capacity() + condition.value.capacity();
   return sizeof(*this) + bytes + hosts.memory_bytes();
 }
 

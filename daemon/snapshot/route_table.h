@@ -25,6 +25,15 @@
 
 namespace sluice::snapshot {
 
+/// What plugins verified of the client, by name.
+class ClaimSource {
+ public:
+  [[nodiscard]] virtual bool find_claim(std::string_view name, std::string_view& value) const = 0;
+
+ protected:
+  ~ClaimSource() = default;
+};
+
 /// What a match looks at. All views; path is normalised (http::normalise_path), host has no port.
 struct RouteQuery {
   std::string_view host;  // any case
@@ -32,6 +41,7 @@ struct RouteQuery {
   std::string_view query;
   http::Method method = http::Method::GET;
   const http::HeaderMap* headers = nullptr;
+  const ClaimSource* claims = nullptr;
 };
 
 constexpr size_t kMaxCaptures = 16;
@@ -75,7 +85,7 @@ class RouteTable {
   /// One step of the way that find() went, for `sluice explain` (snapshot/explain.h formats it).
   struct Step {
     uint32_t route;  // candidate
-    enum class Verdict : uint8_t { won, host, path, method, header, query, later } verdict;
+    enum class Verdict : uint8_t { won, host, path, method, header, query, claim, later } verdict;
     std::string detail;  // "method POST is not in [GET, HEAD]", "header x-canary is \"0\", not \"1\"", …
   };
   /// As find(), and tells of every route that was considered on the way: those whose literals fit the path, at the

@@ -14,6 +14,15 @@ using Tree = RouteTable::Tree;
 using Step = RouteTable::Step;
 using Verdict = Step::Verdict;
 
+Verdict verdict_for(Condition::Kind kind) {
+  switch (kind) {
+    case Condition::Kind::header: return Verdict::header;
+    case Condition::Kind::query: return Verdict::query;
+    case Condition::Kind::claim: return Verdict::claim;
+  }
+  return Verdict::later;
+}
+
 // Enough for a person; a table may have thousands of near misses.
 constexpr size_t kMaxNearMisses = 50;
 
@@ -152,20 +161,22 @@ class Tracer {
 
   bool conditions_fail(const Tree::Leaf& leaf, Step& step) const {
     if (leaf.first_condition == Tree::kNone) return false;
-    for (const Tree::Condition* c = &tree_.conditions[leaf.first_condition];; ++c) {
+    for (const Tree::LeafCondition* c = &tree_.conditions[leaf.first_condition];; ++c) {
       if (!tree_.holds(*c, query_)) {
-        step.verdict = c->is_header ? Verdict::header : Verdict::query;
-        step.detail = (c->is_header ? "header " : "query parameter ") + c->name + found_instead(*c);
+        step.verdict = verdict_for(c->kind);
+        step.detail = std::string(word_for(c->kind)) + " " + c->name + found_instead(*c);
         return true;
       }
       if (c->last) return false;
     }
   }
 
-  std::string found_instead(const Tree::Condition& condition) const {
+  std::string found_instead(const Tree::LeafCondition& condition) const {
     std::string_view value;
     bool found = false;
-    if (!condition.is_header) {
+    if (condition.kind == Condition::Kind::claim) {
+      found = query_.claims != nullptr && query_.claims->find_claim(condition.name, value);
+    } else if (condition.kind == Condition::Kind::query) {
       found = http::find_query_parameter(query_.query, condition.name, value);
     } else if (query_.headers != nullptr) {
       const http::HeaderField* field = query_.headers->find(condition.name);
@@ -201,7 +212,7 @@ class Tracer {
     } else if (place.key != winner_key_) {
       step.detail = path_preference(winner_key_, place.key);
     } else if (condition_count(leaf) < winner_conditions_) {
-      step.detail = "the same path, but fewer conditions on headers and query";
+      step.detail = "the same path, but fewer conditions";
     } else {
       step.detail = "the same path and as many conditions, but later in the configuration";
     }

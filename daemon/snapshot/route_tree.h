@@ -60,23 +60,19 @@ struct RouteTable::Tree {
   };
   static_assert(sizeof(Node) == 32);
 
-  struct Condition {
-    std::string name;
-    std::string value;
-    http::HeaderId id = http::HeaderId::other;
-    bool is_header = false;
-    bool any = false;
-    bool last = false;  // of its route's
+  struct LeafCondition : Condition {
+    http::HeaderId id = http::HeaderId::other;  // of a header
+    bool last = false;                          // of its route's
   };
 
   std::vector<Node> nodes;  // and one more, so that 16 bytes can be read from any byte of a node
   std::vector<char>
       first_bytes;  // of each node's label, for runs whose parent has no room; 16 more for the same reason
-  std::vector<Condition> conditions;
+  std::vector<LeafCondition> conditions;
   std::vector<Expression> expressions;
   HostTable hosts;
 
-  [[nodiscard]] bool holds(const Condition& condition, const RouteQuery& query) const;
+  [[nodiscard]] bool holds(const LeafCondition& condition, const RouteQuery& query) const;
   [[nodiscard]] bool conditions_hold(const Leaf& leaf, const RouteQuery& query) const;
   /// Does the parameter at `token` of a label take `text`: a segment, or for Mark::rest all that is left of the path?
   [[nodiscard]] Expression::Outcome takes(const char* token, std::string_view text) const;

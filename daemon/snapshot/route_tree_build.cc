@@ -21,7 +21,7 @@ struct Item {
 };
 using Items = std::span<const Item>;
 
-size_t condition_count(const RouteSpec& route) { return route.match.headers.size() + route.match.query.size(); }
+size_t condition_count(const RouteSpec& route) { return route.match.conditions.size(); }
 
 class TreeBuilder {
  public:
@@ -72,14 +72,12 @@ void TreeBuilder::add_keys() {
 }
 
 void TreeBuilder::add_conditions() {
-  std::vector<Tree::Condition>& conditions = tree_.conditions;
+  std::vector<Tree::LeafCondition>& conditions = tree_.conditions;
   for (const RouteSpec& route : routes_) {
     first_condition_.push_back(condition_count(route) == 0 ? Tree::kNone : static_cast<uint32_t>(conditions.size()));
-    for (const FieldCondition& c : route.match.headers) {
-      conditions.push_back({c.name, c.value, http::header_id(c.name), true, c.any});
-    }
-    for (const FieldCondition& c : route.match.query) {
-      conditions.push_back({c.name, c.value, http::HeaderId::other, false, c.any});
+    for (const Condition& c : route.match.conditions) {
+      const bool is_header = c.kind == Condition::Kind::header;
+      conditions.push_back({c, is_header ? http::header_id(c.name) : http::HeaderId::other});
     }
     if (condition_count(route) != 0) conditions.back().last = true;
   }

@@ -174,8 +174,11 @@ struct StoreSpec {
 
 // --- routes ---
 
-/// A condition on a header or a query parameter: present with exactly that value, or merely present if `any`.
-struct FieldCondition {
+/// A condition on a header, a query parameter, or a claim that a plugin of the listener verified: present with exactly that
+/// value, or merely present if `any`.
+struct Condition {
+  enum class Kind : uint8_t { header, query, claim };
+  Kind kind = Kind::header;
   std::string name;  // header names in lower case
   std::string value;
   bool any = false;  // written as true in YAML: present with any value
@@ -185,8 +188,7 @@ struct MatchSpec {
   std::vector<std::string> hosts;               // lower case; "api.example.com" or "*.example.com"; empty: any host
   std::string path;                             // the pattern as written, e.g. "/api/{id:int}"
   http::MethodSet methods = http::kAllMethods;  // GET implies HEAD (compile sets the bit)
-  std::vector<FieldCondition> headers;
-  std::vector<FieldCondition> query;
+  std::vector<Condition> conditions;
 };
 
 struct HeaderEdits {

@@ -417,6 +417,29 @@ def test_the_plugin_of_the_manual_works_as_printed_there():
         assert gateway.get("/").get("x-hello") == "world"
 
 
+@pytest.mark.parametrize("pause", [[], ["request_start"]])
+def test_a_route_matches_by_a_claim_that_a_plugin_of_the_listener_verified(pause):
+    routes = [{"name": name, "match": {"path": "/", "claims": {"tier": tier}}, "respond": {"body": name}} for name, tier in
+              (("golden", "gold"), ("silvery", "silver"), ("known", True))]
+    routes.append({"name": "open", "match": {"path": "/"}, "respond": {"body": "open"}})
+    for tier, won in (("gold", b"golden"), ("silver", b"silvery"), ("tin", b"known"), ("", b"open")):
+        with probed(listener=["a"], a={"tier": tier, "pause": pause}) as (gateway, _):
+            gateway.reload(routes=routes)
+            assert gateway.get("/?tier=gold", {"tier": "gold"}).body == won
+
+
+def test_explain_takes_claims(tmp_path):
+    config = tmp_path / "sluice.yaml"
+    config.write_text("""version: 1
+listeners: {public: {address: "127.0.0.1:8080"}}
+routes: [{name: golden, match: {path: /, claims: {tier: gold}}, respond: {body: hi}}]
+""")
+    told = sluice("explain", "--config", config, "--claim", "tier=gold", "GET", "http://h/").stdout
+    assert "golden" in told and 'claim tier is "gold"' in told
+    assert "claim tier is missing" in sluice("explain", "--config", config, "GET", "http://h/").stdout
+    assert "name=value" in sluice("explain", "--claim", "gold", "GET", "http://h/").stderr
+
+
 def test_explain_tells_which_plugins_run(tmp_path):
     config = tmp_path / "sluice.yaml"
     config.write_text(f"""version: 1

@@ -7,6 +7,7 @@
  *   status: 418       with this, `body`, and the reason probe_said_so unless there is a body
  *   body: text
  *   read_body: true   reads the request's body itself, and answers how much it was; if it pauses the request, after that
+ *   tier: gold        shares the claim jwt.tier before routing
  *   outlive: true     the exchange goes on without its client; the event "whole" counts responses that passed whole
  *   ask: app          asks this upstream for `target` before the request goes on, with x-asked: the status and body, or the reason
  *   target: /keys
@@ -39,6 +40,7 @@ struct config {
   int outlive;
   uint32_t ask;
   char target[64];
+  char tier[32];
   uint64_t patience_ms;
   uint64_t at_most;
   int64_t times;
@@ -99,6 +101,7 @@ static void* configure(struct sluice_setup* setup) {
   config->patience_ms = 5000;
   config->at_most = 1024;
   copy_text(setup, setup->child(setup, setup->root, str("target")), config->target, sizeof(config->target));
+  copy_text(setup, setup->child(setup, setup->root, str("tier")), config->tier, sizeof(config->tier));
   if ((node = setup->child(setup, setup->root, str("ask"))) != NULL) config->ask = setup->upstream(setup, node);
   if ((node = setup->child(setup, setup->root, str("patience"))) != NULL)
     setup->duration(setup, node, 1, 60000, &config->patience_ms);
@@ -236,6 +239,7 @@ static void trace(struct sluice_filter* filter, sluice_side side, int phase) {
 
 static sluice_verdict on_request_start(struct sluice_filter* filter) {
   trace(filter, SLUICE_REQUEST, kRequestStart);
+  if (config_of(filter)->tier[0] != 0) host->set_shared(filter, str("jwt.tier"), str(config_of(filter)->tier));
   return act(filter, kRequestStart);
 }
 

@@ -111,8 +111,7 @@ TEST_CASE("keys of later versions and unknown keys are refused by name") {
        "3:57 \"breaker\" is not supported yet by this version of sluice\n"
        "3:70 \"tls\" is not supported yet by this version of sluice\n"
        "3:79 \"protocol\" is not supported yet by this version of sluice\n"},
-      {with_route("{match: {path: /, claims: {}}, upstream: app, slo: {}}"),
-       "5:23 \"claims\" is not supported yet by this version of sluice\n"
+      {with_route("{match: {path: /, claims: {admin: false}}, upstream: app, slo: {}}"),
        "5:51 \"slo\" is not supported yet by this version of sluice\n"},
   });
 }
@@ -375,16 +374,15 @@ routes:
   CHECK(r.captures == std::vector<std::string>{"id", "rest"});
   using http::Method;
   CHECK(r.match.methods == (method_bit(Method::GET) | method_bit(Method::HEAD) | method_bit(Method::PUT)));
-  REQUIRE(r.match.headers.size() == 3);
-  CHECK(r.match.headers[0].name == "x-canary");
-  CHECK(r.match.headers[0].value == "1");
-  CHECK_FALSE(r.match.headers[0].any);
-  CHECK(r.match.headers[1].any);
-  CHECK_FALSE(r.match.headers[2].any);
-  CHECK(r.match.headers[2].value == "true");
-  REQUIRE(r.match.query.size() == 2);
-  CHECK(r.match.query[1].name == "Debug");
-  CHECK(r.match.query[1].any);
+  REQUIRE(r.match.conditions.size() == 6);
+  CHECK(r.match.conditions[0].name == "x-canary");
+  CHECK(r.match.conditions[0].value == "1");
+  CHECK_FALSE(r.match.conditions[0].any);
+  CHECK(r.match.conditions[1].any);
+  CHECK_FALSE(r.match.conditions[2].any);
+  CHECK(r.match.conditions[2].value == "true");
+  CHECK(r.match.conditions[4].name == "Debug");
+  CHECK(r.match.conditions[4].any);
   CHECK(r.action == snapshot::Action::proxy);
   REQUIRE(r.split.size() == 2);
   CHECK(r.split[1].cluster == 1);

@@ -7,6 +7,7 @@
 using namespace sluice;
 using namespace sluice::snapshot;
 using http::Method;
+using test::Claims;
 using test::Route;
 
 namespace {
@@ -82,6 +83,13 @@ TEST_CASE("explain says what a condition found instead") {
                          {.host = "", .path = "/s", .query = "q=2"});
   CHECK(search.steps[0].detail == "query parameter q is \"2\", not \"1\"");
   CHECK(search.steps[1].verdict == RouteTable::Step::Verdict::won);
+  const Claims claims{{"tier", "silver"}};
+  const Explained tiers(
+      {Route("/t").claim("tier", "gold"), Route("/t").any_claim("sub"), Route("/t").any_claim("tier")},
+      {.host = "", .path = "/t", .query = {}, .claims = &claims});
+  CHECK(tiers.steps[0].detail == "claim tier is \"silver\", not \"gold\"");
+  CHECK(tiers.steps[1].detail == "claim sub is missing");
+  CHECK(tiers.steps[2].verdict == RouteTable::Step::Verdict::won);
 }
 
 TEST_CASE("explain tells 405 from 404, with the methods that would do") {
@@ -122,7 +130,7 @@ TEST_CASE("explain tells ties of one path apart") {
                        {.host = "", .path = "/x", .query = "q"});
   REQUIRE(more.steps.size() == 2);
   CHECK(more.match.route == 1);
-  CHECK(more.steps[1].detail == "the same path, but fewer conditions on headers and query");
+  CHECK(more.steps[1].detail == "the same path, but fewer conditions");
 }
 
 TEST_CASE("explain does not list a thousand near misses") {

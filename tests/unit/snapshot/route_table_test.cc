@@ -8,6 +8,7 @@
 using namespace sluice;
 using namespace sluice::snapshot;
 using http::Method;
+using test::Claims;
 using test::found;
 using test::Route;
 
@@ -184,6 +185,24 @@ TEST_CASE(
   CHECK(Asked{{}, "u=1&v"}.answer(routes) == "also-one");
   CHECK(Asked{{{"x-a", "1"}}, "v=9"}.answer(routes) == "one");
   CHECK(Asked{{{"x-a", "1"}}, "v=2%203"}.answer(routes) == "two");  // compared decoded
+}
+
+TEST_CASE("a claim counts only as a plugin verified it, and is compared as it is") {
+  const std::vector<RouteSpec> routes{Route("/").named("gold").claim("tier", "gold"),
+                                      Route("/").named("known").any_claim("sub"), Route("/").named("any"),
+                                      Route("/vip").named("vip").claim("tier", "gold")};
+  const auto winner = [&](std::string_view path, const ClaimSource* claims) {
+    std::vector<http::HeaderField> fields{{"tier", "gold"}};
+    const http::HeaderMap headers(fields);
+    return found(routes, {.host = "h", .path = path, .query = "tier=gold", .headers = &headers, .claims = claims});
+  };
+  const Claims gold{{"sub", "ann"}, {"tier", "gold"}}, silver{{"tier", "Gold"}, {"sub", ""}};
+  CHECK(winner("/", &gold) == "gold");
+  CHECK(winner("/", &silver) == "known");
+  CHECK(winner("/", nullptr) == "any");
+  CHECK(winner("/vip", &gold) == "vip");
+  CHECK(winner("/vip", &silver) == "404");
+  CHECK(winner("/vip", nullptr) == "404");
 }
 
 TEST_CASE("a header condition looks at every field of that name, known to the gateway or not") {

@@ -23,10 +23,12 @@ class Route {
   Route& named(std::string_view name) { return spec_.name = name, *this; }
   Route& source(std::string_view source) { return spec_.source = source, *this; }
   Route& hosts(std::vector<std::string> hosts) { return spec_.match.hosts = std::move(hosts), *this; }
-  Route& header(std::string_view name, std::string_view value) { return add(spec_.match.headers, name, value, false); }
-  Route& any_header(std::string_view name) { return add(spec_.match.headers, name, "", true); }
-  Route& query(std::string_view name, std::string_view value) { return add(spec_.match.query, name, value, false); }
-  Route& any_query(std::string_view name) { return add(spec_.match.query, name, "", true); }
+  Route& header(std::string_view name, std::string_view value) { return add(Kind::header, name, value, false); }
+  Route& any_header(std::string_view name) { return add(Kind::header, name, "", true); }
+  Route& query(std::string_view name, std::string_view value) { return add(Kind::query, name, value, false); }
+  Route& any_query(std::string_view name) { return add(Kind::query, name, "", true); }
+  Route& claim(std::string_view name, std::string_view value) { return add(Kind::claim, name, value, false); }
+  Route& any_claim(std::string_view name) { return add(Kind::claim, name, "", true); }
   Route& methods(std::initializer_list<http::Method> methods) {
     spec_.match.methods = 0;
     for (const http::Method method : methods) spec_.match.methods |= http::method_bit(method);
@@ -35,11 +37,23 @@ class Route {
   operator RouteSpec() const { return spec_; }  // NOLINT: a Route is a RouteSpec in the making
 
  private:
-  Route& add(std::vector<FieldCondition>& to, std::string_view name, std::string_view value, bool any) {
-    to.push_back({std::string(name), std::string(value), any});
+  using Kind = Condition::Kind;
+  Route& add(Kind kind, std::string_view name, std::string_view value, bool any) {
+    spec_.match.conditions.push_back({kind, std::string(name), std::string(value), any});
     return *this;
   }
   RouteSpec spec_;
+};
+
+/// Claims for a query, as a plugin would have verified them.
+struct Claims final : ClaimSource {
+  std::vector<std::pair<std::string_view, std::string_view>> all;
+  explicit Claims(std::initializer_list<std::pair<std::string_view, std::string_view>> claims) : all(claims) {}
+  [[nodiscard]] bool find_claim(std::string_view name, std::string_view& value) const override {
+    const auto found = std::find_if(all.begin(), all.end(), [&](const auto& claim) { return claim.first == name; });
+    if (found != all.end()) value = found->second;
+    return found != all.end();
+  }
 };
 
 /// What find() says, as a table wants it: the winner's name and its captures ("user 7"), "404", "405 GET,HEAD" or
