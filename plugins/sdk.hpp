@@ -540,7 +540,10 @@ constexpr sluice_plugin make_plugin(const char* name, const char* version) {
       return static_cast<sluice_verdict>(filter_of<Filter>(raw).on_response_body(to_view(data), last != 0));
     };
   }
-  plugin.on_complete = on_complete<Filter>;
+  if constexpr (requires(Filter filter, sluice_summary summary) { filter.on_complete(summary); } ||
+                !std::is_trivially_destructible_v<Filter>) {
+    plugin.on_complete = on_complete<Filter>;
+  }
   return plugin;
 }
 

@@ -9,6 +9,8 @@ namespace sluice::filter {
 namespace {
 // A plugin that never resumes must not hold a client for ever. What plugins wait for has deadlines of its own, far below.
 constexpr Seconds kLongestPause{60};
+// What a replacer may make of one piece for other filters to see.
+constexpr size_t kMaxRewritten = 1024 * 1024;
 }  // namespace
 
 Chain::Chain(Host& host, Subject& subject)
@@ -23,22 +25,15 @@ Chain::~Chain() {
 }
 
 void Chain::add(std::span<WorkerInstance* const> instances) {
-  for (WorkerInstance* instance : instances) {
-    SL_ASSERT(count_ < kMaxFilters);
-    auto* filter = new (subject_.arena().allocate(sizeof(Filter))) Filter{};
-    filter->struct_size = sizeof(sluice_filter);
-    filter->worker = instance->handle();
-    filter->chain = this;
-    filters_[count_++] = filter;
-    wants_request_body_ = wants_request_body_ || instance->plugin().on_request_body != nullptr;
+  SL_ASSERT(count_ + instances.size() <= kMaxFilters);
+  const auto memory = subject_.arena().allocate_array<Filter>(instances.size());
+  for (size_t i = 0; i < instances.size(); ++i) {
+    const auto index = static_cast<uint32_t>(count_);
+    filters_[count_++] =
+        new (&memory[i]) Filter{{sizeof(sluice_filter), instances[i]->handle(), nullptr}, this, 0, index};
+    if (instances[i]->has(Phase::request_body)) wants_request_body_ = true;
+    if (instances[i]->has(Phase::response_body)) body_readers_ |= FilterSet{1} << index;
   }
-}
-
-bool Chain::wants_response_body() const {
-  if (replacing_) return true;
-  return std::any_of(filters_.begin(), filters_.begin() + sees_response_body_, [](const Filter* filter) {
-    return !filter->skips_body && filter->instance().plugin().on_response_body != nullptr;
-  });
 }
 
 Chain::Step Chain::run_request(Phase phase, std::string_view data, bool last) {
@@ -59,32 +54,78 @@ Chain::Step Chain::run_response(Phase phase, std::string_view data, bool last) {
     response_began_ = true;
     response_.next = entered_;
     response_.phase = Phase::response;
-    sees_response_body_ = entered_;
+    let_see_response(entered_);
   }
   if (phase == Phase::response) {
     if (response_.waiting && !response_.resumed) end_wait(response_);  // another answer came instead
     if (response_.phase == Phase::response_body) return Step::next;
-  } else if (!response_.resumed) {
-    response_.next = sees_response_body_;
+    return run(response_, data, last);
   }
+  if (!response_.resumed) response_.next = sees_response_;
   response_.phase = phase;
-  return run(response_, data, last);
+  return run_response_body(data, last);
+}
+
+// True: it goes on, behind the filter that paused if one did. Else `step` says what became of it.
+bool Chain::go_on_after_pause(Direction& direction, Step& step) {
+  last_ticks_ = 0;
+  if (!std::exchange(direction.resumed, false)) return true;
+  const bool request = &direction == &request_;
+  if (direction.verdict != SLUICE_CONTINUE) {
+    step = judge(*filters_[request ? direction.next : direction.next - 1], direction, direction.verdict);
+    return false;
+  }
+  if (!request) {
+    --direction.next;
+    return true;
+  }
+  if (body_reader_ == kNobody) ++direction.next;
+  step = Step::next;
+  return body_reader_ == kNobody;
+}
+
+inline sluice_verdict Chain::enter(Filter& filter, Phase phase, std::string_view data, bool last) {
+  const sluice_plugin& plugin = filter.instance().plugin();
+  const sluice_str piece{data.data(), data.size()};
+  switch (phase) {
+    case Phase::request_start: return plugin.on_request_start(&filter);
+    case Phase::request: return plugin.on_request(&filter);
+    case Phase::request_body: return plugin.on_request_body(&filter, piece, last ? 1 : 0);
+    case Phase::response: return plugin.on_response(&filter);
+    case Phase::response_body: return plugin.on_response_body(&filter, piece, last ? 1 : 0);
+    case Phase::complete: break;
+  }
+  return SLUICE_CONTINUE;
+}
+
+// The counters of this thread, and what the log will say.
+inline void Chain::account(Filter& filter, Phase phase) {
+  const uint64_t now = TickClock::now();
+  const uint64_t ticks = now - std::exchange(last_ticks_, now);
+  filter.ticks += ticks;
+  host_.ticks().follow(now);
+  filter.instance().count_call(phase, host_.ticks().nanos(ticks));
+}
+
+// What the filter says; SLUICE_CONTINUE if it has nothing to do with the phase.
+inline sluice_verdict Chain::call(Filter& filter, Direction& direction, std::string_view data, bool last) {
+  const Phase phase = direction.phase;
+  if (!filter.instance().has(phase)) return SLUICE_CONTINUE;
+  if (last_ticks_ == 0) last_ticks_ = TickClock::now();
+  calling_ = phase;
+  const sluice_verdict verdict = enter(filter, phase, data, last);
+  calling_ = Phase::complete;
+  account(filter, phase);
+  return direction.token == 0 ? verdict : settle_token(direction, verdict);
 }
 
 Chain::Step Chain::run(Direction& direction, std::string_view data, bool last) {
-  if (std::exchange(direction.resumed, false)) {
-    const sluice_verdict verdict = direction.verdict;
-    const bool request = &direction == &request_;
-    Filter& paused = *filters_[request ? direction.next : direction.next - 1];
-    if (verdict != SLUICE_CONTINUE) return judge(paused, direction, verdict);
-    if (request && body_reader_ == kNobody) ++direction.next;
-    if (request && body_reader_ != kNobody) return Step::next;
-    if (!request) --direction.next;
-  }
+  Step step = Step::next;
+  if (!go_on_after_pause(direction, step)) return step;
   if (&direction == &response_) {
     for (; direction.next > 0; --direction.next) {
       Filter& filter = *filters_[direction.next - 1];
-      const sluice_verdict verdict = call(filter, direction.phase, data, last);
+      const sluice_verdict verdict = call(filter, direction, data, last);
       if (verdict != SLUICE_CONTINUE) return judge(filter, direction, verdict);
     }
     return Step::next;
@@ -93,53 +134,54 @@ Chain::Step Chain::run(Direction& direction, std::string_view data, bool last) {
   for (; direction.next < end; ++direction.next) {
     Filter& filter = *filters_[direction.next];
     entered_ = std::max(entered_, direction.next + 1);
-    const sluice_verdict verdict = call(filter, direction.phase, data, last);
+    const sluice_verdict verdict = call(filter, direction, data, last);
     if (verdict != SLUICE_CONTINUE) return judge(filter, direction, verdict);
   }
   return Step::next;
 }
 
-sluice_verdict Chain::call(Filter& filter, Phase phase, std::string_view data, bool last) {
-  const sluice_plugin& plugin = filter.instance().plugin();
-  const sluice_str piece{data.data(), data.size()};
-  const auto index = static_cast<size_t>(phase);
-  const uint64_t began = TickClock::now();
-  sluice_verdict verdict = SLUICE_CONTINUE;
-  calling_ = phase;
-  switch (phase) {
-    case Phase::request_start:
-      if (plugin.on_request_start == nullptr) return SLUICE_CONTINUE;
-      verdict = plugin.on_request_start(&filter);
-      break;
-    case Phase::request:
-      if (plugin.on_request == nullptr) return SLUICE_CONTINUE;
-      verdict = plugin.on_request(&filter);
-      break;
-    case Phase::request_body:
-      if (plugin.on_request_body == nullptr) return SLUICE_CONTINUE;
-      verdict = plugin.on_request_body(&filter, piece, last ? 1 : 0);
-      break;
-    case Phase::response:
-      if (plugin.on_response == nullptr) return SLUICE_CONTINUE;
-      verdict = plugin.on_response(&filter);
-      break;
-    case Phase::response_body:
-      if (plugin.on_response_body == nullptr || filter.skips_body) return SLUICE_CONTINUE;
-      verdict = plugin.on_response_body(&filter, piece, last ? 1 : 0);
-      break;
-    case Phase::complete: return SLUICE_CONTINUE;
-  }
-  calling_ = Phase::complete;
-  filter.ticks[index] += TickClock::now() - began;
-  ++filter.calls[index];
-  Direction& direction = direction_of(phase);
-  if (verdict == SLUICE_PAUSE) {
-    if (host_.take_early(direction.token, direction.verdict)) {
-      direction.token = 0;
-      verdict = direction.verdict;
+// What a filter makes of a piece is the piece for those before it.
+Chain::Step Chain::run_response_body(std::string_view data, bool last) {
+  Step step = Step::next;
+  if (!go_on_after_pause(response_, step)) return step;
+  for (; response_.next > 0; --response_.next) {
+    Filter& filter = *filters_[response_.next - 1];
+    if ((readers_ & bit_of(filter)) == 0) continue;
+    const sluice_verdict verdict = call(filter, response_, rewritten_ ? piece_ : data, last);
+    if ((replacers_ & bit_of(filter)) != 0) {
+      rewritten_ = is_read_after(filter);
+      piece_.swap(written_);
+      written_.clear();
     }
-  } else {
-    end_wait(direction);  // it asked for a token and did not need it
+    if (wrote_too_much_) return fail(filter, response_, Reason::plugin_failed, "wrote more than can be held");
+    if (verdict != SLUICE_CONTINUE) return judge(filter, response_, verdict);
+  }
+  if (std::exchange(rewritten_, false)) subject_.write_response_body(piece_);
+  piece_.clear();
+  return Step::next;
+}
+
+void Chain::let_see_response(size_t count) {
+  const FilterSet all = count == kMaxFilters ? ~FilterSet{0} : (FilterSet{1} << count) - 1;
+  sees_response_ = count;
+  readers_ = body_readers_ & all;
+  replacers_ = 0;  // those who wanted to do not see this response
+}
+
+void Chain::write_body(Filter& filter, std::string_view bytes) {
+  if (calling_ != Phase::response_body || (replacers_ & bit_of(filter)) == 0) return;
+  if (!is_read_after(filter)) return subject_.write_response_body(bytes);
+  wrote_too_much_ = wrote_too_much_ || written_.size() + bytes.size() > kMaxRewritten;
+  if (!wrote_too_much_) written_ += bytes;
+}
+
+// The filter asked for a token: it pauses, or was resumed before it returned, or did not need it.
+sluice_verdict Chain::settle_token(Direction& direction, sluice_verdict verdict) {
+  if (verdict != SLUICE_PAUSE) {
+    end_wait(direction);
+  } else if (host_.take_early(direction.token, direction.verdict)) {
+    direction.token = 0;
+    verdict = direction.verdict;
   }
   return verdict;
 }
@@ -158,9 +200,7 @@ Chain::Step Chain::judge(Filter& filter, Direction& direction, sluice_verdict ve
     case SLUICE_RESPOND:
       if (answer_.status == 0) return fail(filter, direction, Reason::plugin_failed, "did not say what to respond");
       if (&direction == &response_) {
-        --direction.next;
-        sees_response_body_ = direction.next;
-        replacing_ = false;  // those who wanted to do not see this answer
+        let_see_response(--direction.next);  // the others have nothing to do with this answer
       }
       return Step::respond;
     default: break;
@@ -172,8 +212,7 @@ Chain::Step Chain::fail(Filter& filter, Direction& direction, Reason reason, con
   log::error("plugin \"{}\" {} (request {})", filter.instance().instance().name, why, subject_.fact(SLUICE_REQUEST_ID));
   answer_ = {.status = row(reason).status, .failure = reason};
   if (&direction == &response_ && direction.next > 0) {
-    sees_response_body_ = --direction.next;
-    replacing_ = false;
+    let_see_response(--direction.next);
   }
   return Step::respond;
 }
@@ -206,6 +245,7 @@ void Chain::go_on(uint64_t token, sluice_verdict verdict) {
 }
 
 void Chain::end_wait(Direction& direction) {
+  if (direction.token == 0) return;
   host_.drop_token(std::exchange(direction.token, 0));
   direction.waiting = false;
 }
@@ -226,23 +266,13 @@ void Chain::complete(const sluice_summary& summary) {
   end_wait(request_);
   end_wait(response_);
   pause_timer_.cancel();
-  stats::Shard& shard = host_.shard();
+  last_ticks_ = 0;
   for (size_t i = 0; i < entered_; ++i) {
     Filter& filter = *filters_[i];
-    const sluice_plugin& plugin = filter.instance().plugin();
-    if (plugin.on_complete != nullptr) {
-      constexpr auto kLast = static_cast<size_t>(Phase::complete);
-      const uint64_t began = TickClock::now();
-      plugin.on_complete(&filter, &summary);
-      filter.ticks[kLast] += TickClock::now() - began;
-      ++filter.calls[kLast];
-    }
-    const InstanceSeries& series = filter.instance().series();
-    for (unsigned phase = 0; phase < kPhases; ++phase) {
-      if (filter.calls[phase] == 0) continue;
-      shard.add(stats::pick(series.calls, static_cast<Phase>(phase)), filter.calls[phase]);
-      shard.add(stats::pick(series.time, static_cast<Phase>(phase)), host_.ticks().nanos(filter.ticks[phase]));
-    }
+    if (!filter.instance().has(Phase::complete)) continue;
+    if (last_ticks_ == 0) last_ticks_ = TickClock::now();
+    filter.instance().plugin().on_complete(&filter, &summary);
+    account(filter, Phase::complete);
   }
 }
 

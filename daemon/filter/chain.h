@@ -12,6 +12,7 @@
 
 #include <array>
 #include <span>
+#include <string>
 #include <string_view>
 #include <utility>
 
@@ -84,10 +85,11 @@ class Chain final : public snapshot::ClaimSource {
   /// Once, at the end. Tells every filter of which a phase was called.
   void complete(const sluice_summary& summary);
 
-  /// Some filter looks at the request's body. Some one that takes part looks at the response's, or replaces it.
+  /// Some filter looks at the request's body. Some one that takes part looks at the response's, or replaces it: then what goes
+  /// to the client is what Subject::write_response_body() gets.
   [[nodiscard]] bool wants_request_body() const { return wants_request_body_; }
-  [[nodiscard]] bool wants_response_body() const;
-  [[nodiscard]] bool replaces_response_body() const { return replacing_; }
+  [[nodiscard]] bool wants_response_body() const { return (readers_ | replacers_) != 0; }
+  [[nodiscard]] bool replaces_response_body() const { return replacers_ != 0; }
   /// What a plugin shared as jwt.<name>.
   [[nodiscard]] bool find_claim(std::string_view name, std::string_view& value) const override;
   /// What is to be sent after `respond`.
@@ -96,24 +98,24 @@ class Chain final : public snapshot::ClaimSource {
   /// For the host: the pause of this number is over.
   void go_on(uint64_t token, sluice_verdict verdict);
 
-  /// Runs through the filters that took part, in the order of the chain: name and microseconds of each, for the log.
+  /// Runs through the filters that took part, in the order of the chain: name and nanoseconds of each, for the log.
   template <typename Visit>
   void for_each_cost(Visit&& visit) {
     for (size_t i = 0; i < entered_; ++i) {
-      uint64_t ticks = 0;
-      for (const uint64_t each : filters_[i]->ticks) ticks += each;
-      visit(std::string_view(filters_[i]->instance().instance().name), host_.ticks().nanos(ticks));
+      visit(std::string_view(filters_[i]->instance().instance().name), host_.ticks().nanos(filters_[i]->ticks));
     }
   }
 
  private:
   struct Filter : sluice_filter {
     Chain* chain;
-    std::array<uint64_t, kPhases> ticks;
-    std::array<uint32_t, kPhases> calls;
-    bool skips_body;  // the response's
+    uint64_t ticks;  // so far
+    uint32_t index;
     [[nodiscard]] WorkerInstance& instance() const { return WorkerInstance::of(worker); }
   };
+  /// Filters, bit by bit.
+  using FilterSet = uint32_t;
+  static_assert(kMaxFilters <= 32);
   // Requests and responses pass the chain side by side: an early answer may come while the request's body is still on its way.
   struct Direction {
     Phase phase = Phase::request;
@@ -134,8 +136,21 @@ class Chain final : public snapshot::ClaimSource {
   [[nodiscard]] Step run(Direction& direction, std::string_view data, bool last);
   [[nodiscard]] Step run_request(Phase phase, std::string_view data, bool last);
   [[nodiscard]] Step run_response(Phase phase, std::string_view data, bool last);
-  /// What the filter says; SLUICE_CONTINUE if it has nothing to do with the phase.
-  [[nodiscard]] sluice_verdict call(Filter& filter, Phase phase, std::string_view data, bool last);
+  [[nodiscard]] Step run_response_body(std::string_view data, bool last);
+  [[nodiscard]] sluice_verdict call(Filter& filter, Direction& direction, std::string_view data, bool last);
+  [[nodiscard]] sluice_verdict enter(Filter& filter, Phase phase, std::string_view data, bool last);
+  [[nodiscard]] sluice_verdict settle_token(Direction& direction, sluice_verdict verdict);
+  bool go_on_after_pause(Direction& direction, Step& step);
+  void account(Filter& filter, Phase phase);
+  /// Filters [0, count) see this response.
+  void let_see_response(size_t count);
+  [[nodiscard]] static FilterSet bit_of(const Filter& filter) { return FilterSet{1} << filter.index; }
+  /// By a filter that the response's body reaches after this one.
+  [[nodiscard]] bool is_read_after(const Filter& filter) const { return (readers_ & (bit_of(filter) - 1)) != 0; }
+  // Of the host's table.
+  void replace_body(Filter& filter) { replacers_ |= calling_ == Phase::response ? bit_of(filter) : 0; }
+  void skip_body(Filter& filter) { readers_ &= calling_ == Phase::response ? ~bit_of(filter) : ~FilterSet{0}; }
+  void write_body(Filter& filter, std::string_view bytes);
   [[nodiscard]] Step judge(Filter& filter, Direction& direction, sluice_verdict verdict);
   Step fail(Filter& filter, Direction& direction, Reason reason, const char* why);
   [[nodiscard]] const Shared* find_shared(std::string_view key) const;
@@ -148,17 +163,24 @@ class Chain final : public snapshot::ClaimSource {
   event::Timer pause_timer_;
   std::array<Filter*, kMaxFilters> filters_;
   size_t count_ = 0;
-  size_t entered_ = 0;             // filters that took part in the request's phases so far
-  size_t sees_response_body_ = 0;  // filters [0, sees_response_body_) let this response's head pass
-  size_t body_reader_ = kNobody;   // the filter that reads the request's body while the request waits
+  size_t entered_ = 0;            // filters that took part in the request's phases so far
+  size_t sees_response_ = 0;      // filters [0, sees_response_) take part in this response
+  size_t body_reader_ = kNobody;  // the filter that reads the request's body while the request waits
   Direction request_;
   Direction response_;
   Shared* shared_ = nullptr;
   Answer answer_;
   Phase calling_ = Phase::complete;  // what is being called now
+  uint64_t last_ticks_ = 0;          // when the last call of this run ended: then the next one begins
+  FilterSet body_readers_ = 0;       // that have a phase for the response's body
+  FilterSet readers_ = 0;            // that look at the response's body
+  FilterSet replacers_ = 0;          // and that replace it
+  std::string piece_;                // of the body as a replacer made it, for the filters before it; if rewritten_
+  std::string written_;              // by the replacer that is being called
+  bool rewritten_ = false;
+  bool wrote_too_much_ = false;
   bool response_began_ = false;
   bool wants_request_body_ = false;
-  bool replacing_ = false;
 };
 
 }  // namespace sluice::filter

@@ -186,18 +186,10 @@ class HostTable {
     return 1;
   }
 
-  static void replace_body(sluice_filter* filter) {
-    Chain& chain = chain_of(filter);
-    if (chain.calling_ == Phase::response) chain.replacing_ = true;
-  }
-
-  static void skip_body(sluice_filter* filter) {
-    if (chain_of(filter).calling_ == Phase::response) static_cast<Chain::Filter*>(filter)->skips_body = true;
-  }
-
+  static void replace_body(sluice_filter* filter) { chain_of(filter).replace_body(own(filter)); }
+  static void skip_body(sluice_filter* filter) { chain_of(filter).skip_body(own(filter)); }
   static void write_body(sluice_filter* filter, sluice_str bytes) {
-    Chain& chain = chain_of(filter);
-    if (chain.calling_ == Phase::response_body && chain.replacing_) chain.subject_.write_response_body(text_of(bytes));
+    chain_of(filter).write_body(own(filter), text_of(bytes));
   }
 
   static void* allocate(sluice_filter* filter, size_t bytes) {
@@ -279,7 +271,8 @@ class HostTable {
  private:
   static constexpr size_t kMaxDetail = 200;
 
-  static Chain& chain_of(sluice_filter* filter) { return *static_cast<Chain::Filter*>(filter)->chain; }
+  static Chain::Filter& own(sluice_filter* filter) { return *static_cast<Chain::Filter*>(filter); }
+  static Chain& chain_of(sluice_filter* filter) { return *own(filter).chain; }
   static Subject& subject_of(sluice_filter* filter) { return chain_of(filter).subject_; }
   static event::Loop& loop_of(sluice_worker* worker) { return WorkerInstance::of(worker).host().loop(); }
 

@@ -38,6 +38,17 @@ sluice_outcome to_abi(store::Outcome::Kind kind) {
   return SLUICE_FAILED;
 }
 
+uint32_t phases_of(const sluice_plugin& plugin) {
+  const auto bit = [](stats::PluginPhase phase, bool there) { return uint32_t{there} << static_cast<unsigned>(phase); };
+  using Phase = stats::PluginPhase;
+  return bit(Phase::request_start, plugin.on_request_start != nullptr) |
+         bit(Phase::request, plugin.on_request != nullptr) |
+         bit(Phase::request_body, plugin.on_request_body != nullptr) |
+         bit(Phase::response, plugin.on_response != nullptr) |
+         bit(Phase::response_body, plugin.on_response_body != nullptr) |
+         bit(Phase::complete, plugin.on_complete != nullptr);
+}
+
 }  // namespace
 
 InstanceSeries InstanceSeries::intern(stats::SeriesHold& hold, const Instance& instance) {
@@ -58,7 +69,14 @@ WorkerInstance::WorkerInstance(Host& host, const Instance& instance, InstanceSer
     : sluice_worker{sizeof(sluice_worker), instance.config, nullptr},
       host_(host),
       instance_(instance),
+      plugin_(instance.module->plugin()),
+      phases_(phases_of(plugin_)),
       series_(std::move(series)) {
+  for (size_t i = 0; i < counters_.size(); ++i) {
+    const auto phase = static_cast<stats::PluginPhase>(i);
+    counters_[i] = {host.shard().counter(stats::pick(series_.calls, phase)),
+                    host.shard().counter(stats::pick(series_.time, phase))};
+  }
   if (plugin().start_worker != nullptr) plugin().start_worker(this);
 }
 

@@ -2,6 +2,7 @@
 // upstreams, timers). Owned by the generations that have it, worker thread only. `handle` is what the plugin sees of it.
 #pragma once
 
+#include <array>
 #include <functional>
 #include <memory>
 #include <vector>
@@ -45,8 +46,16 @@ class WorkerInstance : private sluice_worker {
 
   [[nodiscard]] Host& host() { return host_; }
   [[nodiscard]] const Instance& instance() const { return instance_; }
-  [[nodiscard]] const sluice_plugin& plugin() const { return instance_.module->plugin(); }
+  [[nodiscard]] const sluice_plugin& plugin() const { return plugin_; }
   [[nodiscard]] const InstanceSeries& series() const { return series_; }
+  /// The plugin takes part in the phase.
+  [[nodiscard]] bool has(stats::PluginPhase phase) const { return (phases_ >> static_cast<unsigned>(phase) & 1) != 0; }
+  /// The plugin was called, and took so long.
+  void count_call(stats::PluginPhase phase, uint64_t nanos) {
+    PhaseCounters& counters = counters_[static_cast<size_t>(phase)];
+    counters.calls.add();
+    counters.time.add(nanos);
+  }
 
   /// What the names of Instance::stores mean from now on, in their order. The stores live until the next call.
   void set_stores(std::vector<WorkerStore> stores) { stores_ = std::move(stores); }
@@ -101,6 +110,13 @@ class WorkerInstance : private sluice_worker {
 
   Host& host_;
   const Instance& instance_;
+  const sluice_plugin& plugin_;
+  uint32_t phases_;  // bit by bit
+  struct PhaseCounters {
+    stats::Shard::Counter calls;
+    stats::Shard::Counter time;
+  };
+  std::array<PhaseCounters, static_cast<size_t>(stats::PluginPhase::complete) + 1> counters_;
   InstanceSeries series_;
   std::vector<WorkerStore> stores_;
   SlotTable<StoreOperation> operations_;

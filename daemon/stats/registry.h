@@ -71,6 +71,20 @@ class alignas(64) Shard {
   void step(SeriesId id, int64_t amount) { add(id, static_cast<uint64_t>(amount)); }
   /// For figures that one thread alone states, such as the process's memory.
   void set(SeriesId id, uint64_t value) { Cell(*cells_at(id)).store(value, std::memory_order_relaxed); }
+  /// A counter to add to very often: add() without the way to its cell. Lives as long as a hold on the series.
+  class Counter {
+   public:
+    void add(uint64_t amount = 1) { grow(*cell_, amount); }
+
+   private:
+    friend class Shard;
+    uint64_t* cell_ = nullptr;
+  };
+  [[nodiscard]] Counter counter(SeriesId id) {
+    Counter counter;
+    counter.cell_ = cells_at(id);
+    return counter;
+  }
   /// Counts `value` (microseconds) into a histogram series.
   void observe(SeriesId id, uint64_t value) {
     uint64_t* cells = cells_at(id);

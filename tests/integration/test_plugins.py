@@ -206,6 +206,21 @@ def test_a_plugin_that_skips_a_body_does_not_see_it_and_the_others_do():
         assert calls[0] > 0 and calls[1] == 0
 
 
+@pytest.mark.parametrize("delay", ["0", "1ms"])
+@pytest.mark.parametrize("pause", [[], ["response_body"]])
+@pytest.mark.parametrize("framing", ["length", "chunked"])
+def test_what_one_plugin_made_of_a_body_is_what_the_next_one_sees(framing, pause, delay):
+    body = b"a" * 100 + b"b" * 256 + b"c" * 70000
+    head = response(headers=CHUNKED, framed=False) + chunked(body[:100], body[100:356], body[356:]) if framing == "chunked" else response(body)
+    with probed(answering(head), route=["a", "b", "c"], a={"shout": True, "times": 2, "pause": pause, "delay": delay}, b={"pause": pause, "delay": delay},
+                c={"shout": True, "times": 3, "pause": pause, "delay": delay}) as (gateway, _):
+        for _ in range(2):
+            answer = gateway.get("/")
+            assert answer.end is End.complete and answer.chunked
+            assert {letter: answer.body.count(letter) for letter in b"ABCabc"} == {65: 600, 66: 6 * 256, 67: 420000, 97: 0, 98: 0, 99: 0}
+        gateway.wait_gauges_zero()
+
+
 def test_a_plugin_that_writes_far_more_than_it_got_ends_the_exchange_and_nothing_else():
     with probed(answering(response(BODY * 20)), route=["a"], a={"shout": True, "times": 1000}) as (gateway, _):
         client = gateway.client(receive_buffer=16384)
