@@ -8,6 +8,7 @@
 #   scripts/bench.sh syscalls               system calls per request, under strace
 #   scripts/bench.sh idle                   memory per idle connection, 10,000 of them
 #   scripts/bench.sh memory                 growth of RSS while 64 MiB pass to a slow reader
+#   scripts/bench.sh plugins                what plugins cost, and how exact a limit is that two gateways share
 #   scripts/bench.sh all                    everything
 #   scripts/bench.sh --help                 all options
 #
@@ -15,9 +16,14 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-scripts/deps.sh build bench
+# What plugins cost is measured with a plugin of the tests, and with a benchmark that stands there too.
+case "${1:-}" in
+  plugins | all) groups=(build bench test) targets=() ;;
+  *) groups=(build bench) targets=(--target sluice) ;;
+esac
+scripts/deps.sh "${groups[@]}"
 if [[ -z ${SLUICE:-} ]]; then
   cmake --preset release >/dev/null
-  cmake --build --preset release --target sluice -j "${JOBS:-$(nproc)}"
+  cmake --build --preset release "${targets[@]}" -j "${JOBS:-$(nproc)}"
 fi
 PYTHONDONTWRITEBYTECODE=1 exec /usr/bin/python3 scripts/bench/bench.py "$@"

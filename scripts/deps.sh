@@ -13,7 +13,7 @@ declare -A packages=(
   [test]="catch2 node-llhttp python3 python3-pytest python3-yaml python3-jsonschema python3-websockets prometheus curl
     dpkg-dev groff-base iproute2 logrotate man-db redis-sentinel redis-server redis-tools systemd"
   [fuzz]="clang-14 libclang-rt-14-dev llvm-14"
-  [bench]="nginx haproxy wrk valgrind linux-perf strace python3 util-linux"
+  [bench]="nginx haproxy redis-server wrk valgrind linux-perf strace python3 util-linux"
   [format]="clang-format-14"
 )
 services="nginx haproxy prometheus prometheus-node-exporter redis-server redis-sentinel"

@@ -10,10 +10,11 @@ import tempfile
 
 import counted
 import memory
+import plugins
 import rounds
 from peers import Bench, BenchError
 
-MODES = ["cpu", "instructions", "syscalls", "idle", "memory", "all"]
+MODES = ["cpu", "instructions", "syscalls", "idle", "memory", "plugins", "all"]
 
 
 def arguments():
@@ -25,8 +26,8 @@ def arguments():
     )  # fmt: skip
     parser.add_argument("mode", nargs="?", default="cpu", choices=MODES, help="what to measure (default: cpu)")
     parser.add_argument("--only", action="append", help="one scenario; may be repeated")
-    parser.add_argument("--rounds", type=int, default=5, help="cpu: interleaved rounds (default: 5)")
-    parser.add_argument("--seconds", type=int, default=3, help="cpu: length of each run (default: 3)")
+    parser.add_argument("--rounds", type=int, default=5, help="cpu, plugins: interleaved rounds (default: 5)")
+    parser.add_argument("--seconds", type=int, default=3, help="cpu, plugins: length of each run (default: 3)")
     parser.add_argument("--requests", type=int, default=6400, help="instructions, syscalls: requests counted (default: 6400)")
     parser.add_argument("--connections", type=int, default=10000, help="idle: connections held (default: 10000)")
     parser.add_argument("--proxy-core", type=int, default=1, help="CPU for the proxy under test (default: 1)")
@@ -48,6 +49,7 @@ def run(asked, folder):
         "syscalls": lambda: counted.syscalls(bench, asked.only, asked.requests),
         "idle": lambda: memory.idle(bench, asked.connections),
         "memory": lambda: memory.large(bench),
+        "plugins": lambda: plugins.plugins(bench, asked.rounds, asked.seconds),
     }
     valid = True
     for name in modes if asked.mode == "all" else [asked.mode]:

@@ -27,6 +27,7 @@ class Scenario(NamedTuple):
     body_bytes: int = 0
     close: bool = False
     paths: int = 1
+    headers: tuple = ()
 
 
 def request_bytes(scenario):
@@ -35,6 +36,7 @@ def request_bytes(scenario):
         head += f"Content-Length: {scenario.body_bytes}\r\n"
     if scenario.close:
         head += "Connection: close\r\n"
+    head += "".join(f"{name}: {value}\r\n" for name, value in scenario.headers)
     return head.encode() + b"\r\n" + b"x" * scenario.body_bytes
 
 
@@ -95,13 +97,15 @@ def response_bytes(port, scenario):
         return client.response_bytes
 
 
-def wrk(port, scenario, seconds, core):
-    """Runs wrk and returns its summary, or raises BenchError if anything about the answers was wrong."""
-    each = response_bytes(port, scenario if scenario.paths == 1 else scenario._replace(path=f"/svc-0{scenario.path}"))
+def wrk(port, scenario, seconds, core, refused=False):
+    """Runs wrk and returns its summary, or raises BenchError if anything about the answers was wrong. `refused`: answers that are
+    errors are expected, and nothing is said of lengths."""
+    each = 0 if refused else response_bytes(port, scenario if scenario.paths == 1 else scenario._replace(path=f"/svc-0{scenario.path}"))
     command = [
         "wrk", "-t1", f"-c{scenario.connections}", f"-d{seconds}s", "--timeout", "10s", "-s", SCRIPT,
         f"http://127.0.0.1:{port}{scenario.path}", "--",
         scenario.method, str(scenario.body_bytes), "close" if scenario.close else "keep", str(scenario.paths),
+        *(word for field in scenario.headers for word in field),
     ]  # fmt: skip
     done = subprocess.run(
         command, capture_output=True, text=True, check=False, preexec_fn=lambda: os.sched_setaffinity(0, {core})
@@ -109,11 +113,12 @@ def wrk(port, scenario, seconds, core):
     if done.returncode != 0:
         raise BenchError(f"wrk failed: {done.stdout}{done.stderr}")
     summary = json.loads(done.stdout.strip().splitlines()[-1])
-    errors = {kind: summary[kind] for kind in ("connect", "read", "write", "status", "timeout") if summary[kind]}
+    kinds = ("connect", "read", "write", "timeout") + (() if refused else ("status",))
+    errors = {kind: summary[kind] for kind in kinds if summary[kind]}
     if errors or summary["requests"] == 0:
         raise BenchError(f"{summary['requests']} requests with errors {errors}")
     # wrk counts bytes as they arrive, so at its end each connection may be in the middle of an answer. Routes with a
     # number in their name vary the length of nothing but the request.
-    if abs(summary["bytes"] - summary["requests"] * each) > (scenario.connections + 1) * each:
+    if not refused and abs(summary["bytes"] - summary["requests"] * each) > (scenario.connections + 1) * each:
         raise BenchError(f"{summary['bytes']} bytes came for {summary['requests']} requests of {each} bytes")
     return summary

@@ -148,19 +148,21 @@ class Bench:
         self.load_core = load_core
         self.origin_port = free_port()
         self.slow_port = free_port()
+        self.plugin_dir = f"{SLUICE.rsplit('/', 1)[0]}/plugins"
 
     def origin(self):
         folder = self._folder("origin")
         command = [SLUICE, "origin", "--listen", f"127.0.0.1:{self.origin_port}"]
         return Peer("origin", command, self.origin_port, folder, self.load_core)
 
-    def sluice(self, name="sluice", routes=None, wrapper=()):
-        """`routes`: lines of YAML that replace the one route to the origin."""
+    def sluice(self, name="sluice", routes=None, wrapper=(), more=""):
+        """`routes`: lines of YAML that replace the one route to the origin; `more`: whole sections."""
         folder, port = self._folder(name), free_port()
         routes = routes or '  - {name: bytes, match: {path: "/bytes/{n:int}"}, upstream: origin}'
         config = configure(
             folder, "sluice.yaml.in", "sluice.yaml",
-            dir=folder, port=port, admin=free_port(), origin=self.origin_port, slow=self.slow_port, routes=routes,
+            dir=folder, port=port, admin=free_port(), origin=self.origin_port, slow=self.slow_port, routes=routes, more=more,
+            plugin_dir=self.plugin_dir,
         )
         return Peer(name, [SLUICE, "run", "--config", config], port, folder, self.proxy_core, wrapper)
 

@@ -45,17 +45,18 @@ def check_log(peer, requests):
         time.sleep(0.1)
 
 
-def run_scenario(peers, scenario, rounds, seconds, core):
-    """{peer name: [Figure per round]}."""
+def run_scenario(peers, scenario, rounds, seconds, core, headers=None):
+    """{peer name: [Figure per round]}. `headers`: fields of the requests, by peer name."""
     figures = {peer.name: [] for peer in peers}
+    asked = {peer.name: scenario._replace(headers=(headers or {}).get(peer.name, ())) for peer in peers}
     for peer in peers:
         progress(f"{scenario.name}: warming up {peer.name}")
-        wrk(peer.port, scenario, 1, core)
+        wrk(peer.port, asked[peer.name], 1, core)
     for number in range(rounds):
         turn = number % len(peers)
         for peer in peers[turn:] + peers[:turn]:
             peer.forget_logs()
-            figure, requests = measure(peer, scenario, seconds, core)
+            figure, requests = measure(peer, asked[peer.name], seconds, core)
             check_log(peer, requests)
             figures[peer.name].append(figure)
         line = "  ".join(f"{name} {of[-1].micros:.2f} µs" for name, of in figures.items())
