@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 
 #include "base/assert.h"
@@ -34,6 +35,10 @@ void Poller::change(int fd, uint32_t events, Watcher& watcher) {
   SL_ASSERT(::epoll_ctl(epoll_fd_, EPOLL_CTL_MOD, fd, &event) == 0);
 }
 
+void Poller::again(Watcher& watcher) {
+  if (std::find(again_.begin(), again_.end(), &watcher) == again_.end()) again_.push_back(&watcher);
+}
+
 void Poller::remove(int fd, const Watcher& watcher) {
   // close() alone would do, but for a copy of the descriptor in a child that was forked and has not called
   // exec yet.
@@ -43,11 +48,15 @@ void Poller::remove(int fd, const Watcher& watcher) {
   for (int i = next_; i < count_; ++i) {
     if (ready_[i].data.ptr == &watcher) ready_[i].data.ptr = nullptr;
   }
+  std::replace(again_.begin(), again_.end(), const_cast<Watcher*>(&watcher), static_cast<Watcher*>(nullptr));
+  std::replace(again_calling_.begin(), again_calling_.end(), const_cast<Watcher*>(&watcher),
+               static_cast<Watcher*>(nullptr));
 }
 
 void Poller::wait(int timeout_ms) {
-  const int count = ::epoll_wait(epoll_fd_, ready_.data(), kEventsPerWait, timeout_ms);
+  const int count = ::epoll_wait(epoll_fd_, ready_.data(), kEventsPerWait, again_.empty() ? timeout_ms : 0);
   SL_ASSERT(count >= 0 || errno == EINTR);
+  again_calling_.swap(again_);  // what is added from here on is told of in the turn after this one
   next_ = 0;
   count_ = count < 0 ? 0 : count;
 }
@@ -60,6 +69,18 @@ void Poller::dispatch() {
     current_ = watcher;
     watcher->on_ready(event.events);
   }
+  current_ = nullptr;
+  if (!again_calling_.empty()) dispatch_again();
+}
+
+void Poller::dispatch_again() {
+  for (size_t i = 0; i < again_calling_.size(); ++i) {
+    Watcher* watcher = again_calling_[i];
+    if (watcher == nullptr) continue;
+    current_ = watcher;
+    watcher->on_ready(EPOLLIN);
+  }
+  again_calling_.clear();
   current_ = nullptr;
 }
 

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 namespace sluice::event {
 
@@ -67,17 +68,31 @@ bool Stream::watch(Loop& loop, int fd, uint32_t events, Handler& handler) {
   return true;
 }
 
-int Stream::connect_error() const {
+void Stream::secure(std::unique_ptr<Transport> transport) {
+  SL_ASSERT(watching_ && !connecting_ && transport_ == nullptr);
+  transport_ = std::move(transport);
+  transport_->armed_ = (wants_read_ ? EPOLLIN : 0u) | (wants_write_ ? EPOLLOUT : 0u);
+  update_events();
+}
+
+Result<void> Stream::outcome() const {
+  if (transport_ != nullptr) {
+    if (transport_->established_) return {};
+    return Error{Reason::tls_handshake_failed, transport_->failure()};
+  }
   int error = 0;
   socklen_t length = sizeof error;
-  if (::getsockopt(fd_, SOL_SOCKET, SO_ERROR, &error, &length) != 0) return errno;
-  return error;
+  if (::getsockopt(fd_, SOL_SOCKET, SO_ERROR, &error, &length) != 0) error = errno;
+  if (error == 0) return {};
+  return Error{Reason::connect_failed, strerrordesc_np(error)};
 }
 
 // What came before an error must not be lost with it: a server may answer early and reset. So a stream that
 // reads finds the error by reading, after the last byte; on_error() is for those that do not. The handler may
 // close or destroy this stream in each of its functions.
 void Stream::on_ready(uint32_t events) {
+  if (transport_ != nullptr) [[unlikely]]
+    return on_transport_ready(events);
   const Poller& poller = loop_->poller();
   if ((events & EPOLLERR) != 0 && (connecting_ || !wants_read_)) return fail();
   const bool failed = (events & EPOLLERR) != 0;
@@ -90,6 +105,34 @@ void Stream::on_ready(uint32_t events) {
   if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0 && wants_read_) handler_->on_readable();
 }
 
+void Stream::on_transport_ready(uint32_t events) {
+  using Need = Transport::Need;
+  if (!transport_->established_) return on_handshake_ready();
+  const Poller& poller = loop_->poller();
+  const bool failed = (events & EPOLLERR) != 0;
+  if (failed && !wants_read_) return fail();
+  const bool in = (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0;
+  const bool out = (events & (EPOLLOUT | EPOLLHUP)) != 0;
+  if (wants_write_ && !failed && (transport_->write_needs_ == Need::writable ? out : in)) {
+    handler_->on_writable();
+    if (!poller.is_current(this)) return;
+  }
+  const bool can_read = transport_->read_needs_ == Need::writable ? out : in;
+  if (wants_read_ && (can_read || transport_->has_pending())) handler_->on_readable();
+}
+
+// As connect(): who hears that it is done wants to read and to write.
+void Stream::on_handshake_ready() {
+  const IoStatus status = transport_->handshake().status;
+  if (status == IoStatus::again) return update_events();
+  if (status != IoStatus::ok) return fail();
+  transport_->established_ = true;
+  wants_read_ = wants_write_ = true;
+  update_events();
+  if (transport_->has_pending()) loop_->poller().again(*this);
+  handler_->on_writable();
+}
+
 void Stream::fail() {
   wants_read_ = wants_write_ = connecting_ = false;
   watching_ = false;
@@ -97,9 +140,30 @@ void Stream::fail() {
   handler_->on_error();
 }
 
-IoResult Stream::read(std::span<char> into) { return result_of(::recv(fd_, into.data(), into.size(), 0)); }
+IoResult Stream::read(std::span<char> into) {
+  if (transport_ != nullptr) [[unlikely]]
+    return read_transport(into);
+  return result_of(::recv(fd_, into.data(), into.size(), 0));
+}
+
+// The socket says nothing of bytes that the Transport holds: those are told of in the next turn.
+IoResult Stream::read_transport(std::span<char> into) {
+  const IoResult result = transport_->read(into);
+  if (!watching_) return result;
+  if (transport_->has_pending()) loop_->poller().again(*this);
+  update_events();
+  return result;
+}
+
+IoResult Stream::write_transport(std::span<const iovec> pieces) {
+  const IoResult result = transport_->write(pieces);
+  if (watching_) update_events();
+  return result;
+}
 
 IoResult Stream::write(std::span<const iovec> pieces) {
+  if (transport_ != nullptr) [[unlikely]]
+    return write_transport(pieces);
   msghdr message{};
   message.msg_iov = const_cast<iovec*>(pieces.data());
   message.msg_iovlen = std::min(pieces.size(), kMaxPieces);
@@ -111,19 +175,31 @@ IoResult Stream::write(std::span<const iovec> pieces) {
 }
 
 IoResult Stream::write(std::string_view bytes) {
+  if (transport_ != nullptr) [[unlikely]] {
+    const iovec piece{const_cast<char*>(bytes.data()), bytes.size()};
+    return write_transport({&piece, 1});
+  }
   return result_of_send(::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL));
 }
 
 IoResult Stream::write_file(int file_fd, uint64_t offset, size_t bytes) {
+  if (transport_ != nullptr) [[unlikely]] {
+    char block[16 * 1024];
+    const ssize_t got = ::pread(file_fd, block, std::min(bytes, sizeof block), static_cast<off_t>(offset));
+    if (got <= 0) return result_of(got);
+    return write(std::string_view(block, static_cast<size_t>(got)));
+  }
   auto position = static_cast<off_t>(offset);
   return result_of(::sendfile(fd_, file_fd, &position, bytes));
 }
 
 IoResult Stream::splice_to_pipe(int pipe_fd, size_t bytes) {
+  SL_ASSERT(can_splice());
   return result_of(::splice(fd_, nullptr, pipe_fd, nullptr, bytes, SPLICE_F_MOVE | SPLICE_F_NONBLOCK));
 }
 
 IoResult Stream::splice_from_pipe(int pipe_fd, size_t bytes, bool more) {
+  SL_ASSERT(can_splice());
   const unsigned flags = SPLICE_F_MOVE | SPLICE_F_NONBLOCK | (more ? SPLICE_F_MORE : 0u);
   return result_of(::splice(pipe_fd, nullptr, fd_, nullptr, bytes, flags));
 }
@@ -131,6 +207,7 @@ IoResult Stream::splice_from_pipe(int pipe_fd, size_t bytes, bool more) {
 void Stream::want_read(bool want) {
   if (want == wants_read_ || !watching_) return;
   wants_read_ = want;
+  if (transport_ != nullptr && want && transport_->has_pending()) loop_->poller().again(*this);
   update_events();
 }
 
@@ -140,17 +217,34 @@ void Stream::want_write(bool want) {
   update_events();
 }
 
+uint32_t Stream::transport_events() const {
+  const auto event_of = [](Transport::Need need) { return need == Transport::Need::readable ? EPOLLIN : EPOLLOUT; };
+  if (!transport_->established_) return event_of(transport_->handshake_needs_);
+  return (wants_read_ ? event_of(transport_->read_needs_) : 0u) |
+         (wants_write_ ? event_of(transport_->write_needs_) : 0u);
+}
+
 void Stream::update_events() {
-  const uint32_t events = (wants_read_ ? EPOLLIN : 0u) | (wants_write_ ? EPOLLOUT : 0u);
+  uint32_t events = (wants_read_ ? EPOLLIN : 0u) | (wants_write_ ? EPOLLOUT : 0u);
+  if (transport_ != nullptr) [[unlikely]] {
+    events = transport_events();
+    if (std::exchange(transport_->armed_, events) == events) return;
+  }
   loop_->poller().change(fd_, events, *this);
 }
 
 void Stream::shutdown_write() {
-  if (is_open()) ::shutdown(fd_, SHUT_WR);
+  if (!is_open()) return;
+  if (transport_ != nullptr) transport_->end_writing();
+  ::shutdown(fd_, SHUT_WR);
 }
 
 void Stream::close() {
   if (!is_open()) return;
+  if (transport_ != nullptr) [[unlikely]] {
+    transport_->end_writing();
+    transport_.reset();
+  }
   if (watching_) loop_->poller().remove(fd_, *this);
   ::close(fd_);
   fd_ = -1;
@@ -164,6 +258,7 @@ void Stream::discard_writes() {
 
 void Stream::close_with_reset() {
   if (!is_open()) return;
+  transport_.reset();  // which must not take leave
   const linger at_once{.l_onoff = 1, .l_linger = 0};
   ::setsockopt(fd_, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
   close();

@@ -1,30 +1,20 @@
 // Stream: one connected, non-blocking socket: readiness from the loop's Poller, data through our own
-// recv/sendmsg. Owned by a Downstream or an upstream Connection, on its worker's thread. Reading stays armed
-// from open() on; the mask changes only under back-pressure. After close() no handler is called again;
-// close() may be called inside a handler.
+// recv/sendmsg, or through a Transport (TLS) once secure() was called. Owned by a Downstream or an upstream
+// Connection, on its worker's thread. Reading stays armed from open() on; the mask changes only under
+// back-pressure. After close() no handler is called again; close() may be called inside a handler.
 #pragma once
 
-#include <sys/uio.h>
-
 #include <cstdint>
+#include <memory>
 #include <span>
+#include <string_view>
 
 #include "base/address.h"
 #include "base/result.h"
 #include "event/loop.h"
+#include "event/transport.h"
 
 namespace sluice::event {
-
-enum class IoStatus : uint8_t {
-  ok,     // `bytes` > 0 were moved
-  again,  // the socket is not ready; wait for the handler's call
-  eof,    // read only: the peer sent its FIN
-  error,  // reset or another error; the stream is of no more use
-};
-struct IoResult {
-  IoStatus status;
-  size_t bytes = 0;
-};
 
 class Stream final : private Poller::Watcher {
  public:
@@ -53,18 +43,27 @@ class Stream final : private Poller::Watcher {
   /// set here: an accepted socket inherits it from its Listener, which spares a system call per connection.
   /// False (descriptor closed) if the loop cannot watch it.
   [[nodiscard]] bool open(Loop& loop, int fd, Handler& handler);
-  /// Starts a connection; the outcome comes as on_writable() then connect_error() (0 or errno), or
-  /// on_error(). An immediate failure is an Error (connect_failed, out_of_descriptors).
+  /// Starts a connection; the outcome() comes with on_writable() or on_error(). An immediate failure is an
+  /// Error (connect_failed, out_of_descriptors).
   [[nodiscard]] Result<void> connect(Loop& loop, const SocketAddress& address, Handler& handler);
-  /// After the first on_writable(): 0 if connected, else errno. Asks the socket (getsockopt SO_ERROR).
-  [[nodiscard]] int connect_error() const;
+  /// From now on everything goes through `transport`. Its handshake comes first, by itself: until its
+  /// outcome() comes, as that of connect(), nothing can be read or written and no other call is made.
+  void secure(std::unique_ptr<Transport> transport);
+  /// What came of connect() (asks the socket: getsockopt SO_ERROR) or of secure(): connect_failed or
+  /// tls_handshake_failed, with the cause as its detail.
+  [[nodiscard]] Result<void> outcome() const;
+  /// Why the Transport failed, in words; empty if it did not, or if there is none.
+  [[nodiscard]] std::string_view failure() const { return transport_ != nullptr ? transport_->failure() : ""; }
 
   IoResult read(std::span<char> into);
-  /// Gathers up to 16 pieces; MSG_NOSIGNAL. May write less than all.
+  /// Gathers up to 16 pieces; MSG_NOSIGNAL. May write less than all. After `again` the next write begins with
+  /// the same bytes, and with no fewer of them.
   IoResult write(std::span<const iovec> pieces);
   IoResult write(std::string_view bytes);
-  /// sendfile(2) from `file_fd` at `offset`, at most `bytes`.
+  /// sendfile(2) from `file_fd` at `offset`, at most `bytes`; through a Transport by way of user space.
   IoResult write_file(int file_fd, uint64_t offset, size_t bytes);
+  /// The kernel can move bytes between the socket and a pipe, which it cannot through a Transport.
+  [[nodiscard]] bool can_splice() const { return transport_ == nullptr; }
   /// splice(2) socket -> pipe, and pipe -> socket; non-blocking, SPLICE_F_MOVE. `more` is SPLICE_F_MORE.
   IoResult splice_to_pipe(int pipe_fd, size_t bytes);
   IoResult splice_from_pipe(int pipe_fd, size_t bytes, bool more);
@@ -77,7 +76,7 @@ class Stream final : private Poller::Watcher {
 
   /// Sends FIN after what was written; reading goes on.
   void shutdown_write();
-  /// Stops polling and closes the descriptor. Idempotent.
+  /// Stops polling and closes the descriptor; a Transport takes leave of its peer first. Idempotent.
   void close();
   /// close(), and from now on write() takes everything and drops it: for one whose peer is gone and who goes on all the same.
   void discard_writes();
@@ -89,12 +88,18 @@ class Stream final : private Poller::Watcher {
 
  private:
   void on_ready(uint32_t events) override;
+  void on_transport_ready(uint32_t events);
+  void on_handshake_ready();
+  IoResult read_transport(std::span<char> into);
+  IoResult write_transport(std::span<const iovec> pieces);
   [[nodiscard]] bool watch(Loop& loop, int fd, uint32_t events, Handler& handler);
+  [[nodiscard]] uint32_t transport_events() const;
   void update_events();
   void fail();
 
   Loop* loop_ = nullptr;
   Handler* handler_ = nullptr;
+  std::unique_ptr<Transport> transport_;  // nullptr: plain bytes
   int fd_ = -1;
   bool watching_ = false;
   bool connecting_ = false;

@@ -181,7 +181,7 @@ event::Pipe* Exchange::offer_splice(uint64_t left) {
   constexpr uint64_t kWorthAPipe = 64 * 1024;
   if (filtering_ != nullptr && (filtering_->holds_response() || filtering_->chain.wants_response_body()))
     return nullptr;
-  if (downstream_->lost()) return nullptr;
+  if (downstream_->lost() || !downstream_->stream().can_splice()) return nullptr;
   if (pipe_ == nullptr && left >= kWorthAPipe && client_framing_.body.kind == BodyFraming::Kind::length) {
     pipe_ = engine_.pipes().take();
   }

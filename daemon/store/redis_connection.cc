@@ -103,14 +103,14 @@ void RedisConnection::note_overdue() {
 
 void RedisConnection::on_writable() {
   if (state_ != State::connecting) return flush();
-  if (const int error = stream_.connect_error(); error != 0) return reconnect(strerrordesc_np(error));
+  if (const Result<void> made = stream_.outcome(); !made) return reconnect(made.error().detail);
   stream_.want_write(false);
   greet();
 }
 
 void RedisConnection::on_error() {
-  const int error = stream_.connect_error();
-  reconnect(error != 0 ? strerrordesc_np(error) : "the connection failed");
+  const Result<void> made = stream_.outcome();
+  reconnect(made ? "the connection failed" : made.error().detail);
 }
 
 // All of it in one write. RESP2, which is what hiredis 0.14 reads.

@@ -84,7 +84,7 @@ void Connection::on_writable() {
     return;
   }
   stream_.want_write(false);
-  if (stream_.connect_error() != 0) return pool_.on_connect_failed(*this, Reason::connect_failed);
+  if (const Result<void> made = stream_.outcome(); !made) return pool_.on_connect_failed(*this, made.error().reason);
   pool_.on_connected(*this);
 }
 
@@ -131,7 +131,7 @@ void Connection::read_some() {
 
 // Moves body bytes to the user's pipe; false if the user wants to see them.
 bool Connection::splice_some() {
-  event::Pipe* pipe = user_->offer_splice(body_.length);
+  event::Pipe* pipe = stream_.can_splice() ? user_->offer_splice(body_.length) : nullptr;
   if (pipe == nullptr) return false;
   for (int i = 0; i < kReadsPerWake && user_ != nullptr && stream_.wants_read(); ++i) {
     const event::IoResult result =

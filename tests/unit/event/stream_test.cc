@@ -296,7 +296,7 @@ TEST_CASE("a stream destroyed inside another's handler gets no event of the same
   CHECK(calls == 1);
 }
 
-TEST_CASE("connect reports success as on_writable with connect_error 0", "[stream]") {
+TEST_CASE("connect reports success as on_writable with a good outcome", "[stream]") {
   Loop loop;
   Accepted accepted;
   auto listener = Listener::open(loop, *SocketAddress::parse("127.0.0.1:0"), accepted);
@@ -304,7 +304,7 @@ TEST_CASE("connect reports success as on_writable with connect_error 0", "[strea
   Events events;
   Stream stream;
   events.writable = [&] {
-    CHECK(stream.connect_error() == 0);
+    CHECK(stream.outcome().has_value());
     stream.want_write(false);
     events.readable = [&] {
       CHECK(stream.read(loop.read_buffer()).status == IoStatus::eof);
@@ -315,7 +315,7 @@ TEST_CASE("connect reports success as on_writable with connect_error 0", "[strea
   loop.run();
 }
 
-TEST_CASE("connect to a closed port fails with ECONNREFUSED", "[stream]") {
+TEST_CASE("connect to a closed port fails with the system's reason", "[stream]") {
   Loop loop;
   Accepted accepted;
   SocketAddress address;
@@ -326,15 +326,17 @@ TEST_CASE("connect to a closed port fails with ECONNREFUSED", "[stream]") {
   }
   Events events;
   Stream stream;
-  int error = 0;
+  Result<void> outcome;
   events.writable = events.error = [&] {
-    error = stream.connect_error();
+    outcome = stream.outcome();
     stream.close();
     loop.stop();
   };
   if (stream.connect(loop, address, events)) {
     loop.run();
-    CHECK(error == ECONNREFUSED);
+    REQUIRE_FALSE(outcome.has_value());
+    CHECK(outcome.error().reason == Reason::connect_failed);
+    CHECK(outcome.error().detail == "Connection refused"sv);
   }
   CHECK_FALSE(stream.is_open());
 }
@@ -365,7 +367,7 @@ TEST_CASE("close_with_reset makes the peer's read fail instead of end", "[stream
   bool failed = false;
   events.writable = [&] { client.want_write(false); };
   events.readable = events.error = [&] {
-    failed = client.connect_error() == ECONNRESET || client.read(loop.read_buffer()).status == IoStatus::error;
+    failed = !client.outcome() || client.read(loop.read_buffer()).status == IoStatus::error;
     client.close();
     loop.stop();
   };
