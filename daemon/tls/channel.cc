@@ -1,0 +1,171 @@
+#include "tls/channel.h"
+
+#include <openssl/err.h>
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "base/assert.h"
+
+namespace sluice::tls {
+
+using event::IoResult;
+using event::IoStatus;
+
+namespace {
+
+constexpr size_t kRecordBytes = SSL3_RT_MAX_PLAIN_LENGTH;
+constexpr const char* kClosed = "the connection was closed without a TLS close_notify";
+
+/// The bytes of an iovec list from some position on, a record at a time.
+class Gatherer {
+ public:
+  explicit Gatherer(std::span<const iovec> pieces) : pieces_(pieces) { skip_empty(); }
+
+  [[nodiscard]] bool done() const { return pieces_.empty(); }
+  /// As much as a record holds: where it stands, if that is one place, else in `scratch`.
+  [[nodiscard]] std::string_view record(std::span<char> scratch) const {
+    const char* first = static_cast<const char*>(pieces_.front().iov_base) + offset_;
+    const size_t first_bytes = pieces_.front().iov_len - offset_;
+    if (first_bytes >= kRecordBytes || pieces_.size() == 1) return {first, std::min(first_bytes, kRecordBytes)};
+    size_t gathered = 0;
+    size_t offset = offset_;
+    for (const iovec& piece : pieces_) {
+      const size_t bytes = std::min(piece.iov_len - offset, scratch.size() - gathered);
+      if (bytes > 0) std::memcpy(scratch.data() + gathered, static_cast<const char*>(piece.iov_base) + offset, bytes);
+      gathered += bytes;
+      offset = 0;
+      if (gathered == scratch.size()) break;
+    }
+    return {scratch.data(), gathered};
+  }
+  void advance(size_t bytes) {
+    while (bytes > 0) {
+      const size_t step = std::min(bytes, pieces_.front().iov_len - offset_);
+      bytes -= step;
+      offset_ += step;
+      skip_empty();
+    }
+  }
+
+ private:
+  void skip_empty() {
+    while (!pieces_.empty() && offset_ == pieces_.front().iov_len) {
+      pieces_ = pieces_.subspan(1);
+      offset_ = 0;
+    }
+  }
+
+  std::span<const iovec> pieces_;
+  size_t offset_ = 0;  // in the first
+};
+
+const char* text_of(unsigned long error) {
+  const char* reason = ERR_reason_error_string(error);
+  return reason != nullptr ? reason : "an unknown error of TLS";
+}
+
+}  // namespace
+
+Channel::Channel(SslPtr ssl, int fd, Need first) : Transport(first), ssl_(std::move(ssl)) {
+  socket_.fd = fd;
+  BIO* bio = make_socket_bio(socket_).release();
+  SL_ASSERT(bio != nullptr);
+  SSL_set_bio(ssl_.get(), bio, bio);  // which owns it now
+}
+
+void Channel::begin() {
+  ERR_clear_error();
+  socket_.drained = false;
+}
+
+IoResult Channel::failed(const char* why) {
+  failure_ = why;
+  broken_ = true;
+  return {IoStatus::error};
+}
+
+IoResult Channel::concluded(int returned, Need& needs) {
+  switch (SSL_get_error(ssl_.get(), returned)) {
+    case SSL_ERROR_WANT_READ: needs = Need::readable; return {IoStatus::again};
+    case SSL_ERROR_WANT_WRITE: needs = Need::writable; return {IoStatus::again};
+    case SSL_ERROR_ZERO_RETURN: return {IoStatus::eof};
+    case SSL_ERROR_SYSCALL: return failed(socket_.error != 0 ? strerrordesc_np(socket_.error) : kClosed);
+    default: break;
+  }
+  const unsigned long error = ERR_peek_error();
+  const int reason = ERR_GET_REASON(error);
+  const long verified = SSL_get_verify_result(ssl_.get());
+  if (reason == SSL_R_UNEXPECTED_EOF_WHILE_READING) return failed(kClosed);
+  if (reason == SSL_R_CERTIFICATE_VERIFY_FAILED && verified != X509_V_OK) {
+    return failed(X509_verify_cert_error_string(verified));
+  }
+  return failed(text_of(error));
+}
+
+IoResult Channel::handshake() {
+  begin();
+  const int done = SSL_do_handshake(ssl_.get());
+  if (done != 1) {
+    const IoResult result = concluded(done, handshake_needs_);
+    const bool ended = result.status == IoStatus::eof || socket_.ended;
+    return ended ? failed("the connection was closed in the middle of it") : result;
+  }
+  pending_ = SSL_has_pending(ssl_.get()) == 1;
+  return {IoStatus::ok};
+}
+
+// An end that comes after bytes is told by the next call, and the socket may have nothing to say by then.
+IoResult Channel::read(std::span<char> into) {
+  if (end_ != IoStatus::ok) {
+    pending_ = false;
+    return {end_};
+  }
+  begin();
+  size_t got = 0;
+  while (got < into.size()) {
+    size_t bytes = 0;
+    const int done = SSL_read_ex(ssl_.get(), into.data() + got, into.size() - got, &bytes);
+    if (done == 1) {
+      read_needs_ = Need::readable;
+      got += bytes;
+      continue;
+    }
+    const IoResult result = concluded(done, read_needs_);
+    if (result.status != IoStatus::again) end_ = result.status;
+    pending_ = got > 0 && end_ != IoStatus::ok;
+    return got > 0 ? IoResult{IoStatus::ok, got} : result;
+  }
+  pending_ = SSL_has_pending(ssl_.get()) == 1;
+  return {IoStatus::ok, got};
+}
+
+IoResult Channel::write(std::span<const iovec> pieces) {
+  if (broken_) return {IoStatus::error};
+  begin();
+  char scratch[kRecordBytes];
+  size_t sent = 0;
+  Gatherer rest(pieces);
+  while (!rest.done()) {
+    const std::string_view record = rest.record(scratch);
+    size_t bytes = 0;
+    const int done = SSL_write_ex(ssl_.get(), record.data(), record.size(), &bytes);
+    if (done != 1) {
+      const IoResult result = concluded(done, write_needs_);
+      return sent > 0 ? IoResult{IoStatus::ok, sent} : result;
+    }
+    write_needs_ = Need::writable;
+    sent += bytes;
+    rest.advance(bytes);
+  }
+  return {IoStatus::ok, sent};
+}
+
+void Channel::end_writing() {
+  if (std::exchange(broken_, true) || SSL_is_init_finished(ssl_.get()) != 1) return;
+  ERR_clear_error();
+  SSL_shutdown(ssl_.get());
+}
+
+}  // namespace sluice::tls

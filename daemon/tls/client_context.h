@@ -1,0 +1,41 @@
+// ClientContext: how we speak TLS to servers of one kind: whom we trust, and who we are. Made when a configuration is compiled;
+// immutable and shared by all threads; connections that were made by it may outlive it.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "event/transport.h"
+#include "tls/openssl.h"
+
+namespace sluice::tls {
+
+class ClientContext {
+ public:
+  struct Options {
+    std::string ca_pem;           // whom we trust; empty: whom the system trusts
+    std::string certificate_pem;  // ours, and those between it and its CA; empty: none
+    std::string key_pem;          // of our certificate
+    bool verify = true;           // false: any certificate will do
+  };
+  /// What cannot be used, and why.
+  struct Failure {
+    enum class Part : uint8_t { ca, certificate, key };
+    Part part = Part::ca;
+    std::string why;
+  };
+
+  /// nullptr, with `failure`, if something cannot be used.
+  [[nodiscard]] static std::shared_ptr<const ClientContext> make(const Options& options, Failure& failure);
+
+  /// For one connection, to the server that its certificate must call `name`: a host name, which is sent as SNI too, or an IP
+  /// address. `fd` belongs to the Stream.
+  [[nodiscard]] std::unique_ptr<event::Transport> connect(int fd, const std::string& name) const;
+
+ private:
+  explicit ClientContext(SslContextPtr context) : context_(std::move(context)) {}
+
+  SslContextPtr context_;
+};
+
+}  // namespace sluice::tls
