@@ -214,7 +214,7 @@ struct sluice_store_result {
   uint32_t struct_size;
   sluice_outcome outcome;
   struct sluice_str value;
-  struct sluice_str reason; /* FAILED: store_unavailable, store_timeout, store_refused, store_full */
+  struct sluice_str reason; /* FAILED: store_unavailable, store_timeout, store_lost, store_refused, store_full */
   int64_t sum;
   uint64_t retry_after_us; /* TAKE, REFUSED */
   uint64_t reset_after_us; /* TAKE: when the whole burst is there again */

@@ -84,6 +84,7 @@ enum class RetryHint : uint8_t { no, if_reused, yes };
   /* stores */ \
   X(store_unavailable,        503, internal,   no,        "The store cannot be reached, so the operation was not carried out.") \
   X(store_timeout,            503, internal,   no,        "The store did not answer within stores.<name>.timeout; whether it carried the operation out is unknown.") \
+  X(store_lost,               503, internal,   no,        "The connection to the store was lost before it answered; whether the operation was carried out is unknown.") \
   X(store_refused,            503, internal,   no,        "The store answered with an error; the log says which.") \
   X(store_full,               503, internal,   no,        "The store has no room: stores.<name>.max_bytes is taken, or too many operations wait already.") \
   /* the gateway itself */ \

@@ -58,6 +58,7 @@ struct RedisFigures {
   uint64_t asked = 0;
   uint64_t unavailable = 0;  // failures, by reason
   uint64_t timeouts = 0;
+  uint64_t lost = 0;
   uint64_t refused = 0;
   uint64_t full = 0;
   uint64_t complaints = 0;  // lines logged of what was wrong

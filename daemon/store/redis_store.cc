@@ -161,6 +161,7 @@ void RedisStore::fail_at_once(Call* call, Reason reason) {
 void RedisStore::count_failure(Reason reason) {
   switch (reason) {
     case Reason::store_timeout: ++figures_.timeouts; return;
+    case Reason::store_lost: ++figures_.lost; return;
     case Reason::store_refused: ++figures_.refused; return;
     case Reason::store_full: ++figures_.full; return;
     default: ++figures_.unavailable; return;
@@ -258,7 +259,7 @@ void RedisStore::on_no_master(std::string_view why) {
 
 void RedisStore::on_lost_request(RedisRequest& request, bool sent) {
   if (&request == slots_request_) slots_request_ = nullptr;
-  fail(request, sent ? Reason::store_timeout : Reason::store_unavailable);
+  fail(request, sent ? Reason::store_lost : Reason::store_unavailable);
 }
 
 void RedisStore::on_reply(RedisConnection& connection, RedisRequest& request, const Reply& reply) {

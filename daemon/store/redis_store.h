@@ -4,7 +4,7 @@
 // All commands of a loop turn go to one connection of their server and leave in one write when the turn ends, so they are
 // carried out in the order of submit(), but for one that has to be sent again; those of different turns need not be. While the
 // first attempt to connect is under way commands wait; after that they fail at once while their server is away. A command
-// whose connection breaks after it was sent fails with store_timeout: nobody knows whether it was carried out.
+// whose connection breaks after it was sent fails with store_lost: nobody knows whether it was carried out.
 #pragma once
 
 #include <memory>

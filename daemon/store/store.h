@@ -66,7 +66,7 @@ struct Outcome {
   uint32_t remaining = 0;        // take: units that could be taken at once now
   Micros retry_after{0};         // take, refused: when one unit is there again
   Micros reset_after{0};         // take: when the whole burst is there again
-  Reason reason = Reason::none;  // failed: store_unavailable, store_timeout, store_refused, store_full
+  Reason reason = Reason::none;  // failed: store_unavailable, store_timeout, store_lost, ..._refused, ..._full
 };
 
 /// One outstanding operation: a member of whoever waits for it.

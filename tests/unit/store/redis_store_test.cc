@@ -289,7 +289,7 @@ TEST_CASE("commands wait for the first connection, and a store that ends answers
   world.driver.turns(2);
   queued.ask(*world.store, {.operation = Operation::get, .key = "k"});
   world.store.reset();
-  CHECK(sent.failed(Reason::store_timeout));
+  CHECK(sent.failed(Reason::store_lost));
   CHECK(queued.failed(Reason::store_unavailable));
   world.driver.turns(2);
 }
@@ -345,7 +345,8 @@ TEST_CASE("commands under way when the server dies fail, each once", "[redis]") 
   CHECK(world.store->figures().in_flight == 100);
   server.kill();
   REQUIRE(world.driver.until([&] { return askers.back().outcome.has_value(); }));
-  for (const Asker& asker : askers) CHECK((asker.failed(Reason::store_timeout) && asker.answers == 1));
+  for (const Asker& asker : askers) CHECK((asker.failed(Reason::store_lost) && asker.answers == 1));
+  CHECK(world.store->figures().lost == 100);
   CHECK(world.store->figures().in_flight == 0);
 }
 
