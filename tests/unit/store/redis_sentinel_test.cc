@@ -42,6 +42,27 @@ std::vector<std::string> replica_of(const RedisServer& master) {
   return {"--replicaof", "127.0.0.1 " + std::to_string(master.port()), "--repl-diskless-sync-delay", "0"};
 }
 
+/// A master, its replica, and a sentinel that knows both.
+struct Trio {
+  RedisServer master{{"--repl-diskless-sync-delay", "0"}};
+  RedisServer replica{replica_of(master)};
+  Sentinel sentinel{master};
+};
+
+/// A fresh one. It takes a second or more until a replica has synced and a sentinel has seen it, so those of all tests here are
+/// begun at once, with the first.
+std::unique_ptr<Trio> take_trio() {
+  constexpr size_t kTests = 4;
+  static std::vector<std::unique_ptr<Trio>> prepared;
+  if (prepared.empty()) {
+    for (size_t i = 0; i < kTests; ++i) prepared.push_back(std::make_unique<Trio>());
+  }
+  std::unique_ptr<Trio> taken = std::move(prepared.back());
+  prepared.pop_back();
+  REQUIRE(eventually([&] { return taken->sentinel.knows_replica(); }, Seconds(30)));
+  return taken;
+}
+
 RedisOptions options_for(std::vector<SocketAddress> sentinels) {
   return {.mode = RedisOptions::Mode::sentinel,
           .addresses = std::move(sentinels),
@@ -53,10 +74,8 @@ SocketAddress nobody() { return *SocketAddress::parse("127.0.0.1:" + std::to_str
 }  // namespace
 
 TEST_CASE("sentinels tell where the master is, and where it is after a fail-over", "[redis][sentinel]") {
-  RedisServer master({"--repl-diskless-sync-delay", "0"});
-  RedisServer replica(replica_of(master));
-  Sentinel sentinel(master);
-  REQUIRE(eventually([&] { return sentinel.knows_replica(); }, Seconds(30)));
+  const auto taken = take_trio();
+  auto& [master, replica, sentinel] = *taken;
   const bool paused = GENERATE(false, true);
   CAPTURE(paused);
 
@@ -85,10 +104,8 @@ TEST_CASE("sentinels tell where the master is, and where it is after a fail-over
 }
 
 TEST_CASE("a master that was demoted is left", "[redis][sentinel]") {
-  RedisServer master({"--repl-diskless-sync-delay", "0"});
-  RedisServer replica(replica_of(master));
-  Sentinel sentinel(master);
-  REQUIRE(eventually([&] { return sentinel.knows_replica(); }, Seconds(30)));
+  const auto taken = take_trio();
+  auto& [master, replica, sentinel] = *taken;
   RedisWorld world(options_for({sentinel.address()}));
   REQUIRE(world.comes_up());
   // A fail-over by hand; it is refused as long as the sentinel does not know the replica well enough.
@@ -109,10 +126,8 @@ TEST_CASE("a master that was demoted is left", "[redis][sentinel]") {
 }
 
 TEST_CASE("a replica that sentinels name by mistake is not taken for the master", "[redis][sentinel]") {
-  RedisServer master({"--repl-diskless-sync-delay", "0"});
-  RedisServer replica(replica_of(master));
-  Sentinel sentinel(master);
-  REQUIRE(eventually([&] { return sentinel.knows_replica(); }, Seconds(30)));
+  const auto taken = take_trio();
+  auto& [master, replica, sentinel] = *taken;
   sentinel.pause();  // it sees nothing of what follows
   Sentinel mistaken(replica);
   REQUIRE(eventually([&] {
