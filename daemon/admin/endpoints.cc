@@ -34,9 +34,21 @@ Response stats_json(const Request&, const Sources& sources) {
 
 Response healthz(const Request&, const Sources&) { return {200, kText, "ok\n", {}}; }
 
+// Probes have no token, so what is wrong with a store stands in the log alone.
 Response readyz(const Request&, const Sources& sources) {
-  if (sources.ready()) return {200, kText, "ready\n", {}};
-  return {503, kText, "not ready\n", {}};
+  const auto snapshot = sources.current();
+  bool ready = sources.ready();
+  bool whole = true;
+  std::string stores;
+  for (size_t i = 0; i < snapshot->stores.size(); ++i) {
+    const snapshot::StoreSpec& store = snapshot->stores[i];
+    const bool available = sources.store_available(i);
+    whole = whole && available;
+    ready = ready && (available || !store.required);
+    stores += "store " + store.name + (available ? ": available\n" : ": unavailable\n");
+  }
+  const std::string_view verdict = !ready ? "not ready\n" : whole ? "ready\n" : "degraded\n";
+  return {static_cast<uint16_t>(ready ? 200 : 503), kText, std::string(verdict) + stores, {}};
 }
 
 Response config(const Request&, const Sources& sources) { return {200, kYaml, sources.current()->redacted_yaml, {}}; }
@@ -80,7 +92,7 @@ constexpr Endpoint kEndpoints[] = {
   {"/metrics",   kGet, stats::kPrometheusContentType, false, metrics,    "All figures, for Prometheus."},
   {"/stats",     kGet, kJson,                         false, stats_json, "All figures as JSON, with quantiles."},
   {"/healthz",   kGet, kText,                         true,  healthz,    "200 while the process lives."},
-  {"/readyz",    kGet, kText,                         true,  readyz,     "200 while requests are served; 503 while starting or shutting down."},
+  {"/readyz",    kGet, kText,                         true,  readyz,     "200 while requests are served; 503 while starting, shutting down, or without a store that is required. Tells the state of each store."},
   {"/config",    kGet, kYaml,                         false, config,     "The running configuration: includes merged, secrets hidden."},
   {"/config/errors", kGet, kJson,                     false, config_errors, "What the last reload changed, or why it was refused. Also as text/plain."},
   {"/reload",    kPost, kJson,                        false, reload,     "Reads the configuration anew, and answers when it runs or is refused."},

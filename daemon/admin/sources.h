@@ -32,6 +32,8 @@ struct Sources {
   std::function<std::shared_ptr<const snapshot::Snapshot>()> current;
   /// False while starting, draining and shutting down.
   std::function<bool()> ready;
+  /// Every worker can use the store with this index of current()->stores.
+  std::function<bool(size_t)> store_available;
   /// Called before figures are read, for those that are stated rather than counted (stats::ProcessFigures).
   /// May be empty.
   std::function<void()> refresh;

@@ -247,6 +247,7 @@ std::unique_ptr<admin::Server> Gateway::open_admin(const snapshot::AdminSpec& sp
                                       {.registry = registry_,
                                        .current = [this] { return first_ ? first_ : supervisor_.current(); },
                                        .ready = [this] { return state_ == State::serving && !asked_to_drain_; },
+                                       .store_available = [this](size_t i) { return supervisor_.is_available(i); },
                                        .refresh =
                                            [this] {
                                              figures_.refresh();

@@ -47,6 +47,13 @@ struct UpstreamDraft {
   snapshot::ClusterSpec spec;
 };
 
+struct TlsClientDraft {
+  Node* ca_file = nullptr;
+  Node* cert_file = nullptr;
+  Node* key_file = nullptr;
+  snapshot::TlsClientSpec spec;
+};
+
 struct StoreDraft {
   std::string name;
   Place name_place;
@@ -54,6 +61,7 @@ struct StoreDraft {
   std::optional<snapshot::StoreSpec::Type> type;  // unless it is missing or wrong
   std::vector<Node*> addresses;
   Node* password_file = nullptr;
+  TlsClientDraft tls;  // if the store has the key
   snapshot::StoreSpec spec;
 };
 

@@ -45,6 +45,7 @@ using snapshot::RouteSpec;
 using snapshot::SplitShare;
 using snapshot::StaticSpec;
 using snapshot::StoreSpec;
+using snapshot::TlsClientSpec;
 using S = Section;
 using T = Type;
 
@@ -118,6 +119,10 @@ constexpr SectionRow kSections[] = {
      "Where plugins keep what they must remember; the name is yours. `memory`: in this process, gone when it ends. `redis`: "
      "shared with other gateways.",
      owned_by<StoreDraft>()},
+    {S::store_tls, "stores.<name>.tls", "",
+     "TLS 1.2 or 1.3 to the servers of a `redis` store, its sentinels included. `tls: {}` is enough where the system's "
+     "authorities vouch for them. Certificates and keys are PEM files; a file that changed is read at the next reload.",
+     owned_by<TlsClientDraft>()},
     {S::route, "routes[]", "",
      "Which requests go where. Exactly one of `upstream`, `split`, `respond`, `redirect` and `static` is "
      "given.",
@@ -366,7 +371,29 @@ constexpr Row kRows[] = {
      .binding = into<&StoreDraft::spec, &StoreSpec::redis, &RedisSpec::connections>},
     {.section = S::store, .key = "timeout", .type = T::duration, .fallback = "50ms", .range = {1, 60'000},
      .help = "`redis`: for one operation.", .binding = into<&StoreDraft::spec, &StoreSpec::redis, &RedisSpec::timeout>},
-    {.section = S::store, .key = "tls", .presence = kLater, .help = "TLS to the servers."},
+    {.section = S::store, .key = "tls", .child = S::store_tls,
+     .help = "`redis`: TLS to the servers; without it bytes go in the clear.", .binding = section<&StoreDraft::tls>},
+    {.section = S::store, .key = "required", .type = T::boolean, .fallback = "false",
+     .help = "`redis`: what `/readyz` says while the store cannot be reached: with false 200 and that it is degraded, with true "
+             "503, so that load balancers send requests elsewhere.",
+     .binding = into<&StoreDraft::spec, &StoreSpec::required>},
+
+    {.section = S::store_tls, .key = "ca_file", .type = T::file,
+     .help = "Certificates of the authorities that are trusted, or of the servers themselves; without it the system's "
+             "authorities.",
+     .binding = node_of<&TlsClientDraft::ca_file>},
+    {.section = S::store_tls, .key = "cert_file", .type = T::file,
+     .help = "The certificate that we show, followed by those between it and its authority.",
+     .binding = node_of<&TlsClientDraft::cert_file>},
+    {.section = S::store_tls, .key = "key_file", .type = T::file,
+     .help = "The key of `cert_file`, without a password.", .binding = node_of<&TlsClientDraft::key_file>},
+    {.section = S::store_tls, .key = "server_name", .type = T::text,
+     .help = "The host name or IP address that the servers' certificates must have. Without it the host of `address` with "
+             "`mode: single`; else the IP address of each server, since sentinels and clusters tell addresses.",
+     .binding = into<&TlsClientDraft::spec, &TlsClientSpec::server_name>},
+    {.section = S::store_tls, .key = "verify", .type = T::boolean, .fallback = "true",
+     .help = "false: any certificate will do, so that whoever is in between can read and change everything. For tests only.",
+     .binding = into<&TlsClientDraft::spec, &TlsClientSpec::verify>},
 
     {.section = S::route, .key = "name", .type = T::name,
      .help = "Name in logs and metrics. Without it: the path pattern, with ` #2` and so on when several routes have "

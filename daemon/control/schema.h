@@ -33,6 +33,7 @@ enum class Section : uint8_t {
   upstream_timeouts,
   retry,
   store,
+  store_tls,
   route,
   match,
   split,

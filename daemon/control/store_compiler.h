@@ -1,5 +1,5 @@
 // From the drafts of stores to their specs: keys that fit the type, addresses that are valid and differ, the password from its
-// file. Opens no socket.
+// file, certificates and keys from theirs. Opens no socket.
 #pragma once
 
 #include <span>

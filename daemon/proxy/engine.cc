@@ -75,7 +75,10 @@ std::shared_ptr<store::Store> Engine::store_for(const Publication& publication, 
                                  .username = spec.redis.username,
                                  .password = spec.redis.password,
                                  .connections = spec.redis.connections,
-                                 .timeout = spec.redis.timeout});
+                                 .timeout = spec.redis.timeout,
+                                 .tls = spec.redis.tls ? spec.redis.tls->context : nullptr,
+                                 .tls_server_name = spec.redis.tls ? spec.redis.tls->server_name : std::string(),
+                                 .health = publication.store_health[index]});
 }
 
 // An instance that the configuration kept keeps its state on this worker too; its stores and upstreams may be others now.

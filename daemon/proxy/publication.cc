@@ -103,7 +103,11 @@ std::shared_ptr<const Publication> Publication::make(std::shared_ptr<const snaps
   }
   for (const snapshot::StoreSpec& store : made->snapshot->stores) {
     made->memory_stores.push_back(memory_store(store, before));
-    made->kept_stores.push_back(unchanged_store(store, before));
+    const uint32_t kept = unchanged_store(store, before);
+    made->kept_stores.push_back(kept);
+    made->store_health.push_back(store.type == snapshot::StoreSpec::Type::memory ? nullptr
+                                 : kept != Publication::kNone                    ? before->store_health[kept]
+                                                              : std::make_shared<store::StoreHealth>(store.name));
     made->store_addresses.push_back(Publication::addresses_of(store, addresses_of));
   }
   return made;

@@ -11,6 +11,7 @@
 #include "proxy/series.h"
 #include "snapshot/snapshot.h"
 #include "store/memory_store.h"
+#include "store/store_health.h"
 #include "upstream/member.h"
 
 namespace sluice::proxy {
@@ -48,6 +49,8 @@ struct Publication {
   /// By the same index: as kept_clusters, for Redis; and its servers when this was made.
   std::vector<uint32_t> kept_stores;
   std::vector<std::vector<SocketAddress>> store_addresses;
+  /// By the same index: what the workers together know of a Redis store; nullptr: it is in memory.
+  std::vector<std::shared_ptr<store::StoreHealth>> store_health;
 
   [[nodiscard]] ListenerSlot slot_of(uint32_t listener) const;
 

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -18,6 +19,9 @@
 
 namespace sluice::filter {
 class Instance;  // floor 4; a snapshot only carries it
+}
+namespace sluice::tls {
+class ClientContext;  // likewise
 }
 
 namespace sluice::snapshot {
@@ -148,6 +152,21 @@ struct PluginSpec {
 
 // --- stores ---
 
+/// TLS to a server: what its context was made of, and the context itself.
+struct TlsClientSpec {
+  std::string server_name;      // which its certificate must have, and SNI; empty: the address that we connect to
+  bool verify = true;           // false: any certificate will do
+  std::string ca_pem;           // empty: the system's authorities
+  std::string certificate_pem;  // ours; empty: none
+  std::string key_pem;          // Never printed.
+  std::shared_ptr<const tls::ClientContext> context;
+
+  friend bool operator==(const TlsClientSpec& a, const TlsClientSpec& b) {
+    return a.server_name == b.server_name && a.verify == b.verify && a.ca_pem == b.ca_pem &&
+           a.certificate_pem == b.certificate_pem && a.key_pem == b.key_pem;
+  }
+};
+
 struct RedisSpec {
   enum class Mode : uint8_t { single, sentinel, cluster };
   Mode mode = Mode::single;
@@ -158,6 +177,7 @@ struct RedisSpec {
   std::string password;               // empty: none. Never printed.
   uint32_t connections = 2;           // per worker
   Millis timeout{50};                 // of one operation
+  std::optional<TlsClientSpec> tls;
 
   friend bool operator==(const RedisSpec&, const RedisSpec&) = default;
 };
@@ -166,6 +186,7 @@ struct StoreSpec {
   enum class Type : uint8_t { memory, redis };
   std::string name;
   Type type = Type::memory;
+  bool required = false;            // the gateway is not ready while the store is not
   uint64_t max_bytes = 256u << 20;  // memory
   RedisSpec redis;                  // redis
 

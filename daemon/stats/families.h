@@ -77,6 +77,7 @@ namespace sluice::stats {
   X(store_bytes,              gauge,     bytes,   "sluice_store_bytes",                           "store",                    "What a memory store takes of its max_bytes now, with all overhead.") \
   X(store_evictions,          counter,   none,    "sluice_store_evictions_total",                 "store",                    "Entries that a memory store dropped to make room for others.") \
   X(store_expirations,        counter,   none,    "sluice_store_expirations_total",               "store",                    "Entries that a memory store dropped since their time was over.") \
+  X(store_available,          gauge,     none,    "sluice_store_available",                       "store",                    "1 while every worker reaches the store, else 0; of Redis stores.") \
   /* the logs, and the admin listener */ \
   X(access_log_lines,         counter,   none,    "sluice_access_log_lines_total",                "",                         "Lines handed to the access log's writer.") \
   X(access_log_dropped,       counter,   none,    "sluice_access_log_dropped_total",              "",                         "Lines dropped since the writer was behind.") \

@@ -1,14 +1,18 @@
 #include "store/redis_connection.h"
 
+#include <netinet/in.h>
+
 #include <algorithm>
 #include <cstring>
+
+#include "base/format.h"
 
 namespace sluice::store {
 
 namespace {
 constexpr Millis kFirstRetry{10};
 constexpr Millis kSlowestRetry{500};        // so that a server that is back is found within a second
-constexpr Millis kGreetingPatience{1'000};  // to connect and to greet
+constexpr Millis kGreetingPatience{1'000};  // to connect, to agree on TLS and to greet
 constexpr size_t kKeepBytes = size_t{256} << 10;
 constexpr size_t kCompactBytes = size_t{16} << 10;
 }  // namespace
@@ -87,6 +91,7 @@ void RedisConnection::on_timer() {
   switch (state_) {
     case State::waiting: return start();
     case State::connecting: return reconnect("it did not accept the connection in time");
+    case State::securing: return reconnect("TLS handshake failed: it did not answer in time");
     case State::greeting: return reconnect("it did not answer the greeting in time");
     case State::ready:
       if (!queue_.empty() && replies_ == replies_when_overdue_) reconnect("it does not answer any more");
@@ -102,15 +107,39 @@ void RedisConnection::note_overdue() {
 }
 
 void RedisConnection::on_writable() {
-  if (state_ != State::connecting) return flush();
-  if (const Result<void> made = stream_.outcome(); !made) return reconnect(made.error().detail);
+  if (state_ != State::connecting && state_ != State::securing) return flush();
+  if (const Result<void> made = stream_.outcome(); !made) return fail_to_connect(made.error());
+  if (state_ == State::connecting && shared_.options.tls != nullptr) return begin_tls();
   stream_.want_write(false);
   greet();
 }
 
+void RedisConnection::begin_tls() {
+  state_ = State::securing;
+  std::string name = shared_.options.tls_server_name;
+  if (name.empty()) {
+    char ip[INET6_ADDRSTRLEN];
+    name.assign(ip, address_.write_ip(ip));
+  }
+  stream_.secure(shared_.options.tls->connect(stream_.fd(), name));
+}
+
 void RedisConnection::on_error() {
   const Result<void> made = stream_.outcome();
-  reconnect(made ? "the connection failed" : made.error().detail);
+  fail_to_connect(made ? Error{Reason::connect_failed, "the connection failed"} : made.error());
+}
+
+void RedisConnection::fail_to_connect(const Error& error) {
+  if (error.reason != Reason::tls_handshake_failed) return reconnect(error.detail);
+  reconnect(fmt::format("TLS handshake failed: {}", error.detail));
+}
+
+void RedisConnection::fail_to_talk() {
+  const std::string_view failure = stream_.failure();
+  const std::string_view why = failure.empty() ? "the connection was reset" : failure;
+  if (state_ != State::greeting || shared_.options.tls == nullptr) return reconnect(why);
+  // In TLS 1.3 a server looks at our certificate when our side of the handshake is done, and its alert may be lost by a reset.
+  reconnect(fmt::format("{}, right after the TLS handshake: it may want another certificate of ours", why));
 }
 
 // All of it in one write. RESP2, which is what hiredis 0.14 reads.
@@ -178,7 +207,7 @@ void RedisConnection::on_readable() {
   switch (got.status) {
     case event::IoStatus::again: return;
     case event::IoStatus::eof: return reconnect("it closed the connection");
-    case event::IoStatus::error: return reconnect("the connection was reset");
+    case event::IoStatus::error: return fail_to_talk();
     case event::IoStatus::ok: break;
   }
   reader_.feed({buffer.data(), got.bytes});
@@ -233,7 +262,7 @@ void RedisConnection::flush() {
   const std::string_view unsent = std::string_view(output_).substr(static_cast<size_t>(sent_ - output_begin_));
   if (unsent.empty()) return;
   const event::IoResult written = stream_.write(unsent);
-  if (written.status == event::IoStatus::error) return reconnect("the connection was reset");
+  if (written.status == event::IoStatus::error) return fail_to_talk();
   if (written.status == event::IoStatus::ok) {
     ++shared_.figures.writes;
     sent_ += written.bytes;

@@ -3,7 +3,8 @@
 //
 // State       leaves by
 // idle        connect() -> connecting
-// connecting  connected -> greeting; refused or timeout -> waiting
+// connecting  connected -> greeting, or securing with TLS; refused or timeout -> waiting
+// securing    the handshake is done -> greeting; it failed, the end, or timeout -> waiting
 // greeting    the last reply to it -> ready; an error, the end, or timeout -> waiting
 // ready       the end, a broken reply, or silence while a reply is overdue -> waiting
 // waiting     the back-off is over -> connecting
@@ -19,6 +20,7 @@
 #include "event/loop.h"
 #include "event/stream.h"
 #include "store/redis_operations.h"
+#include "store/redis_options.h"
 #include "store/redis_protocol.h"
 #include "store/store.h"
 
@@ -61,8 +63,7 @@ struct RedisFigures {
   uint64_t lost = 0;
   uint64_t refused = 0;
   uint64_t full = 0;
-  uint64_t complaints = 0;  // lines logged of what was wrong
-  size_t in_flight = 0;     // now
+  size_t in_flight = 0;  // now
 };
 
 /// What all connections of a store share.
@@ -72,6 +73,7 @@ struct RedisShared {
   Random& random;
   RedisFigures& figures;
   ScriptDigests& digests;
+  const RedisOptions& options;
 };
 
 /// What is said to a server first.
@@ -117,7 +119,7 @@ class RedisConnection final : private event::Stream::Handler {
   [[nodiscard]] bool ready() const { return state_ == State::ready; }
   /// The first attempt is under way, so that nobody knows yet whether the server is there.
   [[nodiscard]] bool untried() const {
-    return (state_ == State::connecting || state_ == State::greeting) && failures_ == 0;
+    return state_ >= State::connecting && state_ <= State::greeting && failures_ == 0;
   }
   [[nodiscard]] const SocketAddress& address() const { return address_; }
   [[nodiscard]] size_t queued() const { return queued_; }
@@ -139,7 +141,7 @@ class RedisConnection final : private event::Stream::Handler {
   void note_overdue();
 
  private:
-  enum class State : uint8_t { idle, connecting, greeting, ready, waiting };
+  enum class State : uint8_t { idle, connecting, securing, greeting, ready, waiting };
 
   void on_readable() override;
   void on_writable() override;
@@ -147,6 +149,9 @@ class RedisConnection final : private event::Stream::Handler {
   void on_timer();
 
   void start();
+  void begin_tls();
+  void fail_to_connect(const Error& error);
+  void fail_to_talk();
   void greet();
   void on_greeting_reply(const RedisRequest& request, const Reply& reply);
   [[nodiscard]] bool is_master(const Reply& hello) const;

@@ -2,11 +2,14 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "base/address.h"
 #include "base/clock.h"
+#include "store/store_health.h"
+#include "tls/client_context.h"
 
 namespace sluice::store {
 
@@ -25,14 +28,15 @@ struct RedisOptions {
   std::string password;  // empty: none
   std::string sentinel_username;
   std::string sentinel_password;
-  uint32_t connections = 2;  // to each server
-  Millis timeout{50};        // from submit() to the outcome
+  uint32_t connections = 2;                       // to each server
+  Millis timeout{50};                             // from submit() to the outcome
+  std::shared_ptr<const tls::ClientContext> tls;  // to every server and sentinel; nullptr: none
+  std::string tls_server_name;                    // which their certificates must have; empty: the address of each
+  std::shared_ptr<StoreHealth> health;            // shared with the other workers; nullptr: nobody else wants to know
 
   // Beyond these, operations fail with store_full.
   size_t max_in_flight = 16'384;
   size_t max_queued_bytes = size_t{64} << 20;  // of one connection; a command longer than this passes if it is alone
-
-  friend bool operator==(const RedisOptions&, const RedisOptions&) = default;
 };
 
 }  // namespace sluice::store

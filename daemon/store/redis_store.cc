@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/format.h"
 #include "base/log.h"
 
 namespace sluice::store {
@@ -15,14 +16,15 @@ RedisStore::RedisStore(event::Loop& loop, RedisOptions options)
     : loop_(loop),
       options_(std::move(options)),
       greeting_{.username = options_.username, .password = options_.password, .db = options_.db, .load_scripts = true},
-      shared_{loop_, requests_, random_, figures_, digests_},
+      shared_{loop_, requests_, random_, figures_, digests_, options_},
       turn_end_(std::make_unique<TurnEnd>(TurnEnd{this})),
       deadline_timer_(
           loop.timers(), [](void* self) { static_cast<RedisStore*>(self)->on_deadline(); }, this),
       parked_timer_(
           loop.timers(), [](void* self) { static_cast<RedisStore*>(self)->send_parked(); }, this),
       slots_timer_(
-          loop.timers(), [](void* self) { static_cast<RedisStore*>(self)->on_slots_timer(); }, this) {
+          loop.timers(), [](void* self) { static_cast<RedisStore*>(self)->on_slots_timer(); }, this),
+      health_(options_.health != nullptr ? options_.health : std::make_shared<StoreHealth>(options_.name)) {
   if (options_.mode != RedisOptions::Mode::cluster) add_node();
   if (options_.mode == RedisOptions::Mode::sentinel) {
     greeting_.wants_master = true;
@@ -38,8 +40,9 @@ void RedisStore::set_addresses(std::vector<SocketAddress> addresses) {
   Node* const only = options_.mode == RedisOptions::Mode::cluster ? nullptr : nodes_.front().get();
   switch (options_.mode) {
     case RedisOptions::Mode::single:
-      if (!(only->address == options_.addresses.front())) connect(*only, options_.addresses.front());
-      return;
+      if (only->address == options_.addresses.front()) return;
+      connect(*only, options_.addresses.front());
+      return health_.update(available());
     case RedisOptions::Mode::sentinel:
       if (is_ready(*only)) return;  // they are asked when there is a reason
       master_unknown_ = only->address.length() == 0;
@@ -227,17 +230,14 @@ void RedisStore::send_parked() {
   }
 }
 
-void RedisStore::on_ready(RedisConnection& connection) {
-  if (!complaint_.empty() && available()) {
-    log::info("store {}: {} is there again", options_.name, connection.address().to_string());
-    complaint_.clear();
-  }
+void RedisStore::on_ready(RedisConnection&) {
+  health_.update(available());
   if (options_.mode == RedisOptions::Mode::cluster && slots_stale_) refresh_slots();
   send_parked();
 }
 
 void RedisStore::on_lost(RedisConnection& connection, std::string_view why) {
-  complain(fmt::format("{}: {}", connection.address().to_string(), why));
+  health_.complain(fmt::format("{}: {}", connection.address().to_string(), why), available());
   if (sentinels_) sentinels_->ask();
   if (options_.mode != RedisOptions::Mode::cluster) return;
   refresh_slots();
@@ -250,11 +250,12 @@ void RedisStore::on_master(const SocketAddress& address) {
   if (same) return;  // its connections are trying as it is
   log::info("store {}: the sentinels say that the master is {}", options_.name, address.to_string());
   connect(node, address);
+  health_.update(available());
 }
 
 void RedisStore::on_no_master(std::string_view why) {
   master_unknown_ = false;
-  complain(std::string(why));
+  health_.complain(why, available());
 }
 
 void RedisStore::on_lost_request(RedisRequest& request, bool sent) {
@@ -269,10 +270,7 @@ void RedisStore::on_reply(RedisConnection& connection, RedisRequest& request, co
   }
   if (reply.is_error() && send_again(connection, request, reply.text())) return;
   const std::optional<Outcome> outcome = outcome_of(request.operation, reply);
-  if (reply.is_error() && loop_.now() >= next_error_logged_) {
-    next_error_logged_ = loop_.now() + Seconds(1);
-    complain(fmt::format("{}: {}", connection.address().to_string(), reply.text()));
-  }
+  if (reply.is_error()) health_.remark(fmt::format("{}: {}", connection.address().to_string(), reply.text()));
   if (!outcome) {
     fail(request, Reason::store_refused);
     return connection.reconnect("what it answered is not valid");
@@ -312,14 +310,6 @@ void RedisStore::flush() {
   for (const auto& node : nodes_) {
     for (const auto& connection : node->connections) connection->flush();
   }
-}
-
-// Once for each thing that goes wrong, however often it is tried: attempts come twice a second.
-void RedisStore::complain(const std::string& text) {
-  if (text == complaint_) return;
-  complaint_ = text;
-  ++figures_.complaints;
-  log::warn("store {}: {}", options_.name, text);
 }
 
 }  // namespace sluice::store

@@ -36,8 +36,6 @@ class RedisStore final : public Store, private RedisConnection::User, private Re
   void submit(const Command& command, Call* call) override;
   [[nodiscard]] bool available() const override;
   [[nodiscard]] const RedisFigures& figures() const { return figures_; }
-  /// What was wrong last, as logged; empty once all is well again.
-  [[nodiscard]] const std::string& complaint() const { return complaint_; }
   /// See CellPool::sweep.
   void sweep(MonoTime now, size_t& budget) { requests_.sweep(now, budget); }
 
@@ -95,7 +93,6 @@ class RedisStore final : public Store, private RedisConnection::User, private Re
   void count_failure(Reason reason);
   void on_deadline();
   void flush();
-  void complain(const std::string& text);
 
   event::Loop& loop_;
   RedisOptions options_;
@@ -127,8 +124,7 @@ class RedisStore final : public Store, private RedisConnection::User, private Re
   event::Timer slots_timer_;
 
   bool closing_ = false;
-  std::string complaint_;         // the last one logged since the store was whole
-  MonoTime next_error_logged_{};  // answers to commands: a client may cause them
+  StoreHealth::Member health_;
 };
 
 }  // namespace sluice::store

@@ -86,13 +86,15 @@ void RedisStore::on_slots(const RedisConnection& connection, const RedisRequest&
   slots_timer_.cancel();
   const auto ranges = parse_slots(reply, connection.address());
   if (!ranges || ranges->empty()) {
-    complain(fmt::format("{}: {}", connection.address().to_string(),
-                         reply.is_error() ? reply.text() : "it does not know who has which slots"));
+    health_.complain(fmt::format("{}: {}", connection.address().to_string(),
+                                 reply.is_error() ? reply.text() : "it does not know who has which slots"),
+                     available());
     return refresh_slots();
   }
   slots_stale_ = false;
   adopt_slots(*ranges);
   retire_nodes();
+  health_.update(available());
   send_parked();
 }
 

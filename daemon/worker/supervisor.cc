@@ -95,10 +95,20 @@ void Supervisor::show_stores() {
   if (publication_ == nullptr) return;
   for (size_t i = 0; i < publication_->memory_stores.size(); ++i) {
     const auto& store = publication_->memory_stores[i];
-    if (store == nullptr) continue;
+    const std::string& name = current()->stores[i].name;
     stats::SeriesHold hold(registry_);  // what is stated anew whenever somebody reads may be forgotten meanwhile
-    store::MemorySeries(hold, registry_.control(), current()->stores[i].name).show(store->figures());
+    if (store == nullptr) {
+      registry_.control().set(hold.intern(stats::Family::store_available, {name}), is_available(i) ? 1 : 0);
+    } else {
+      store::MemorySeries(hold, registry_.control(), name).show(store->figures());
+    }
   }
+}
+
+bool Supervisor::is_available(size_t store) const {
+  if (publication_ == nullptr) return false;
+  const auto& health = publication_->store_health[store];
+  return health == nullptr || health->available();
 }
 
 // --- listening sockets ---

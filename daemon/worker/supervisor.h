@@ -45,6 +45,8 @@ class Supervisor {
   void sweep_stores();
   /// States their figures in the registry.
   void show_stores();
+  /// Every worker can use the store with this index of current(); true for those in memory.
+  [[nodiscard]] bool is_available(size_t store) const;
 
   /// While on, each client connection ends with its next answer.
   void drain(bool on);

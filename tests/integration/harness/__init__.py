@@ -1,5 +1,6 @@
 """What the integration tests are written with: the gateway's process, raw clients, raw origins, and waiting."""
 
+from .certificates import Authority
 from .deadline import DEADLINE, SLOW, in_background, milliseconds, wait_until
 from .dns import DnsServer
 from .gateway import (BINARY, SANITIZER, Sluice, assert_problem, free_port, merged, proxy_config, proxying, sluice,

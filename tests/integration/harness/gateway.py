@@ -37,6 +37,7 @@ LASTING_GAUGES = {
     "sluice_config_generation",       # grows with each reload
     "sluice_workers",                 # as many as configured
     "sluice_dns_addresses",           # what DNS says of the configuration's names
+    "sluice_store_available",         # whether each store is there
     "process_start_time_seconds",
     "process_open_fds",               # the listeners' and the loops' own too
     "process_max_fds",

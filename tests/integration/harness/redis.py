@@ -12,9 +12,16 @@ from .gateway import free_port
 
 
 class Redis:
-    def __init__(self, port=None):
+    def __init__(self, port=None, tls=None):
+        """`tls`: (authority, certificate, key) paths; then `tls_address` speaks TLS and asks its clients for a certificate."""
         self.port = port or free_port()
         self.address = f"127.0.0.1:{self.port}"
+        self.options = []
+        if tls:
+            port = free_port()
+            self.tls_address = f"127.0.0.1:{port}"
+            self.options = ["--tls-port", str(port), "--tls-ca-cert-file", tls[0], "--tls-cert-file", tls[1], "--tls-key-file",
+                            tls[2]]
         self.directory = None
         self.process = None
 
@@ -30,7 +37,7 @@ class Redis:
     def start(self):
         self.process = subprocess.Popen(
             ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir",
-             self.directory], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+             self.directory, *self.options], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         wait_until(self._answers, "redis-server answers")
 
     def kill(self):

@@ -58,6 +58,23 @@ TEST_CASE("figures are refreshed when they are asked for, and only then") {
   CHECK(asker.gateway.refreshes == 2);
 }
 
+TEST_CASE("readyz tells of stores, and is not ready without one that is required") {
+  Asker asker;
+  auto snapshot = std::make_shared<snapshot::Snapshot>();
+  snapshot->stores.push_back({.name = "local"});
+  snapshot->stores.push_back({.name = "shared", .type = snapshot::StoreSpec::Type::redis});
+  asker.gateway.snapshot = snapshot;
+  CHECK(asker.ask("/readyz").body == "ready\nstore local: available\nstore shared: available\n");
+  asker.gateway.away = 1;
+  CHECK(asker.ask("/readyz").status == 200);
+  CHECK(asker.ask("/readyz").body == "degraded\nstore local: available\nstore shared: unavailable\n");
+  snapshot->stores[1].required = true;
+  CHECK(asker.ask("/readyz").status == 503);
+  CHECK(asker.ask("/readyz").body == "not ready\nstore local: available\nstore shared: unavailable\n");
+  asker.gateway.away = SIZE_MAX;
+  CHECK(asker.ask("/readyz").status == 200);
+}
+
 TEST_CASE("readyz follows the flag while healthz stays") {
   Asker asker;
   asker.gateway.ready = false;

@@ -43,6 +43,7 @@ struct Gateway {
   stats::Registry registry{1};
   std::shared_ptr<const snapshot::Snapshot> snapshot = small_snapshot();
   std::atomic<bool> ready{true};
+  std::atomic<size_t> away{SIZE_MAX};  // the store that cannot be reached
   std::atomic<int> refreshes{0};
 
   std::atomic<int> reloads{0};
@@ -53,6 +54,7 @@ struct Gateway {
     return {.registry = registry,
             .current = [this] { return snapshot; },
             .ready = [this] { return ready.load(); },
+            .store_available = [this](size_t i) { return i != away.load(); },
             .refresh = [this] { ++refreshes; },
             .reload = [this] { return ready.load() && ++reloads > 0; },
             .last_reload = [this]() -> const ReloadReport& { return report; },

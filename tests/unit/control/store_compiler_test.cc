@@ -2,6 +2,7 @@
 
 #include <catch2/catch.hpp>
 
+#include "../tls/certificates.h"
 #include "temporary_folder.h"
 #include "text_of.h"
 
@@ -94,8 +95,6 @@ TEST_CASE("stores are of a known type and have a name each") {
       {with_stores("s: {type: rediss}"),
        "5:13 type: \"rediss\" is not known; it must be memory or redis; did you mean \"redis\"?\n"},
       {with_stores("s: {type: memory}\n  s: {type: memory}"), "6:3 \"s\" is given twice; first in line 5\n"},
-      {with_stores("s: {type: redis, address: [\"127.0.0.1:1\"], tls: {}}"),
-       "5:46 \"tls\" is not supported yet by this version of sluice\n"},
   });
 }
 
@@ -173,6 +172,89 @@ TEST_CASE("the password is one line of a file, and never shown") {
   folder.write("two", "hunter2\nhunter2\n");
   CHECK(messages("two") == "5:61 password_file: " + folder / "two" + " must hold a password in one line\n");
   CHECK(messages("none") == "5:61 password_file: cannot read " + folder / "none" + ": No such file or directory\n");
+}
+
+namespace {
+/// Files for TLS, as they are named in the tests' configurations.
+void write_pems(const TemporaryFolder& folder) {
+  const auto authority = tls::test::make_authority("authority");
+  const auto ours = tls::test::make_identity("ours", {.signer = &authority});
+  const auto other = tls::test::make_identity("other", {.signer = &authority});
+  folder.write("ca.pem", authority.certificate_pem());
+  folder.write("cert.pem", ours.certificate_pem());
+  folder.write("key.pem", ours.key_pem());
+  folder.write("other.key", other.key_pem());
+  folder.write("empty.pem", "");
+}
+
+std::string redis_with(const std::string& rest) {
+  return with_stores("s: {type: redis, address: [\"127.0.0.1:1\"], " + rest + "}");
+}
+}  // namespace
+
+TEST_CASE("a Redis store with TLS knows its files' contents, and is another one when they change") {
+  const TemporaryFolder folder;
+  write_pems(folder);
+  const auto path = folder.write(
+      "x.yaml",
+      redis_with(
+          "required: true, tls: {ca_file: ca.pem, cert_file: cert.pem, key_file: key.pem, server_name: r.test}"));
+  const CompileResult result = compile_file(path);
+  const StoreSpec store = only_store(result);
+  CHECK(store.required);
+  REQUIRE(store.redis.tls);
+  CHECK(store.redis.tls->context != nullptr);
+  CHECK(store.redis.tls->server_name == "r.test");
+  CHECK(store.redis.tls->verify);
+  CHECK_THAT(messages_of(result.warnings), !Catch::Contains("verify"));
+  for (const char* file : {"ca.pem", "cert.pem", "key.pem"}) CHECK(result.sources.files().contains(folder / file));
+  CHECK(store == only_store(compile_file(path)));
+  folder.write("ca.pem", tls::test::make_authority("another").certificate_pem());
+  CHECK_FALSE(store == only_store(compile_file(path)));
+}
+
+TEST_CASE("whose name the servers' certificates must have") {
+  const auto name_of = [](const std::string& rest) {
+    const auto tls = only_store(compile_text(with_stores("s: {type: redis, tls: {}, " + rest + "}"), "x")).redis.tls;
+    REQUIRE(tls);
+    return tls->server_name;
+  };
+  CHECK(name_of("address: [\"redis.internal:6379\"]") == "redis.internal");
+  CHECK(name_of("address: [\"127.0.0.1:6379\"]").empty());
+  CHECK(name_of("mode: cluster, address: [\"redis.internal:6379\"]").empty());
+}
+
+TEST_CASE("what cannot be used for TLS is named with its place; not to verify is warned of") {
+  const TemporaryFolder folder;
+  write_pems(folder);
+  const auto messages = [&](const std::string& tls) {
+    return messages_of(compile_file(folder.write("x.yaml", redis_with("tls: {" + tls + "}"))).errors);
+  };
+  CHECK(messages("ca_file: ca.pem, cert_file: cert.pem, key_file: key.pem").empty());
+  CHECK(messages("ca_file: none") == "5:61 ca_file: cannot read " + folder / "none" + ": No such file or directory\n");
+  CHECK(messages("ca_file: key.pem") ==
+        "5:61 ca_file: " + folder / "key.pem" + " cannot be used: there is no certificate in it\n");
+  CHECK(messages("ca_file: empty.pem") ==
+        "5:61 ca_file: " + folder / "empty.pem" + " cannot be used: there is no certificate in it\n");
+  CHECK(messages("cert_file: empty.pem, key_file: key.pem") ==
+        "5:63 cert_file: " + folder / "empty.pem" + " cannot be used: there is no certificate in it\n");
+  CHECK(messages("cert_file: cert.pem, key_file: other.key") ==
+        "5:83 key_file: " + folder / "other.key" + " cannot be used: the key does not belong to the certificate\n");
+  CHECK(messages("cert_file: cert.pem") == "5:63 \"cert_file\" and \"key_file\" belong together\n");
+  CHECK(messages("key_file: key.pem") == "5:62 \"cert_file\" and \"key_file\" belong together\n");
+  CHECK(messages("verify: maybe") == "5:60 verify: \"maybe\" is not a boolean; write true or false\n");
+  const auto careless = compile_file(folder.write("x.yaml", redis_with("tls: {verify: false}")));
+  CHECK(messages_of(careless.errors).empty());
+  CHECK_THAT(messages_of(careless.warnings),
+             Catch::Contains(
+                 "5:52 verify: false: the servers' certificates are not looked at, so anybody may pose as them\n"));
+  check_all({
+      {with_stores("s: {type: redis, address: [\"unix:/x\"], tls: {}}"),
+       "5:47 TLS is not possible over a unix socket\n"},
+      {with_stores("s: {type: memory, tls: {}, required: true}"),
+       "5:21 \"tls\" is a key of stores of type redis\n5:30 \"required\" is a key of stores of type redis\n"},
+      {redis_with("tls: true"), "5:51 a map with keys is expected here, not a single value\n"},
+  });
 }
 
 TEST_CASE("stores of included files are added") {

@@ -39,10 +39,11 @@ class Asker {
 /// A store on a loop.
 struct RedisWorld {
   explicit RedisWorld(RedisOptions options)
-      : store(std::make_unique<RedisStore>(loop, with_name(std::move(options)))) {}
+      : store(std::make_unique<RedisStore>(loop, with_health(std::move(options)))) {}
 
-  static RedisOptions with_name(RedisOptions options) {
+  RedisOptions with_health(RedisOptions options) {
     options.name = "test";
+    options.health = health;
     return options;
   }
   [[nodiscard]] bool comes_up() {
@@ -60,6 +61,7 @@ struct RedisWorld {
 
   event::Loop loop;
   sluice::test::Driver driver{loop};
+  std::shared_ptr<StoreHealth> health = std::make_shared<StoreHealth>("test");
   std::unique_ptr<RedisStore> store;
   Asker asker;
 };

@@ -484,11 +484,39 @@ TEST_CASE("a wrong password is one line in the log, and is tried again", "[redis
   CHECK_FALSE(world.store->available());
   world.asker.ask(*world.store, {.operation = Operation::get, .key = "k"});
   CHECK(world.asker.failed(Reason::store_unavailable));
-  CHECK(world.store->complaint().find("WRONGPASS") != std::string::npos);
-  CHECK(world.store->figures().complaints == 1);
+  CHECK(world.health->complaint().find("WRONGPASS") != std::string::npos);
+  CHECK(world.health->lines() == 1);
   CHECK(server.ask({"CONFIG", "SET", "requirepass", "wrong"}) == "OK");
   REQUIRE(world.comes_up());
-  CHECK(world.store->complaint().empty());
+  CHECK(world.health->complaint().empty());
+}
+
+TEST_CASE("what all workers lose is one loss, and back when the last one has it again", "[redis]") {
+  RedisServer server;
+  RedisWorld world(options_for(server.address()));
+  REQUIRE(world.comes_up());
+  CHECK(world.health->available());
+  RedisOptions options = world.with_health(options_for(server.address()));
+  std::deque<RedisStore> others;
+  for (int i = 0; i < 3; ++i) others.emplace_back(world.loop, options);
+  CHECK_FALSE(world.health->available());
+  REQUIRE(world.driver.until([&] { return world.health->available(); }));
+  server.kill();
+  REQUIRE(world.driver.until([&] {
+    return std::none_of(others.begin(), others.end(), [](const RedisStore& other) { return other.available(); });
+  }));
+  CHECK_FALSE(world.health->available());
+  const uint64_t reconnects = others.back().figures().reconnects;
+  CHECK(reconnects == 2);  // one of each connection
+  // That it ended, and that nobody is there any more.
+  REQUIRE(world.driver.until([&] { return world.health->lines() == 2; }));
+  CHECK(world.health->complaint() == server.address().to_string() + ": Connection refused");
+  server.start();
+  const MonoTime back = MonoClock::now();
+  REQUIRE(world.driver.until([&] { return world.health->available(); }));
+  CHECK(MonoClock::now() - back < Seconds(1));
+  CHECK(world.health->complaint().empty());
+  CHECK(world.health->lines() == 2);
 }
 
 TEST_CASE("a server that talks nonsense is left alone, with pauses that grow", "[redis]") {

@@ -1,0 +1,27 @@
+"""Certificates made while the tests run, by the openssl command: an authority, and what it signs."""
+
+import subprocess
+from pathlib import Path
+
+CONFIG = "[req]\ndistinguished_name = name\n[name]\n[ca]\nbasicConstraints = critical,CA:TRUE\n[leaf]\nbasicConstraints = critical,CA:FALSE\n"
+
+
+class Authority:
+    def __init__(self, directory, name="authority"):
+        """Its files lie in `directory`, which the test owns."""
+        self.directory = Path(directory)
+        self.name = name
+        (self.directory / "openssl.conf").write_text(CONFIG)
+        self.certificate, self.key = self._make(name, "-extensions", "ca")
+
+    def issue(self, name, *alternative_names):
+        """Paths of a certificate for e.g. "DNS:redis.test", "IP:127.0.0.1", and of its key."""
+        names = ["-addext", f"subjectAltName={','.join(alternative_names)}"] if alternative_names else []
+        return self._make(f"{self.name}-{name}", "-CA", self.certificate, "-CAkey", self.key, "-extensions", "leaf", *names)
+
+    def _make(self, name, *options):
+        certificate, key = (str(self.directory / f"{name}.{kind}") for kind in ("pem", "key"))
+        subprocess.run(["openssl", "req", "-x509", "-config", self.directory / "openssl.conf", "-newkey", "ec", "-pkeyopt",
+                        "ec_paramgen_curve:P-256", "-nodes", "-days", "1", "-subj", f"/CN={name}", "-keyout", key, "-out",
+                        certificate, *options], check=True, capture_output=True, timeout=10)
+        return certificate, key
