@@ -339,8 +339,10 @@ bool Gateway::reload() {
   background_ = std::thread([this, path = options_.config_path, running = supervisor_.current()] {
     setpriority(PRIO_PROCESS, static_cast<id_t>(gettid()), kCompilerNice);  // of this thread alone
     auto made = std::make_shared<Compiled>(Compiled{control::compile_file(path, running.get()), {}});
-    if (const auto& next = made->result.snapshot)
+    if (const auto& next = made->result.snapshot) {
       made->changes = control::diff(running->redacted_yaml, next->redacted_yaml);
+      for (std::string& change : control::changed_contents(*running, *next)) made->changes.push_back(std::move(change));
+    }
     loop_.post([this, made] { on_compiled(std::move(*made)); });
   });
   return true;

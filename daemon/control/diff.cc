@@ -219,4 +219,22 @@ std::vector<std::string> diff(std::string_view running_yaml, std::string_view ne
   return sentences;
 }
 
+std::vector<std::string> changed_contents(const snapshot::Snapshot& running, const snapshot::Snapshot& next) {
+  std::vector<std::string> sentences;
+  for (const snapshot::StoreSpec& now : next.stores) {
+    const auto before = std::find_if(running.stores.begin(), running.stores.end(),
+                                     [&](const snapshot::StoreSpec& store) { return store.name == now.name; });
+    if (before == running.stores.end() || before->type != now.type) continue;
+    const auto told = [&](const char* what) { sentences.push_back(fmt::format("store \"{}\": {}", now.name, what)); };
+    if (before->redis.password != now.redis.password) told("password_file: it holds another password");
+    const auto& old_tls = before->redis.tls;
+    const auto& new_tls = now.redis.tls;
+    if (!old_tls || !new_tls) continue;
+    if (old_tls->ca_pem != new_tls->ca_pem) told("tls.ca_file: it holds other certificates");
+    if (old_tls->certificate_pem != new_tls->certificate_pem) told("tls.cert_file: it holds another certificate");
+    if (old_tls->key_pem != new_tls->key_pem) told("tls.key_file: it holds another key");
+  }
+  return sentences;
+}
+
 }  // namespace sluice::control

@@ -7,9 +7,14 @@
 #include <string_view>
 #include <vector>
 
+#include "snapshot/snapshot.h"
+
 namespace sluice::control {
 
 /// One sentence per change: process and the like first, then listeners, upstreams and routes. Empty: nothing changes.
 std::vector<std::string> diff(std::string_view running_yaml, std::string_view next_yaml);
+
+/// What those texts cannot show: files of certificates, keys and passwords that hold something else now.
+std::vector<std::string> changed_contents(const snapshot::Snapshot& running, const snapshot::Snapshot& next);
 
 }  // namespace sluice::control

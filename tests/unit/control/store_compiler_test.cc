@@ -3,6 +3,7 @@
 #include <catch2/catch.hpp>
 
 #include "../tls/certificates.h"
+#include "control/diff.h"
 #include "temporary_folder.h"
 #include "text_of.h"
 
@@ -209,8 +210,12 @@ TEST_CASE("a Redis store with TLS knows its files' contents, and is another one 
   CHECK_THAT(messages_of(result.warnings), !Catch::Contains("verify"));
   for (const char* file : {"ca.pem", "cert.pem", "key.pem"}) CHECK(result.sources.files().contains(folder / file));
   CHECK(store == only_store(compile_file(path)));
+  CHECK(changed_contents(*result.snapshot, *compile_file(path).snapshot).empty());
   folder.write("ca.pem", tls::test::make_authority("another").certificate_pem());
-  CHECK_FALSE(store == only_store(compile_file(path)));
+  const CompileResult later = compile_file(path);
+  CHECK_FALSE(store == only_store(later));
+  CHECK(changed_contents(*result.snapshot, *later.snapshot) ==
+        std::vector<std::string>{"store \"s\": tls.ca_file: it holds other certificates"});
 }
 
 TEST_CASE("whose name the servers' certificates must have") {
