@@ -5,6 +5,7 @@
 
 #include "redis_asker.h"
 #include "redis_server.h"
+#include "redis_tls.h"
 
 using namespace sluice;
 using namespace sluice::store;
@@ -19,10 +20,12 @@ constexpr size_t kMasters = 3;
 class Cluster {
  public:
   /// Begins it; it serves once it settles().
-  explicit Cluster(bool with_spare) {
-    for (size_t i = 0; i < kMasters + (with_spare ? 1 : 0); ++i) add_node(i);
+  enum class Kind : uint8_t { plain, with_spare, over_tls, kCount };
+  explicit Cluster(Kind kind) {
+    for (size_t i = 0; i < kMasters + (kind == Kind::with_spare ? 1 : 0); ++i) add_node(i, kind);
     for (size_t i = 1; i < nodes.size(); ++i) {
-      CHECK(nodes[0]->ask({"CLUSTER", "MEET", "127.0.0.1", std::to_string(nodes[i]->port()), bus_[i]}) == "OK");
+      const uint16_t port = kind == Kind::over_tls ? tls_ports[i] : nodes[i]->port();
+      CHECK(nodes[0]->ask({"CLUSTER", "MEET", "127.0.0.1", std::to_string(port), bus_[i]}) == "OK");
     }
   }
   [[nodiscard]] std::string address_of(size_t i) const { return nodes[i]->address().to_string(); }
@@ -53,12 +56,21 @@ class Cluster {
   }
 
   std::vector<std::unique_ptr<RedisServer>> nodes;
+  std::vector<uint16_t> tls_ports;
 
  private:
-  void add_node(size_t i) {
-    bus_.push_back(std::to_string(free_ports(1).front()));
-    RedisServer& node = *nodes.emplace_back(std::make_unique<RedisServer>(std::vector<std::string>{
-        "--cluster-enabled", "yes", "--cluster-port", bus_.back(), "--cluster-node-timeout", "2000"}));
+  void add_node(size_t i, Kind kind) {
+    const std::vector<uint16_t> ports = free_ports(2);
+    bus_.push_back(std::to_string(ports[0]));
+    tls_ports.push_back(ports[1]);
+    std::vector<std::string> options = {"--cluster-enabled",      "yes", "--cluster-port", bus_.back(),
+                                        "--cluster-node-timeout", "2000"};
+    if (kind == Kind::over_tls) {
+      const std::vector<std::string> tls = TlsFiles::get().options(tls_ports.back());
+      options.insert(options.end(), tls.begin(), tls.end());
+      options.insert(options.end(), {"--tls-cluster", "yes"});
+    }
+    RedisServer& node = *nodes.emplace_back(std::make_unique<RedisServer>(options));
     CHECK(node.ask({"CLUSTER", "SET-CONFIG-EPOCH", std::to_string(i + 1)}) == "OK");
     if (i >= kMasters) return;
     const auto first = [](size_t master) { return (kSlots * master + kMasters - 1) / kMasters; };
@@ -76,17 +88,17 @@ class Cluster {
 
 /// A fresh one. A master of a cluster serves nobody in its first two seconds, so those of all tests here are begun at once, with
 /// the first; each waits for no more than what is left of that.
-std::unique_ptr<Cluster> take_cluster(bool with_spare = false) {
-  constexpr size_t kPlain = 4;
-  static std::vector<std::unique_ptr<Cluster>> plain, spare;
-  if (plain.empty() && spare.empty()) {
-    spare.push_back(std::make_unique<Cluster>(true));
-    for (size_t i = 0; i < kPlain; ++i) plain.push_back(std::make_unique<Cluster>(false));
+std::unique_ptr<Cluster> take_cluster(Cluster::Kind kind = Cluster::Kind::plain) {
+  using Kind = Cluster::Kind;
+  constexpr Kind kWanted[] = {Kind::plain, Kind::plain, Kind::plain, Kind::plain, Kind::with_spare, Kind::over_tls};
+  static std::vector<std::unique_ptr<Cluster>> prepared[static_cast<size_t>(Kind::kCount)];
+  if (static bool begun = false; !std::exchange(begun, true)) {
+    for (const Kind each : kWanted) prepared[static_cast<size_t>(each)].push_back(std::make_unique<Cluster>(each));
   }
-  auto& prepared = with_spare ? spare : plain;
-  if (prepared.empty()) prepared.push_back(std::make_unique<Cluster>(with_spare));
-  std::unique_ptr<Cluster> taken = std::move(prepared.back());
-  prepared.pop_back();
+  auto& fitting = prepared[static_cast<size_t>(kind)];
+  REQUIRE_FALSE(fitting.empty());
+  std::unique_ptr<Cluster> taken = std::move(fitting.back());
+  fitting.pop_back();
   REQUIRE(taken->settles());
   return taken;
 }
@@ -118,6 +130,26 @@ TEST_CASE("a cluster: every key at its node, without a redirection, from one add
   CHECK(world.store->figures().moved == 0);
   for (const auto& node : cluster.nodes) CHECK(std::stoi(node->ask({"DBSIZE"})) > 10);
   CHECK(world.kind({.operation = Operation::take, .key = "rate"}) == Kind::done);
+}
+
+TEST_CASE("a cluster over TLS: its nodes tell where TLS is spoken", "[redis][cluster]") {
+  const auto taken = take_cluster(Cluster::Kind::over_tls);
+  RedisOptions options = options_for(*taken);
+  options.addresses = {loopback(taken->tls_ports[0])};
+  options.tls = TlsFiles::get().context();
+  RedisWorld world(options);
+  REQUIRE(world.comes_up());
+  std::deque<Asker> askers(100);
+  for (size_t i = 0; i < askers.size(); ++i) {
+    askers[i].ask(*world.store, {.operation = Operation::add, .key = "key" + std::to_string(i), .ttl = kLong});
+  }
+  REQUIRE(world.driver.until([&] { return world.store->figures().in_flight == 0; }));
+  for (const Asker& asker : askers) REQUIRE(asker.is(Kind::done));
+  for (size_t i = 0; i < kMasters; ++i) {
+    CHECK(std::stoi(taken->nodes[i]->ask({"DBSIZE"})) > 10);
+    const std::string ours = taken->nodes[i]->ask({"CLIENT", "LIST"});
+    CHECK(ours.find("laddr=127.0.0.1:" + std::to_string(taken->tls_ports[i])) != std::string::npos);
+  }
 }
 
 TEST_CASE("a slot that moves while it is used: ASK and MOVED are followed, and nothing is lost", "[redis][cluster]") {
@@ -154,7 +186,7 @@ TEST_CASE("a slot that moves while it is used: ASK and MOVED are followed, and n
 }
 
 TEST_CASE("resharding to a new node under load fails no command", "[redis][cluster]") {
-  const auto taken = take_cluster(true);
+  const auto taken = take_cluster(Cluster::Kind::with_spare);
   Cluster& cluster = *taken;
   RedisWorld world(options_for(cluster));
   REQUIRE(world.comes_up());

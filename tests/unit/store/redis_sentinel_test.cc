@@ -3,6 +3,7 @@
 
 #include "redis_asker.h"
 #include "redis_server.h"
+#include "redis_tls.h"
 
 using namespace sluice;
 using namespace sluice::store;
@@ -14,13 +15,17 @@ constexpr Millis kLong{60'000};
 
 class Sentinel {
  public:
-  explicit Sentinel(const RedisServer& master) : port_(free_ports(1).front()) {
+  explicit Sentinel(const RedisServer& master) : Sentinel(master.port(), {}) {}
+  /// With further options.
+  Sentinel(uint16_t master, const std::vector<std::string>& options) : port_(free_ports(1).front()) {
     const std::string file = folder_ / "sentinel.conf";
     std::ofstream(file) << "port " << port_ << "\nbind 127.0.0.1\ndir " << (folder_ / "")
-                        << "\nsentinel monitor main 127.0.0.1 " << master.port()
+                        << "\nsentinel monitor main 127.0.0.1 " << master
                         << " 1\nsentinel down-after-milliseconds main 300\n"
                         << "sentinel failover-timeout main 2000\n";
-    process_.start({"redis-server", file, "--sentinel"}, folder_ / "log");
+    std::vector<std::string> command = {"redis-server", file, "--sentinel"};
+    command.insert(command.end(), options.begin(), options.end());
+    process_.start(command, folder_ / "log");
     REQUIRE(eventually([this] { return client_.connect(address()) && client_.ask({"PING"}) == "PONG"; }));
   }
   [[nodiscard]] SocketAddress address() const { return *SocketAddress::parse("127.0.0.1:" + std::to_string(port_)); }
@@ -101,6 +106,20 @@ TEST_CASE("sentinels tell where the master is, and where it is after a fail-over
   CHECK(world.asker.is(Kind::done));
   CHECK(replica.ask({"GET", "k"}) == "after");
   CHECK(replica.ask({"ROLE"}).starts_with("master"));
+}
+
+TEST_CASE("sentinels and their master over TLS", "[redis][sentinel]") {
+  const std::vector<uint16_t> ports = free_ports(2);
+  RedisServer master(TlsFiles::get().options(ports[0]));
+  std::vector<std::string> sentinel_options = TlsFiles::get().options(ports[1]);
+  sentinel_options.insert(sentinel_options.end(), {"--tls-replication", "yes"});  // it looks at masters over TLS
+  const Sentinel sentinel(ports[0], sentinel_options);
+  RedisOptions options = options_for({loopback(ports[1])});
+  options.tls = TlsFiles::get().context();
+  RedisWorld world(options);
+  REQUIRE(world.comes_up());
+  CHECK(world.kind({.operation = Operation::put, .key = "k", .value = "v", .ttl = kLong}) == Kind::done);
+  CHECK(master.ask({"GET", "k"}) == "v");
 }
 
 TEST_CASE("a master that was demoted is left", "[redis][sentinel]") {

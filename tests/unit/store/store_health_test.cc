@@ -26,8 +26,10 @@ TEST_CASE("a store is available when every worker can use it, and there is one",
   CHECK(health->available());
   one->complain("gone", false);
   CHECK_FALSE(health->available());
-  one.reset();  // with the configuration that it was of
+  one.reset();  // with the configuration that it was of, and its complaint
   CHECK(health->available());
+  two->update(true);
+  CHECK(health->complaint().empty());
   two.reset();
   CHECK_FALSE(health->available());
 }
