@@ -260,7 +260,7 @@ struct sluice_host {
   int (*param)(struct sluice_filter*, struct sluice_str name, struct sluice_str* out);
 
   /* Header fields, names in any case. The request's can be read at any time, and changed in on_request_start and on_request;
-   * the response's can be read and changed in on_response.
+   * the response's can be read and changed in on_response. Both also by the filter that paused such a phase, until it resumes.
    * A view lives until the callback returns; one of the request's lives as long as the exchange. */
   size_t (*header_count)(struct sluice_filter*, sluice_side);
   int (*header_at)(struct sluice_filter*, sluice_side, size_t index, struct sluice_header* out);

@@ -244,6 +244,13 @@ void Chain::go_on(uint64_t token, sluice_verdict verdict) {
   subject_.on_resumed(direction.phase);
 }
 
+bool Chain::is_in(Phase phase, const sluice_filter* filter) {
+  if (calling_ == phase) return true;
+  const Direction& direction = direction_of(phase);
+  if (!direction.waiting || direction.phase != phase) return false;
+  return filters_[&direction == &request_ ? direction.next : direction.next - 1] == filter;
+}
+
 void Chain::end_wait(Direction& direction) {
   if (direction.token == 0) return;
   host_.drop_token(std::exchange(direction.token, 0));

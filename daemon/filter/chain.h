@@ -154,6 +154,8 @@ class Chain final : public snapshot::ClaimSource {
   [[nodiscard]] Step judge(Filter& filter, Direction& direction, sluice_verdict verdict);
   Step fail(Filter& filter, Direction& direction, Reason reason, const char* why);
   [[nodiscard]] const Shared* find_shared(std::string_view key) const;
+  /// The phase is being called, or `filter` paused it.
+  [[nodiscard]] bool is_in(Phase phase, const sluice_filter* filter);
   [[nodiscard]] Direction& direction_of(Phase phase) { return phase < Phase::response ? request_ : response_; }
   void end_wait(Direction& direction);
   void on_pause_too_long();

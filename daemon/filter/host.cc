@@ -277,13 +277,14 @@ class HostTable {
   static event::Loop& loop_of(sluice_worker* worker) { return WorkerInstance::of(worker).host().loop(); }
 
   static const http::HeaderMap* readable(sluice_filter* filter, sluice_side side) {
-    if (side == SLUICE_RESPONSE && chain_of(filter).calling_ != Phase::response) return nullptr;
+    if (side == SLUICE_RESPONSE) return changeable(filter, side);
     return subject_of(filter).headers(side);
   }
   static http::HeaderMap* changeable(sluice_filter* filter, sluice_side side) {
-    const Phase now = chain_of(filter).calling_;
-    const bool is_time =
-        side == SLUICE_REQUEST ? now == Phase::request_start || now == Phase::request : now == Phase::response;
+    Chain& chain = chain_of(filter);
+    const bool is_time = side == SLUICE_RESPONSE
+                             ? chain.is_in(Phase::response, filter)
+                             : chain.is_in(Phase::request_start, filter) || chain.is_in(Phase::request, filter);
     return is_time ? subject_of(filter).headers(side) : nullptr;
   }
 };
