@@ -6,6 +6,9 @@
 //   struct Filter { explicit Filter(sluice::Exchange exchange);         // one for each exchange
 //                   sluice::Verdict on_request(); ... };
 //   SLUICE_PLUGIN("name", "1.0", Config, Worker, Filter)                // or sluice::NoWorker
+//
+// In the place of on_request_start() and on_request() a Filter may have on_begin(), which is called in the first of them that comes:
+// before routing for a listener's plugin, before the upstream for a route's.
 #pragma once
 
 #include <chrono>
@@ -497,6 +500,12 @@ Filter& filter_of(sluice_filter* raw) {
 }
 
 template <typename Filter>
+sluice_verdict on_begin(sluice_filter* raw) {
+  if (raw->state != nullptr) return SLUICE_CONTINUE;
+  return static_cast<sluice_verdict>(filter_of<Filter>(raw).on_begin());
+}
+
+template <typename Filter>
 void on_complete(sluice_filter* raw, const sluice_summary* summary) {
   if constexpr (requires(Filter filter) { filter.on_complete(*summary); }) filter_of<Filter>(raw).on_complete(*summary);
   if (raw->state != nullptr) static_cast<Filter*>(raw->state)->~Filter();
@@ -514,6 +523,10 @@ constexpr sluice_plugin make_plugin(const char* name, const char* version) {
   if constexpr (!std::is_same_v<Worker, NoWorker>) {
     plugin.start_worker = start_worker<Worker>;
     plugin.stop_worker = stop_worker<Worker>;
+  }
+  if constexpr (requires(Filter filter) { filter.on_begin(); }) {
+    plugin.on_request_start = on_begin<Filter>;
+    plugin.on_request = on_begin<Filter>;
   }
   if constexpr (requires(Filter filter) { filter.on_request_start(); }) {
     plugin.on_request_start = [](sluice_filter* raw) {

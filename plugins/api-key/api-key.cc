@@ -46,8 +46,17 @@ class Filter {
  public:
   explicit Filter(Exchange exchange) : exchange_(exchange) {}
 
-  Verdict on_request_start() { return check(); }
-  Verdict on_request() { return passed_ ? Verdict::go_on : check(); }
+  Verdict on_begin() {
+    Found found;
+    look_in_headers(found);
+    look_in_query(found);
+    if (found.count == 0) return refuse(config().missing, "api_key_missing", "A key is needed.");
+    const std::string* consumer = nullptr;
+    if (found.count == 1 && !found.key.empty() && found.key.size() <= kLongestKey)
+      consumer = config().keys.find(exchange_.worker_state<Worker>().sha256, found.key);
+    if (consumer == nullptr) return refuse(config().invalid, "api_key_invalid", "The key is not known.");
+    return accept(*consumer);
+  }
 
  private:
   // Where a key was, and how often something was there.
@@ -61,18 +70,6 @@ class Filter {
   };
 
   [[nodiscard]] const Config& config() const { return exchange_.config<Config>(); }
-
-  Verdict check() {
-    Found found;
-    look_in_headers(found);
-    look_in_query(found);
-    if (found.count == 0) return refuse(config().missing, "api_key_missing", "A key is needed.");
-    const std::string* consumer = nullptr;
-    if (found.count == 1 && !found.key.empty() && found.key.size() <= kLongestKey)
-      consumer = config().keys.find(exchange_.worker_state<Worker>().sha256, found.key);
-    if (consumer == nullptr) return refuse(config().invalid, "api_key_invalid", "The key is not known.");
-    return accept(*consumer);
-  }
 
   void look_in_headers(Found& found) const {
     if (!config().header.empty()) {
@@ -101,7 +98,6 @@ class Filter {
   }
 
   Verdict accept(const std::string& consumer) {
-    passed_ = true;
     exchange_.worker().count(config().accepted);
     exchange_.set_shared("auth.user", consumer);
     exchange_.set_shared("consumer", consumer);
@@ -127,7 +123,6 @@ class Filter {
   }
 
   Exchange exchange_;
-  bool passed_ = false;
 };
 
 }  // namespace sluice::api_key

@@ -68,14 +68,7 @@ class Filter {
  public:
   explicit Filter(Exchange exchange) : exchange_(exchange) {}
 
-  Verdict on_request_start() { return check(); }
-  Verdict on_request() { return passed_ ? Verdict::go_on : check(); }
-
- private:
-  [[nodiscard]] const Config& config() const { return exchange_.config<Config>(); }
-  [[nodiscard]] Worker& worker() const { return exchange_.worker_state<Worker>(); }
-
-  Verdict check() {
+  Verdict on_begin() {
     const auto authorization = exchange_.header(Side::request, "Authorization");
     if (!authorization) return refuse(config().missing, "basic_auth_missing", "Credentials are needed.");
     Credentials credentials;
@@ -103,6 +96,10 @@ class Filter {
     return refuse_invalid();
   }
 
+ private:
+  [[nodiscard]] const Config& config() const { return exchange_.config<Config>(); }
+  [[nodiscard]] Worker& worker() const { return exchange_.worker_state<Worker>(); }
+
   // Whose credentials they are. A name that nobody has takes as long as one that somebody has.
   [[nodiscard]] const User* find(const Credentials& credentials) const {
     Worker& state = worker();
@@ -126,7 +123,6 @@ class Filter {
   }
 
   Verdict accept(const User& user) {
-    passed_ = true;
     exchange_.worker().count(config().accepted);
     exchange_.set_shared("auth.user", user.name);
     if (!config().header.empty()) exchange_.set_header(Side::request, config().header, user.name);
@@ -164,7 +160,6 @@ class Filter {
   }
 
   Exchange exchange_;
-  bool passed_ = false;
 };
 
 }  // namespace sluice::basic_auth

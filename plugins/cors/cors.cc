@@ -10,8 +10,16 @@ class Filter {
  public:
   explicit Filter(Exchange exchange) : exchange_(exchange) {}
 
-  Verdict on_request_start() { return begin(); }
-  Verdict on_request() { return begin(); }
+  // Before other plugins could change the fields.
+  Verdict on_begin() {
+    origin_ = exchange_.header(Side::request, "Origin");
+    if (!origin_) return Verdict::go_on;
+    allowed_ = config().origins.allows(*origin_);
+    if (!allowed_) exchange_.worker().count(config().denied);
+    is_preflight_ = exchange_.fact(SLUICE_METHOD) == "OPTIONS" &&
+                    exchange_.header(Side::request, "Access-Control-Request-Method").has_value();
+    return is_preflight_ ? answer_preflight() : Verdict::go_on;
+  }
 
   Verdict on_response() {
     // Whoever answers, the gateway with an error too: the page is to read why.
@@ -32,19 +40,6 @@ class Filter {
 
  private:
   [[nodiscard]] const Config& config() const { return exchange_.config<Config>(); }
-
-  // In the first phase that comes: before other plugins could change the fields.
-  Verdict begin() {
-    if (begun_) return Verdict::go_on;
-    begun_ = true;
-    origin_ = exchange_.header(Side::request, "Origin");
-    if (!origin_) return Verdict::go_on;
-    allowed_ = config().origins.allows(*origin_);
-    if (!allowed_) exchange_.worker().count(config().denied);
-    is_preflight_ = exchange_.fact(SLUICE_METHOD) == "OPTIONS" &&
-                    exchange_.header(Side::request, "Access-Control-Request-Method").has_value();
-    return is_preflight_ ? answer_preflight() : Verdict::go_on;
-  }
 
   // What the page asked for is not judged here: the browser compares it with what is allowed, and tells its developer.
   Verdict answer_preflight() {
@@ -73,7 +68,6 @@ class Filter {
 
   Exchange exchange_;
   std::optional<std::string_view> origin_;
-  bool begun_ = false;
   bool allowed_ = false;
   bool is_preflight_ = false;
 };

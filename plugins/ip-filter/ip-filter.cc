@@ -7,14 +7,7 @@ class Filter {
  public:
   explicit Filter(Exchange exchange) : exchange_(exchange) {}
 
-  Verdict on_request_start() { return judge(); }
-  Verdict on_request() { return judge(); }
-
- private:
-  // In the first phase that comes.
-  Verdict judge() {
-    if (judged_) return Verdict::go_on;
-    judged_ = true;
+  Verdict on_begin() {
     const auto& config = exchange_.config<Config>();
     if (config.allows(exchange_.fact(config.subject))) {
       exchange_.worker().count(config.allowed);
@@ -25,8 +18,8 @@ class Filter {
         {.status = 403, .reason = "ip_denied", .detail = "Requests from this address are not accepted."});
   }
 
+ private:
   Exchange exchange_;
-  bool judged_ = false;
 };
 
 }  // namespace sluice::ip_filter
