@@ -10,9 +10,9 @@
 
 #include "basic-auth/basic-auth_config.h"
 #include "basic-auth/failure_limit.h"
-#include "basic-auth/verdict_cache.h"
 #include "common/base64.h"
 #include "common/header_syntax.h"
+#include "common/verdict_cache.h"
 
 namespace sluice::basic_auth {
 

@@ -2,9 +2,9 @@
 #include <catch2/catch.hpp>
 
 #include "basic-auth/failure_limit.h"
-#include "basic-auth/verdict_cache.h"
 #include "common/base64.h"
 #include "common/sha256.h"
+#include "common/verdict_cache.h"
 
 using namespace sluice;
 using namespace std::chrono_literals;
@@ -44,7 +44,7 @@ TEST_CASE("SHA-256 of pieces is that of the whole", "[common]") {
 }
 
 TEST_CASE("what was found of credentials is known for a while, and the table never grows", "[basic-auth]") {
-  basic_auth::VerdictCache cache;
+  VerdictCache cache;
   const Digest key = random_digest();
   CHECK_FALSE(cache.find(key, 1s));
   cache.put(key, 7, 10s);
@@ -55,7 +55,7 @@ TEST_CASE("what was found of credentials is known for a while, and the table nev
   std::vector<Digest> keys;
   for (int i = 0; i < 5000; ++i) cache.put(keys.emplace_back(random_digest()), 1, 100s);
   for (const Digest& each : keys) known += cache.find(each, 1s).has_value();
-  CHECK(known <= basic_auth::VerdictCache::kSets * basic_auth::VerdictCache::kWays);
+  CHECK(known <= VerdictCache::kSets * VerdictCache::kWays);
   CHECK(known > 900);
   CHECK(cache.find(key, 1s) == 7u);  // it ends last
 }

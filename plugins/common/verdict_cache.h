@@ -11,7 +11,7 @@
 
 #include "common/sha256.h"
 
-namespace sluice::basic_auth {
+namespace sluice {
 
 class VerdictCache {
  public:
@@ -20,6 +20,7 @@ class VerdictCache {
   using Time = std::chrono::microseconds;
 
   VerdictCache() : sets_(kSets) {}
+  void clear() { sets_.assign(kSets, {}); }
 
   [[nodiscard]] std::optional<uint32_t> find(const Digest& key, Time now) const {
     for (const Entry& entry : set_of(key)) {
@@ -55,4 +56,4 @@ class VerdictCache {
   std::vector<Set> sets_;
 };
 
-}  // namespace sluice::basic_auth
+}  // namespace sluice
