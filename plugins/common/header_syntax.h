@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <iterator>
 #include <string_view>
 
 namespace sluice {
@@ -28,6 +29,15 @@ inline bool is_field_value(std::string_view text) {
     const auto byte = static_cast<unsigned char>(c);
     return byte == '\t' || (byte >= 0x20 && byte != 0x7f);
   });
+}
+
+/// Fields of framing and of the connection are the gateway's; it refuses to change them for a plugin.
+inline bool is_of_the_gateway(std::string_view name) {
+  constexpr std::string_view kNames[] = {
+      "Host",    "Connection", "Content-Length", "Transfer-Encoding", "Keep-Alive",    "TE",
+      "Trailer", "Upgrade",    "Expect",         "Proxy-Connection",  "HTTP2-Settings"};
+  return std::any_of(std::begin(kNames), std::end(kNames),
+                     [name](std::string_view own) { return equals_ignoring_case(own, name); });
 }
 
 /// True if the comma-separated list `value` has `wanted` in it, in any case.

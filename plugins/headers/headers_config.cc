@@ -1,7 +1,5 @@
 #include "headers/headers_config.h"
 
-#include <algorithm>
-#include <array>
 #include <chrono>
 
 #include "common/header_syntax.h"
@@ -10,20 +8,14 @@ namespace sluice::headers {
 
 namespace {
 
-// Fields of framing and of the connection are the gateway's; it refuses to change them at run time, so they are refused here.
-constexpr std::array<std::string_view, 11> kOfTheGateway = {
-    "Host",    "Connection", "Content-Length", "Transfer-Encoding", "Keep-Alive",    "TE",
-    "Trailer", "Upgrade",    "Expect",         "Proxy-Connection",  "HTTP2-Settings"};
-
 bool check_name(Node node, std::string_view name) {
   if (!is_token(name)) {
     node.error("\"" + std::string(name) + "\" is not the name of a header");
     return false;
   }
-  const bool is_ours = std::any_of(kOfTheGateway.begin(), kOfTheGateway.end(),
-                                   [name](std::string_view own) { return equals_ignoring_case(own, name); });
-  if (is_ours) node.error(std::string(name) + " is the gateway's own and cannot be changed");
-  return !is_ours;
+  if (!is_of_the_gateway(name)) return true;
+  node.error(std::string(name) + " is the gateway's own and cannot be changed");
+  return false;
 }
 
 void read_fields(Node map, std::vector<Field>& fields) {
