@@ -99,6 +99,11 @@ class Node {
     if (node_ == nullptr || setup_->file(setup_, node_, &content) == 0) return std::nullopt;
     return std::string(to_view(content));
   }
+  /// As abi.h says of setup->upstream(); SLUICE_NONE too if there is no node, or if this gateway has no http calls.
+  [[nodiscard]] uint32_t upstream() const {
+    if (node_ == nullptr || !SLUICE_HAS(setup_, upstream)) return SLUICE_NONE;
+    return setup_->upstream(setup_, node_);
+  }
   /// Calls `visit(Node entry, std::string_view key)` for each entry of a list or map.
   template <typename Visit>
   void for_each(Visit&& visit) const {
@@ -151,11 +156,6 @@ class Setup {
     const sluice_node* named =
         key && setup_->root != nullptr ? setup_->child(setup_, setup_->root, to_abi(*key)) : nullptr;
     return setup_->store(setup_, named);
-  }
-  /// As abi.h says of setup->upstream(); SLUICE_NONE if this gateway has no http calls.
-  [[nodiscard]] uint32_t upstream(std::string_view key) const {
-    const sluice_node* named = setup_->root == nullptr ? nullptr : setup_->child(setup_, setup_->root, to_abi(key));
-    return named == nullptr || !SLUICE_HAS(setup_, upstream) ? SLUICE_NONE : setup_->upstream(setup_, named);
   }
   [[nodiscard]] uint32_t counter(std::string_view name) const { return setup_->counter(setup_, to_abi(name)); }
   [[nodiscard]] uint32_t histogram(std::string_view name) const { return setup_->histogram(setup_, to_abi(name)); }
