@@ -77,6 +77,9 @@ WorkerInstance::WorkerInstance(Host& host, const Instance& instance, InstanceSer
     counters_[i] = {host.shard().counter(stats::pick(series_.calls, phase)),
                     host.shard().counter(stats::pick(series_.time, phase))};
   }
+}
+
+void WorkerInstance::start() {
   if (plugin().start_worker != nullptr) plugin().start_worker(this);
 }
 

@@ -63,6 +63,9 @@ class WorkerInstance : private sluice_worker {
   /// Likewise of Instance::upstreams.
   void set_upstreams(std::vector<upstream::Cluster*> upstreams) { upstreams_ = std::move(upstreams); }
 
+  /// Once, when it has both: a plugin may ask for something as soon as it starts.
+  void start();
+
   // For the host's table.
   uint64_t submit(uint32_t store, const store::Command& command, sluice_store_done done, void* user);
   uint64_t start_timer(Millis after, sluice_timer_done done, void* user);

@@ -91,7 +91,8 @@ std::shared_ptr<filter::WorkerInstance> Engine::plugin_for(const Generation& gen
       if (&known->instance() == &instance) plugin = known;
     }
   }
-  if (plugin == nullptr) {
+  const bool is_new = plugin == nullptr;
+  if (is_new) {
     plugin = std::make_shared<filter::WorkerInstance>(filter_host_, instance, generation.series().plugins[index]);
   }
   std::vector<filter::WorkerStore> stores;
@@ -109,6 +110,7 @@ std::shared_ptr<filter::WorkerInstance> Engine::plugin_for(const Generation& gen
     upstreams.push_back(generation.clusters[static_cast<size_t>(named - snapshot.clusters.begin())].get());
   }
   plugin->set_upstreams(std::move(upstreams));
+  if (is_new) plugin->start();
   return plugin;
 }
 
