@@ -1,35 +1,32 @@
 #include "common/base64.h"
 
+#include <array>
 #include <cstdint>
 
 namespace sluice {
 
 namespace {
 
-int value_of(char c) {
-  if (c >= 'A' && c <= 'Z') return c - 'A';
-  if (c >= 'a' && c <= 'z') return c - 'a' + 26;
-  if (c >= '0' && c <= '9') return c - '0' + 52;
-  if (c == '+') return 62;
-  return c == '/' ? 63 : -1;
+using Values = std::array<int8_t, 256>;  // of each character; -1: it is none of the alphabet
+
+constexpr Values values_of(std::string_view alphabet) {
+  Values values{};
+  values.fill(-1);
+  for (size_t i = 0; i < alphabet.size(); ++i) values[static_cast<uint8_t>(alphabet[i])] = static_cast<int8_t>(i);
+  return values;
 }
 
-}  // namespace
+constexpr Values kPlain = values_of("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/");
+constexpr Values kUrl = values_of("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_");
 
-std::optional<std::string_view> decode_base64(std::string_view text, std::span<char> out) {
-  if (text.size() % 4 != 0) return std::nullopt;
-  size_t padding = 0;
-  while (padding < 2 && text.ends_with('=')) {
-    text.remove_suffix(1);
-    ++padding;
-  }
-  const size_t bytes = text.size() * 3 / 4;
-  if (bytes > out.size()) return std::nullopt;
+// `text` without padding.
+std::optional<std::string_view> decode(const Values& values, std::string_view text, std::span<char> out) {
+  if (text.size() % 4 == 1 || text.size() * 3 / 4 > out.size()) return std::nullopt;
   uint32_t bits = 0;
   unsigned count = 0;
   size_t at = 0;
   for (const char c : text) {
-    const int value = value_of(c);
+    const int value = values[static_cast<uint8_t>(c)];
     if (value < 0) return std::nullopt;
     bits = bits << 6 | static_cast<uint32_t>(value);
     count += 6;
@@ -39,6 +36,18 @@ std::optional<std::string_view> decode_base64(std::string_view text, std::span<c
   }
   if ((bits & ((1u << count) - 1)) != 0) return std::nullopt;
   return std::string_view(out.data(), at);
+}
+
+}  // namespace
+
+std::optional<std::string_view> decode_base64(std::string_view text, std::span<char> out) {
+  if (text.size() % 4 != 0) return std::nullopt;
+  for (size_t padding = 0; padding < 2 && text.ends_with('='); ++padding) text.remove_suffix(1);
+  return decode(kPlain, text, out);
+}
+
+std::optional<std::string_view> decode_base64url(std::string_view text, std::span<char> out) {
+  return decode(kUrl, text, out);
 }
 
 }  // namespace sluice

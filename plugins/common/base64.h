@@ -1,4 +1,4 @@
-// Base64 as RFC 4648 §4 has it, strictly: padded, no white space, no bits left over.
+// Base64 as RFC 4648 has it, strictly: no white space, no bits left over.
 #pragma once
 
 #include <cstddef>
@@ -9,6 +9,9 @@
 namespace sluice {
 
 /// The bytes that `text` stands for, written to the front of `out`; nothing if it is malformed or they do not fit.
+/// §4: padded.
 std::optional<std::string_view> decode_base64(std::string_view text, std::span<char> out);
+/// §5, for URLs and file names, and without padding, as RFC 7515 writes it.
+std::optional<std::string_view> decode_base64url(std::string_view text, std::span<char> out);
 
 }  // namespace sluice
