@@ -10,11 +10,14 @@ namespace sluice {
 
 void Sha256::Free::operator()(evp_md_ctx_st* context) const { EVP_MD_CTX_free(context); }
 
-Sha256::Sha256() : context_(EVP_MD_CTX_new()) {}
+Sha256::Sha256() : context_(EVP_MD_CTX_new()) {
+  if (context_ == nullptr || EVP_DigestInit_ex(context_.get(), EVP_sha256(), nullptr) != 1) std::abort();
+}
 
 Digest Sha256::operator()(std::initializer_list<std::string_view> pieces) const {
   Digest digest;
-  bool ok = context_ != nullptr && EVP_DigestInit_ex(context_.get(), EVP_sha256(), nullptr) == 1;
+  // Again with the digest that the context has: to name it would look it up each time.
+  bool ok = EVP_DigestInit_ex2(context_.get(), nullptr, nullptr) == 1;
   for (const std::string_view piece : pieces)
     ok = ok && EVP_DigestUpdate(context_.get(), piece.data(), piece.size()) == 1;
   ok = ok && EVP_DigestFinal_ex(context_.get(), digest.data(), nullptr) == 1;
