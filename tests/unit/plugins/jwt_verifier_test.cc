@@ -4,10 +4,10 @@
 #include <catch2/catch.hpp>
 #include <map>
 
+#include "../../token_maker.h"
 #include "common/base64.h"
 #include "common/json.h"
 #include "jwt/verifier.h"
-#include "token_maker.h"
 
 using namespace sluice;
 using namespace sluice::jwt;
@@ -515,6 +515,11 @@ TEST_CASE("a set of keys gives what can be used, and tells what cannot", "[jwt]"
   const std::string one = base64url(std::string(31, '\0') + '\1');
   CHECK_FALSE(left_out(R"({"kty":"EC","crv":"P-256","x":")" + one + R"(","y":")" + one + "\"}").empty());
   CHECK_FALSE(left_out(R"({"kty":"OKP","crv":"Ed25519","x":"AA"})").empty());
+  // A point of order 4, and one of order 2: a signature of zeros would hold for many texts.
+  CHECK_FALSE(left_out(R"({"kty":"OKP","crv":"Ed25519","x":")" + base64url(std::string(32, '\0')) + "\"}").empty());
+  CHECK_FALSE(
+      left_out(R"({"kty":"OKP","crv":"Ed25519","x":")" + base64url("\xec" + std::string(30, '\xff') + "\xff") + "\"}")
+          .empty());
   CHECK_FALSE(left_out(R"({"kty":"OKP","crv":"X25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"})").empty());
   CHECK_FALSE(left_out(R"({"kty":"oct","k":"c2hvcnQ"})").empty());
   CHECK_FALSE(left_out(R"({"kty":"new"})").empty());
