@@ -351,8 +351,8 @@ TEST_CASE("signatures of ECDSA have one form", "[jwt]") {
   REQUIRE(order.size() == 32);
   for (const std::string& bad :
        {zero + zero, zero + raw.substr(32), raw.substr(0, 32) + zero, order + raw.substr(32), raw.substr(0, 32) + order,
-        raw.substr(0, 63), raw + '\0', '\0' + raw, raw.substr(0, 32), raw + raw, std::string("\0", 1),
-        raw.substr(32) + raw.substr(0, 32)}) {
+        raw.substr(0, 63), raw + '\0', raw.substr(0, 32) + '\0' + raw.substr(32), '\0' + raw, raw.substr(0, 32),
+        raw + raw, std::string("\0", 1), raw.substr(32) + raw.substr(0, 32)}) {
     CHECK(with(bad) == "signature");
   }
   // Another curve's.
