@@ -60,6 +60,16 @@ def test_a_phase_that_pauses_and_is_resumed_loses_nothing(phase, delay, framing)
         gateway.wait_gauges_zero()
 
 
+@pytest.mark.parametrize("delay", ["0", "5ms"])
+def test_who_paused_may_change_the_head_until_it_resumes_and_nobody_else(delay):
+    late = {"late": True, "delay": delay}
+    with probed(listener=["a"], route=["b", "c", "d"], a={"pause": ["request_start"], **late}, b={"pause": ["request"], **late},
+                c={"pause": ["response"], **late}, d={"pause": ["request_body"], **late}) as (gateway, origin):
+        answer = gateway.ask("POST", "/", body=b"body")
+        assert traces(origin.requests[-1]) == ["a.request_start", "a.late", "a.request", "b.request", "b.late", "c.request", "d.request"]
+        assert traces(answer) == ["d.response", "c.response", "c.late", "b.response", "a.response"]
+
+
 def test_a_paused_response_body_of_chunks_keeps_its_order_and_its_trailers():
     def script(connection):
         connection.read_request()

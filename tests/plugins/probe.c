@@ -2,6 +2,7 @@
  *
  *   tag: a            what it writes into x-trace of the request and of the response
  *   pause: [request]  phases in which it pauses
+ *   late: true        also writes tag.late into x-trace when it is resumed
  *   delay: 5ms        after which a timer resumes it; 0: it resumes before it returns; never: nobody does
  *   respond: request  the phase in which it answers by itself
  *   status: 418       with this, `body`, and the reason probe_said_so unless there is a body
@@ -34,6 +35,7 @@ struct config {
   int responds[kPhases];
   uint64_t delay_ms;
   int never;
+  int late;
   int read_body;
   int shout;
   int skip;
@@ -51,8 +53,9 @@ struct config {
 };
 
 struct state {
-  struct sluice_worker* worker;
   struct sluice_filter* filter;
+  struct sluice_worker* worker;
+  sluice_side side; /* of the phase that paused */
   uint64_t token;
   uint64_t call;
   uint64_t timer;
@@ -129,6 +132,7 @@ static void* configure(struct sluice_setup* setup) {
   if ((node = setup->child(setup, setup->root, str("delay"))) != NULL)
     setup->duration(setup, node, 0, 60000, &config->delay_ms);
   if ((node = setup->child(setup, setup->root, str("never"))) != NULL) setup->boolean(setup, node, &config->never);
+  if ((node = setup->child(setup, setup->root, str("late"))) != NULL) setup->boolean(setup, node, &config->late);
   if ((node = setup->child(setup, setup->root, str("read_body"))) != NULL)
     setup->boolean(setup, node, &config->read_body);
   if ((node = setup->child(setup, setup->root, str("shout"))) != NULL) setup->boolean(setup, node, &config->shout);
@@ -145,15 +149,23 @@ static const struct config* config_of(const struct sluice_filter* filter) { retu
 static struct state* state_of(struct sluice_filter* filter) {
   if (filter->state == NULL) {
     struct state* state = filter->state = calloc(1, sizeof(*state));
-    state->worker = filter->worker;
     state->filter = filter;
+    state->worker = filter->worker;
   }
   return filter->state;
+}
+
+static void trace(struct sluice_filter* filter, sluice_side side, const char* when) {
+  char text[64];
+  const int length = snprintf(text, sizeof(text), "%s.%s", config_of(filter)->tag, when);
+  const struct sluice_str value = {text, (size_t)length};
+  host->add_header(filter, side, str("x-trace"), value);
 }
 
 static void on_time(void* user) {
   struct state* state = user;
   state->timer = 0;
+  if (config_of(state->filter)->late) trace(state->filter, state->side, "late");
   host->resume(state->worker, state->token,
                state->reads_next     ? SLUICE_READ_BODY
                : state->answers_next ? SLUICE_RESPOND
@@ -218,6 +230,7 @@ static sluice_verdict act(struct sluice_filter* filter, int phase) {
     host->count(filter->worker, config->paused, 1);
     state->answers_next = responds;
     state->reads_next = config->read_body && phase == kRequest;
+    state->side = phase < kResponse ? SLUICE_REQUEST : SLUICE_RESPONSE;
     state->token = host->token(filter);
     if (config->never) return SLUICE_PAUSE;
     if (config->delay_ms == 0) {
@@ -230,21 +243,14 @@ static sluice_verdict act(struct sluice_filter* filter, int phase) {
   return responds ? SLUICE_RESPOND : SLUICE_CONTINUE;
 }
 
-static void trace(struct sluice_filter* filter, sluice_side side, int phase) {
-  char text[64];
-  const int length = snprintf(text, sizeof(text), "%s.%s", config_of(filter)->tag, kNames[phase]);
-  const struct sluice_str value = {text, (size_t)length};
-  host->add_header(filter, side, str("x-trace"), value);
-}
-
 static sluice_verdict on_request_start(struct sluice_filter* filter) {
-  trace(filter, SLUICE_REQUEST, kRequestStart);
+  trace(filter, SLUICE_REQUEST, "request_start");
   if (config_of(filter)->tier[0] != 0) host->set_shared(filter, str("jwt.tier"), str(config_of(filter)->tier));
   return act(filter, kRequestStart);
 }
 
 static sluice_verdict on_request(struct sluice_filter* filter) {
-  trace(filter, SLUICE_REQUEST, kRequest);
+  trace(filter, SLUICE_REQUEST, "request");
   const struct config* config = config_of(filter);
   host->set_shared(filter, str("last"), str(config->tag));
   if (config->outlive) host->outlive_client(filter);
@@ -272,7 +278,7 @@ static sluice_verdict on_request_body(struct sluice_filter* filter, struct sluic
 static sluice_verdict on_response(struct sluice_filter* filter) {
   struct sluice_str last = {0};
   host->get_shared(filter, str("last"), &last);
-  trace(filter, SLUICE_RESPONSE, kResponse);
+  trace(filter, SLUICE_RESPONSE, "response");
   if (last.size > 0) host->set_header(filter, SLUICE_RESPONSE, str("x-last"), last);
   struct sluice_str asked;
   if (host->get_shared(filter, str("asked"), &asked)) host->set_header(filter, SLUICE_RESPONSE, str("x-asked"), asked);
