@@ -179,9 +179,9 @@ enum {
   SLUICE_PUT = 2,           /* -> DONE */
   SLUICE_PUT_IF_ABSENT = 3, /* -> DONE; FOUND with the winner's value */
   SLUICE_REPLACE_IF =
-      4, /* PUT if the value there begins with `expected`                -> DONE; FOUND (another); ABSENT */
+      4, /* PUT if the value there begins with `expected`      -> DONE; FOUND with another value; ABSENT */
   SLUICE_REMOVE_IF =
-      5,             /* REMOVE if the value there begins with `expected`             -> DONE; FOUND (another); ABSENT */
+      5,             /* REMOVE if the value there begins with `expected`   -> DONE; FOUND with another value; ABSENT */
   SLUICE_REMOVE = 6, /* -> DONE, ABSENT */
   SLUICE_TAKE = 7,   /* one unit of a rate (GCRA)                                    -> DONE, REFUSED */
   SLUICE_ADD = 8     /* to a decimal number, 0 if absent; ttl from the first one     -> DONE with sum */

@@ -124,10 +124,10 @@ Outcome MemoryShard::carry_out_on(Entry* entry, const Command& command, uint32_t
     case Operation::put: return put(entry, command, hash, command.value, deadline);
     case Operation::replace_if:
       if (entry == nullptr) return absent;
-      if (!is_expected()) return {.kind = Outcome::Kind::found};
+      if (!is_expected()) return found_entry();
       return put(entry, command, hash, command.value, deadline);
     case Operation::remove_if:
-      if (entry != nullptr && !is_expected()) return {.kind = Outcome::Kind::found};
+      if (entry != nullptr && !is_expected()) return found_entry();
       [[fallthrough]];
     case Operation::remove:
       if (entry == nullptr) return absent;

@@ -21,11 +21,11 @@ enum class Operation : uint8_t {
   touch,          // get, and the time to live begins anew; never revives a key            -> found, absent
   put,            // -> done
   put_if_absent,  // -> done; or found, with the winner's value
-  replace_if,  // put, if the value there begins with `expected`                        -> done; found (another); absent
-  remove_if,   // remove, if the value there begins with `expected`                     -> done; found (another); absent
-  remove,      // -> done; absent
-  take,        // one unit of a rate (GCRA)                                             -> done; refused
-  add,         // to a decimal number, 0 if absent; ttl counts from its first addition  -> done, with the sum
+  replace_if,     // put, if the value there begins with `expected`         -> done; found, with another value; absent
+  remove_if,      // remove, if the value there begins with `expected`      -> done; found, with another value; absent
+  remove,         // -> done; absent
+  take,           // one unit of a rate (GCRA)                                             -> done; refused
+  add,            // to a decimal number, 0 if absent; ttl counts from its first addition  -> done, with the sum
 };
 
 /// For take: `burst` units at once, and then one each `period` / `units`. GCRA (ITU-T I.371).

@@ -44,9 +44,9 @@ class NaiveStore {
       case Operation::put_if_absent: return is_there ? found() : put(value, deadline);
       case Operation::replace_if:
         if (!is_there) return absent;
-        return at->value.starts_with(command.expected) ? put(value, deadline) : Answer{{.kind = Kind::found}, {}};
+        return at->value.starts_with(command.expected) ? put(value, deadline) : found();
       case Operation::remove_if:
-        if (is_there && !at->value.starts_with(command.expected)) return {{.kind = Kind::found}, {}};
+        if (is_there && !at->value.starts_with(command.expected)) return found();
         [[fallthrough]];
       case Operation::remove:
         if (!is_there) return absent;

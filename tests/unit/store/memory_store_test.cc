@@ -109,9 +109,11 @@ TEST_CASE("replace_if and remove_if compare the beginning of the value") {
   CHECK(world(remove_key_if("k", "")).is(Kind::absent));
   CHECK(world(get("k")).is(Kind::absent));
   world(put("k", "owner-1 running", Millis(100)));
-  CHECK(world(replace_key_if("k", "owner-2", "stolen")).is(Kind::found));
+  const Answer refused = world(replace_key_if("k", "owner-2", "stolen"));
+  CHECK(refused.is(Kind::found));
+  CHECK(refused.value == "owner-1 running");
   CHECK(world(replace_key_if("k", "owner-1 running!", "stolen")).is(Kind::found));
-  CHECK(world(remove_key_if("k", "owner-2")).is(Kind::found));
+  CHECK(world(remove_key_if("k", "owner-2")).value == "owner-1 running");
   CHECK(world(get("k")).value == "owner-1 running");
   CHECK(world(replace_key_if("k", "owner-1", "owner-1 done", Seconds(1))).is(Kind::done));
   world.wait(Millis(999));

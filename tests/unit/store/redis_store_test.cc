@@ -114,6 +114,7 @@ TEST_CASE("every operation does what its line in store.h says", "[redis]") {
     CHECK(world.kind(replace) == Kind::found);
     CHECK(world.value() == "token2 b");
     CHECK(world.kind({.operation = Operation::remove_if, .key = "k", .expected = "token1"}) == Kind::found);
+    CHECK(world.value() == "token2 b");
     CHECK(world.kind({.operation = Operation::remove_if, .key = "k", .expected = "token2"}) == Kind::done);
     CHECK(world.kind({.operation = Operation::remove_if, .key = "k", .expected = "token2"}) == Kind::absent);
   }
