@@ -338,7 +338,7 @@ class StoreCall {
     worker_ = worker.raw();
     const sluice_store_command given = to_command(command);
     const uint64_t id = host->store(worker_, store, &given, on_done, this);
-    id_ = id;
+    if (id != 0) id_ = id;  // else it is answered, and the owner may have asked again
   }
   [[nodiscard]] bool waiting() const { return id_ != 0; }
   void cancel() {
