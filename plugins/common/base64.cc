@@ -50,4 +50,17 @@ std::optional<std::string_view> decode_base64url(std::string_view text, std::spa
   return decode(kUrl, text, out);
 }
 
+std::string_view encode_base64url(std::string_view bytes, std::span<char> out) {
+  constexpr std::string_view kAlphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+  uint32_t bits = 0;
+  unsigned count = 0;
+  size_t at = 0;
+  for (const char c : bytes) {
+    bits = bits << 8 | static_cast<uint8_t>(c);
+    for (count += 8; count >= 6;) out[at++] = kAlphabet[bits >> (count -= 6) & 63];
+  }
+  if (count > 0) out[at++] = kAlphabet[bits << (6 - count) & 63];
+  return {out.data(), at};
+}
+
 }  // namespace sluice

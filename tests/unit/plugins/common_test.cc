@@ -28,6 +28,20 @@ TEST_CASE("base64 is decoded strictly", "[common]") {
   }
 }
 
+TEST_CASE("base64 for URLs is written without padding", "[common]") {
+  const auto encoded = [](std::string_view bytes) {
+    std::array<char, 16> out;
+    CHECK(encode_base64url(bytes, out).size() == base64url_size(bytes.size()));
+    return std::string(encode_base64url(bytes, out));
+  };
+  CHECK(encoded("").empty());
+  CHECK(encoded("f") == "Zg");
+  CHECK(encoded("fo") == "Zm8");
+  CHECK(encoded("foo") == "Zm9v");
+  CHECK(encoded("foob") == "Zm9vYg");
+  CHECK(encoded("\xfb\xef\xff") == "--__");
+}
+
 TEST_CASE("SHA-256 of pieces is that of the whole", "[common]") {
   const Sha256 sha256;
   const auto abc = parse_digest("ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015AD");

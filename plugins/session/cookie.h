@@ -1,0 +1,42 @@
+// The cookie of a session (RFC 6265): "<id>" or "<id>.<tag>". The id is 128 random bits, the tag says whose sessions are to be asked
+// about in the same turn; both in base64url. What a cookie says is believed only once the store agrees.
+#pragma once
+
+#include <cstddef>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace sluice::session {
+
+constexpr size_t kIdBytes = 22;  // 128 bits in base64url
+
+/// True for 128 bits in base64url: 22 characters, of which the last has two bits only.
+bool is_id(std::string_view text);
+
+struct CookieValue {
+  std::string_view id;
+  std::string_view tag;  // empty: a session without a subject
+};
+/// Nothing if it cannot be one that was made here.
+std::optional<CookieValue> parse_cookie_value(std::string_view value);
+
+/// The cookies of one name in a request, gathered field by field. Two of different values say nothing: a browser sends a second
+/// one only if somebody else, say a neighbouring host, has planted it.
+struct NamedCookies {
+  explicit NamedCookies(std::string_view wanted) : name(wanted) {}
+
+  /// One Cookie field of the request.
+  void add(std::string_view field);
+  [[nodiscard]] std::optional<CookieValue> parse() const;
+
+  std::string_view name;
+  std::string_view value;  // of the first
+  size_t count = 0;
+  bool ambiguous = false;
+};
+
+/// Appends what a Cookie field says without the cookies called `name`, the others byte for byte.
+void leave_out(std::string_view field, std::string_view name, std::string& out);
+
+}  // namespace sluice::session
