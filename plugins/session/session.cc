@@ -108,6 +108,7 @@ void Filter::decide(Verdict verdict) {
 
 Verdict Filter::find() {
   found_ = true;
+  if (config().outlive_client) exchange_.outlive_client();
   strip_own_fields(Side::request);
   NamedCookies cookies(config().cookie);
   for (size_t i = 0; const auto field = exchange_.header(Side::request, "Cookie", i); ++i) cookies.add(*field);

@@ -32,6 +32,7 @@ Config::Config(Setup& setup) {
   data_header = header_prefix + "Data";
   setup["max_data"].read_size(max_data, 1, 16 * 1024);
   setup["forward_cookie"].read(forward_cookie);
+  setup["outlive_client"].read(outlive_client);
   setup["on_store_error"].choose(open_on_store_error, {{"open", true}, {"closed", false}});
   store = setup.store("store");
   found = setup.counter("found");

@@ -31,6 +31,7 @@ struct Config {
   std::string data_header;
   uint64_t max_data = 4096;
   bool forward_cookie = false;
+  bool outlive_client = false;
   bool open_on_store_error = false;
   uint32_t store = SLUICE_NONE;
 
