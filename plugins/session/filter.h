@@ -73,6 +73,8 @@ class Filter {
   [[nodiscard]] std::string_view tag_of(std::string_view subject) const;
   [[nodiscard]] bool is_own_field(std::string_view name) const;
   void strip_own_fields(Side side) const;
+  /// What a store said, in memory of the exchange; nothing if it is too large to be one of ours.
+  [[nodiscard]] std::string_view keep(std::string_view value) const;
   /// Tells the store something that nobody waits for.
   void tell(const StoreCommand& command) const;
   void drop(std::string_view key, const Record& record) const;

@@ -83,6 +83,10 @@ void Filter::strip_own_fields(Side side) const {
   }
 }
 
+std::string_view Filter::keep(std::string_view value) const {
+  return value.size() <= kMostValueBytes ? exchange_.copy(value) : std::string_view();
+}
+
 void Filter::tell(const StoreCommand& command) const {
   const sluice_store_command given = decltype(change_call_)::to_command(command);
   host->store(exchange_.worker().raw(), config().store, &given, nullptr, nullptr);
@@ -142,14 +146,13 @@ void Filter::strip_cookie(const NamedCookies& cookies) const {
 
 void Filter::on_session(const StoreResult& result) {
   if (result.outcome == SLUICE_FAILED) failure_ = exchange_.copy(result.reason);
-  if (result.outcome == SLUICE_FOUND && result.value.size() <= kMostValueBytes) value_ = exchange_.copy(result.value);
+  if (result.outcome == SLUICE_FOUND) value_ = keep(result.value);
   if (--waits_for_ == 0) judge();
 }
 
 void Filter::on_generation(const StoreResult& result) {
   if (result.outcome == SLUICE_FAILED) failure_ = exchange_.copy(result.reason);
-  if (result.outcome == SLUICE_FOUND && result.value.size() <= kMostValueBytes)
-    generation_ = exchange_.copy(result.value);
+  if (result.outcome == SLUICE_FOUND) generation_ = keep(result.value);
   if (--waits_for_ == 0) judge();
 }
 

@@ -36,7 +36,11 @@ class RandomText {
 }  // namespace
 
 Verdict Filter::on_response() {
-  change_call_.cancel();  // if another answer came instead of one that waits here
+  // What waits here or on the way in was overtaken by another answer, say of a timeout.
+  session_call_.cancel();
+  generation_call_.cancel();
+  successor_call_.cancel();
+  change_call_.cancel();
   token_ = 0;
   verdict_.reset();
   change_ = read_change();
@@ -133,7 +137,7 @@ void Filter::join() {
 
 void Filter::on_joined(const StoreResult& result) {
   if (result.outcome == SLUICE_FOUND) {
-    new_generation_ = exchange_.copy(result.value);
+    new_generation_ = keep(result.value);
     tell({.operation = SLUICE_TOUCH, .key = generation_key(new_tag_), .ttl = config().absolute + kGenerationOutlives});
   }
   put();
@@ -220,7 +224,7 @@ void Filter::on_written(const StoreResult& result) {
 
 // True if the session lives on, under this id, as it is now.
 bool Filter::read_again(std::string_view value) {
-  const auto record = parse_record(exchange_.copy(value));
+  const auto record = parse_record(keep(value));
   if (!record || record->kind != Record::Kind::live) return false;
   record_ = *record;
   return true;
