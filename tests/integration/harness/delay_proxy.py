@@ -13,6 +13,7 @@ import sys
 import time
 
 PR_SET_PDEATHSIG = 1  # <sys/prctl.h>
+PR_SET_TIMERSLACK = 29
 
 
 class DelayProxy:
@@ -69,6 +70,7 @@ class Direction:
 
 
 def serve(target, delay):
+    ctypes.CDLL(None).prctl(PR_SET_TIMERSLACK, 1)  # nanoseconds, where 50 us are usual
     host, port = target.rsplit(":", 1)
     listener = socket.create_server(("127.0.0.1", 0), backlog=128)
     print("127.0.0.1:%d" % listener.getsockname()[1], flush=True)
