@@ -10,19 +10,36 @@ namespace sluice {
 
 void Sha256::Free::operator()(evp_md_ctx_st* context) const { EVP_MD_CTX_free(context); }
 
+namespace {
+
+// No memory, or no SHA-256: nothing may go on with a digest that is none.
+void must(bool ok) {
+  if (!ok) std::abort();
+}
+
+}  // namespace
+
 Sha256::Sha256() : context_(EVP_MD_CTX_new()) {
-  if (context_ == nullptr || EVP_DigestInit_ex(context_.get(), EVP_sha256(), nullptr) != 1) std::abort();
+  must(context_ != nullptr && EVP_DigestInit_ex(context_.get(), EVP_sha256(), nullptr) == 1);
+}
+
+// Again with the digest that the context has: to name it would look it up each time.
+void Sha256::begin() const { must(EVP_DigestInit_ex2(context_.get(), nullptr, nullptr) == 1); }
+
+void Sha256::add(std::string_view piece) const {
+  must(EVP_DigestUpdate(context_.get(), piece.data(), piece.size()) == 1);
+}
+
+Digest Sha256::finish() const {
+  Digest digest;
+  must(EVP_DigestFinal_ex(context_.get(), digest.data(), nullptr) == 1);
+  return digest;
 }
 
 Digest Sha256::operator()(std::initializer_list<std::string_view> pieces) const {
-  Digest digest;
-  // Again with the digest that the context has: to name it would look it up each time.
-  bool ok = EVP_DigestInit_ex2(context_.get(), nullptr, nullptr) == 1;
-  for (const std::string_view piece : pieces)
-    ok = ok && EVP_DigestUpdate(context_.get(), piece.data(), piece.size()) == 1;
-  ok = ok && EVP_DigestFinal_ex(context_.get(), digest.data(), nullptr) == 1;
-  if (!ok) std::abort();  // no memory, or no SHA-256: nothing may go on with a digest that is none
-  return digest;
+  begin();
+  for (const std::string_view piece : pieces) add(piece);
+  return finish();
 }
 
 std::optional<Digest> parse_digest(std::string_view hex) {

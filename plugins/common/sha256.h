@@ -20,6 +20,11 @@ class Sha256 {
   Sha256();
   [[nodiscard]] Digest operator()(std::initializer_list<std::string_view> pieces) const;
 
+  /// For what comes bit by bit; no other digest meanwhile.
+  void begin() const;
+  void add(std::string_view piece) const;
+  [[nodiscard]] Digest finish() const;
+
  private:
   struct Free {
     void operator()(evp_md_ctx_st* context) const;
