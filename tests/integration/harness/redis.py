@@ -12,9 +12,11 @@ from .gateway import free_port
 
 
 class Redis:
-    def __init__(self, port=None, tls=None):
-        """`tls`: (authority, certificate, key) paths; then `tls_address` speaks TLS and asks its clients for a certificate."""
+    def __init__(self, port=None, tls=None, durable=False):
+        """`tls`: (authority, certificate, key) paths; then `tls_address` speaks TLS and asks its clients for a certificate.
+        `durable`: what it confirmed is still there after kill() and start()."""
         self.port = port or free_port()
+        self.persistence = ["--appendonly", "yes", "--appendfsync", "always"] if durable else ["--appendonly", "no"]
         self.address = f"127.0.0.1:{self.port}"
         self.options = []
         if tls:
@@ -36,7 +38,7 @@ class Redis:
 
     def start(self):
         self.process = subprocess.Popen(
-            ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir",
+            ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", *self.persistence, "--dir",
              self.directory, *self.options], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         wait_until(self._answers, "redis-server answers")
 
