@@ -91,6 +91,10 @@ void Exchange::filter_request() {
   }
   filtering_->reads_body = true;
   if (!request_complete_) {
+    if (request_.framing.expects_continue && body_received_ == 0) {
+      to_client_.add("HTTP/1.1 100 Continue\r\n\r\n");  // no upstream will say so
+      flush_client();
+    }
     if (client_paused_) resume_client();
     return watch_client();
   }
