@@ -94,8 +94,8 @@ std::optional<Record> read_record(std::string_view value) {
   record.deadline_ms = static_cast<int64_t>(reader.integer<8>());
   const char version = reader.byte();
   const char flags = reader.byte();
-  record.head = digest_of(reader.bytes(record.head.size()));
-  const Digest body = digest_of(reader.bytes(body.size()));
+  record.head = digest_of(reader.bytes(sizeof(Digest)));
+  const Digest body = digest_of(reader.bytes(sizeof(Digest)));
   if ((flags & kBodyKnown) != 0) record.body = body;
   record.status = static_cast<uint16_t>(reader.integer<2>());
   record.fields = reader.bytes(reader.integer<4>());
