@@ -107,13 +107,17 @@ void Claim::add_field(std::string_view name, std::string_view value) {
 }
 
 void Claim::complete(State state, const std::optional<Digest>& body) {
-  record_.state = state;
+  record_.state = State::done;
   record_.body = body;
-  if (state != State::done) {
-    value_.resize(kRecordBytes);
-    field_bytes_ = 0;
-  }
+  if (state == State::too_large) drop_result();
   settle(false);
+}
+
+void Claim::drop_result() {
+  record_.state = State::too_large;
+  field_bytes_ = 0;
+  value_.resize(kRecordBytes);
+  write_front(record_, value_);
 }
 
 void Claim::give_up() {
@@ -162,7 +166,11 @@ void Claim::on_written(const StoreResult& result) {
       if (removes_) break;  // our claim may still come
       put_again_ = true;
       return write_end();
-    default: claims_.worker().count(claims_.config().store_errors); break;
+    default:
+      claims_.worker().count(claims_.config().store_errors);
+      if (result.reason != "store_full" || record_.state != State::done) break;
+      drop_result();  // that it was carried out takes no more room than the claim
+      return write_end();
   }
   if (!try_again()) return end(result.outcome == SLUICE_ABSENT);
   if (user_ != nullptr && !told_) {

@@ -82,6 +82,7 @@ class Claim {
   void become_mine();
   void tell(Answer answer, std::string_view detail);
   void settle(bool removes);
+  void drop_result();
   void write_end();
   void end(bool stored);
   void renew();

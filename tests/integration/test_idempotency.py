@@ -340,3 +340,67 @@ def test_what_another_plugin_refused_is_not_stored(stores):
         assert_problem(post(gateway, {**KEY, "X-Client": "a"}), 429, "rate_limited")
         assert post(gateway, {**KEY, "X-Client": "b"}).get("idempotent-replayed") is None
         assert len(origin.requests) == 2
+
+
+def test_a_repetition_that_waits_to_be_asked_for_its_body_is_asked(stores):
+    with proxying(answering(OK), **once(stores)) as (gateway, origin):
+        assert post(gateway).status == 200
+        with gateway.client() as client:
+            client.send(request("POST", "/orders", [*KEY.items(), ("Expect", "100-continue"), ("Content-Length", "3")]))
+            assert client.read_through(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+            client.send(b"one")
+            assert client.read_response().get("idempotent-replayed") == "true"
+        assert len(origin.requests) == 1
+
+
+def compressing(order):
+    settings = once(route={"plugins": order})
+    settings["plugins"]["small"] = {"module": "compress", "config": {"min_length": 1}}
+    return settings
+
+
+TEXT = response(b"a text " * 100, headers=[("Content-Type", "text/plain")])
+
+
+def test_a_replay_is_compressed_for_those_who_want_it():
+    with proxying(answering(TEXT), **compressing(["small", "once"])) as (gateway, _):
+        first = post(gateway, {**KEY, "Accept-Encoding": "gzip"})
+        again = post(gateway, {**KEY, "Accept-Encoding": "gzip"})
+        plain = post(gateway)
+        assert again.get("content-encoding") == "gzip" and again.body == first.body
+        assert plain.get("content-encoding") is None and plain.body == b"a text " * 100
+
+
+def test_an_answer_that_a_plugin_behind_compresses_is_kept_as_it_is():
+    with proxying(answering(TEXT), **compressing(["once", "small"])) as (gateway, origin):
+        first = post(gateway, {**KEY, "Accept-Encoding": "gzip"})
+        again = post(gateway, {**KEY, "Accept-Encoding": "gzip"})
+        assert first.get("content-encoding") == again.get("content-encoding") == "gzip"
+        assert again.body == first.body and again.get("idempotent-replayed") == "true"
+        assert len(origin.requests) == 1
+
+
+def test_a_store_that_is_full_and_must_not_evict_forgets_no_key():
+    stores = {"default": {"type": "memory", "max_bytes": "1MiB", "evict": False}}
+    with proxying(answering(response(b"x" * 4000)), **once(stores)) as (gateway, origin):
+        client = gateway.client()
+        refused, answered = [], []
+        for i in range(1000):
+            answer = client.ask("POST", "/orders", {"Idempotency-Key": f"key-{i}"}, b"one")
+            (answered if answer.status == 200 else refused).append((i, answer))
+        assert answered and refused
+        for _, answer in refused:
+            assert_problem(answer, 503, "store_full")
+        assert len(origin.requests) == len(answered)
+        kept = 0
+        for i, _ in answered:
+            again = client.ask("POST", "/orders", {"Idempotency-Key": f"key-{i}"}, b"one")
+            if again.status != 200:
+                assert_problem(again, 409, "idempotency_result_too_large")  # there was room for the claim only
+            else:
+                kept += again.get("idempotent-replayed") == "true"
+        assert kept > 50
+        assert len(origin.requests) == len(answered)
+        assert gateway.metrics().total("sluice_store_evictions_total") == 0
+        gateway.reload(stores={"default": {"evict": True}})
+        assert client.ask("POST", "/orders", {"Idempotency-Key": "new"}, b"one").status == 200
