@@ -349,6 +349,10 @@ constexpr Row kRows[] = {
      .help = "`memory`: most memory that it may take, overhead included. What was used longest ago makes room; one value may "
              "take a thirty-second part of it.",
      .binding = into<&StoreDraft::spec, &StoreSpec::max_bytes>},
+    {.section = S::store, .key = "evict", .type = T::boolean, .fallback = "true",
+     .help = "`memory`: whether what was used longest ago makes room. With `false` a full store refuses what is new (`store_full`) and "
+             "forgets nothing before its time: for idempotency keys.",
+     .binding = into<&StoreDraft::spec, &StoreSpec::evict>},
     {.section = S::store, .key = "address", .type = T::address, .shape = kList,
      .help = "`redis`: the server; with `mode: sentinel` the sentinels, with `mode: cluster` some nodes of the cluster.",
      .binding = nodes<&StoreDraft::addresses>},

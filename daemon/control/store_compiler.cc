@@ -23,7 +23,8 @@ using Mode = RedisSpec::Mode;
 void check_keys(const StoreDraft& draft, Diagnostics& diagnostics) {
   for (const Entry& entry : draft.node->entries) {
     if (entry.key == "type" || find_row(Section::store, entry.key) == nullptr) continue;
-    const StoreSpec::Type type = entry.key == "max_bytes" ? StoreSpec::Type::memory : StoreSpec::Type::redis;
+    const bool of_memory = entry.key == "max_bytes" || entry.key == "evict";
+    const StoreSpec::Type type = of_memory ? StoreSpec::Type::memory : StoreSpec::Type::redis;
     if (type == *draft.type) continue;
     diagnostics.error(entry.key_place, fmt::format("\"{}\" is a key of stores of type {}", entry.key,
                                                    type == StoreSpec::Type::memory ? "memory" : "redis"));

@@ -52,9 +52,11 @@ std::shared_ptr<store::MemoryStore> memory_store(const snapshot::StoreSpec& spec
     const snapshot::StoreSpec& old = before->snapshot->stores[i];
     if (before->memory_stores[i] == nullptr || old.name != spec.name) continue;
     if (old.max_bytes != spec.max_bytes) before->memory_stores[i]->set_max_bytes(spec.max_bytes);
+    if (old.evict != spec.evict) before->memory_stores[i]->set_evict(spec.evict);
     return before->memory_stores[i];
   }
-  return std::make_shared<store::MemoryStore>(store::MemoryStore::Options{.max_bytes = spec.max_bytes});
+  return std::make_shared<store::MemoryStore>(
+      store::MemoryStore::Options{.max_bytes = spec.max_bytes, .evict = spec.evict});
 }
 
 uint32_t unchanged_store(const snapshot::StoreSpec& spec, const Publication* before) {

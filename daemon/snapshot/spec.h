@@ -188,6 +188,7 @@ struct StoreSpec {
   Type type = Type::memory;
   bool required = false;            // the gateway is not ready while the store is not
   uint64_t max_bytes = 256u << 20;  // memory
+  bool evict = true;                // memory: what was used longest ago makes room for what is new
   RedisSpec redis;                  // redis
 
   friend bool operator==(const StoreSpec&, const StoreSpec&) = default;

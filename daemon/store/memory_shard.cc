@@ -51,8 +51,8 @@ void MemoryFigures::add(const MemoryFigures& other) {
   bytes += other.bytes;
 }
 
-MemoryShard::MemoryShard(size_t limit_bytes)
-    : limit_(limit_bytes), buckets_(buckets_for(limit_bytes)), table_(make_table(buckets_)) {
+MemoryShard::MemoryShard(size_t limit_bytes, bool evicts)
+    : limit_(limit_bytes), evicts_(evicts), buckets_(buckets_for(limit_bytes)), table_(make_table(buckets_)) {
   used_ = sizeof(*this) + buckets_ * sizeof(Entry*);
   SL_ASSERT(used_ < limit_);
 }
@@ -151,6 +151,8 @@ Outcome MemoryShard::put(Entry* entry, const Command& command, uint32_t hash, st
     move_deadline(*entry, deadline);
     return {.kind = Outcome::Kind::done};
   }
+  const size_t freed = entry == nullptr ? 0 : entry->charge();
+  if (!evicts_ && used_ - freed + charge > limit_) return fail(Reason::store_full);
   if (entry != nullptr) remove(*entry);
   evict_until(limit_ - charge);
   entry = new (::operator new(charge - kMallocBytes)) Entry;

@@ -2,7 +2,7 @@
 // Not locked: MemoryStore has a lock for each. An entry is one block: links, key and value.
 //
 // Memory: what the shard uses (itself, its table, every entry as large as malloc makes it) is never more than its limit; who
-// wants room makes it first, by evicting what was used longest ago. The table's size follows from the limit and not from the
+// wants room makes it first, by evicting what was used longest ago, or is refused if that must not be. The table's size follows from the limit and not from the
 // entries, so no operation ever pays for growing it.
 //
 // Deadlines: an entry whose time is over is never seen again, whatever the wheel does. The wheel is there to give memory back:
@@ -42,7 +42,7 @@ struct MemoryFigures {
 
 class MemoryShard {
  public:
-  explicit MemoryShard(size_t limit_bytes);
+  explicit MemoryShard(size_t limit_bytes, bool evicts = true);
   ~MemoryShard();
   MemoryShard(const MemoryShard&) = delete;
   MemoryShard& operator=(const MemoryShard&) = delete;
@@ -53,6 +53,7 @@ class MemoryShard {
   bool sweep(MonoTime now, size_t budget);
   /// Evicts what is too much at once. Makes the table anew if its size would differ: milliseconds for a full shard.
   void set_limit(size_t limit_bytes);
+  void set_evicts(bool evicts) { evicts_ = evicts; }
   [[nodiscard]] MemoryFigures figures() const;
 
  private:
@@ -96,6 +97,7 @@ class MemoryShard {
   Outcome fail(Reason reason);
 
   size_t limit_;
+  bool evicts_;
   size_t used_;
   size_t buckets_;  // a power of two
   Table table_;

@@ -41,7 +41,7 @@ class LentBuffer {
 }  // namespace
 
 struct alignas(64) MemoryStore::Shard {
-  explicit Shard(size_t limit_bytes) : entries(limit_bytes) {}
+  Shard(size_t limit_bytes, bool evicts) : entries(limit_bytes, evicts) {}
   std::mutex lock;
   MemoryShard entries;
 };
@@ -50,7 +50,7 @@ MemoryStore::MemoryStore(Options options) : now_(std::move(options.now)) {
   SL_ASSERT(std::has_single_bit(options.shards));
   SL_ASSERT(options.max_bytes / options.shards >= kMinShardBytes);
   for (size_t i = 0; i < options.shards; ++i) {
-    shards_.push_back(std::make_unique<Shard>(options.max_bytes / options.shards));
+    shards_.push_back(std::make_unique<Shard>(options.max_bytes / options.shards, options.evict));
   }
 }
 
@@ -84,6 +84,13 @@ void MemoryStore::set_max_bytes(uint64_t max_bytes) {
   for (const std::unique_ptr<Shard>& shard : shards_) {
     const std::lock_guard guard(shard->lock);
     shard->entries.set_limit(max_bytes / shards_.size());
+  }
+}
+
+void MemoryStore::set_evict(bool evict) {
+  for (const std::unique_ptr<Shard>& shard : shards_) {
+    const std::lock_guard guard(shard->lock);
+    shard->entries.set_evicts(evict);
   }
 }
 

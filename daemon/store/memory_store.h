@@ -3,7 +3,8 @@
 // is answered from inside submit(), on the thread that asked and without a lock, so that it may use the store again.
 //
 // It never takes more than max_bytes, overhead included, but for what malloc loses between blocks: an entry that finds no room
-// evicts those of its shard that were used longest ago, and one that is larger than its shard's share is refused (store_full).
+// evicts those of its shard that were used longest ago, unless `evict` is false: then it is refused (store_full), as always one
+// that is larger than its shard's share.
 // Time is the monotonic clock's, to the microsecond.
 #pragma once
 
@@ -27,6 +28,7 @@ class MemoryStore final : public Store {
 
   struct Options {
     uint64_t max_bytes = 256u << 20;                 // at least kMinShardBytes for each shard
+    bool evict = true;                               // else what finds no room is refused
     std::function<MonoTime()> now = MonoClock::now;  // any thread
     size_t shards = kShards;                         // a power of two; another number for tests and benchmarks only
   };
@@ -42,6 +44,7 @@ class MemoryStore final : public Store {
   bool sweep();
   /// Takes effect shard by shard; when it returns, what was too much is evicted. One call at a time.
   void set_max_bytes(uint64_t max_bytes);
+  void set_evict(bool evict);
   [[nodiscard]] MemoryFigures figures() const;
 
  private:

@@ -31,6 +31,9 @@ TEST_CASE("a memory store needs its type only") {
   CHECK(expected.max_bytes == 256u << 20);
   expected.max_bytes = 1u << 20;
   CHECK(only_store(compile_text(with_stores("default: {type: memory, max_bytes: 1MiB}"), "x")) == expected);
+  expected.evict = false;
+  CHECK(only_store(compile_text(with_stores("default: {type: memory, max_bytes: 1MiB, evict: false}"), "x")) ==
+        expected);
 }
 
 TEST_CASE("a Redis store with everything") {

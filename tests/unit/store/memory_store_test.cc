@@ -262,6 +262,25 @@ TEST_CASE("the bound holds at all times, and what was used longest ago goes firs
   CHECK(world.store.figures().entries == put_in - 1);
 }
 
+TEST_CASE("a store that must not evict refuses what is new, and changes what it has while there is room") {
+  World world(64u << 10, 1);
+  world.store.set_evict(false);
+  const std::string value(100, 'v');
+  size_t put_in = 0;
+  while (world(put(key_of(put_in), value)).is(Kind::done)) REQUIRE(++put_in < 1000);
+  CHECK(world(put(key_of(put_in), value)).outcome.reason == Reason::store_full);
+  CHECK(world(put(key_of(0), std::string(5000, 'w'))).outcome.reason == Reason::store_full);
+  CHECK(world(get(key_of(0))).value == value);
+  CHECK(world(put(key_of(0), std::string(100, 'w'))).is(Kind::done));
+  CHECK(world.store.figures().entries == put_in);
+  CHECK(world.store.figures().evictions == 0);
+  world(remove_key(key_of(1)));
+  CHECK(world(put(key_of(put_in), value)).is(Kind::done));
+  world.store.set_evict(true);
+  CHECK(world(put(key_of(put_in + 1), value)).is(Kind::done));
+  CHECK(world.store.figures().evictions == 1);
+}
+
 TEST_CASE("every entry is counted with what malloc adds") {
   World world(1u << 20, 1);
   const uint64_t empty = world.store.figures().bytes;
