@@ -42,8 +42,7 @@ class Filter {
   explicit Filter(Exchange exchange)
       : exchange_(exchange), session_call_(this), generation_call_(this), successor_call_(this), change_call_(this) {}
 
-  Verdict on_request_start() { return find(); }
-  Verdict on_request() { return found_ ? Verdict::go_on : find(); }
+  Verdict on_begin();
   Verdict on_response();
 
  private:
@@ -83,7 +82,6 @@ class Filter {
   void decide(Verdict verdict);
 
   // --- the request ---
-  Verdict find();
   void strip_cookie(const NamedCookies& cookies) const;
   void on_session(const StoreResult& result);
   void on_generation(const StoreResult& result);
@@ -128,7 +126,6 @@ class Filter {
   std::optional<Verdict> verdict_;
 
   // The request. All views are into memory of the exchange.
-  bool found_ = false;           // it was looked for
   bool touches_ = false;         // the store was told to renew the time to live
   int waits_for_ = 0;            // answers of the store
   std::string_view cookie_key_;  // of the session that the client's cookie names

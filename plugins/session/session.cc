@@ -110,8 +110,7 @@ void Filter::decide(Verdict verdict) {
 
 // --- the request ---
 
-Verdict Filter::find() {
-  found_ = true;
+Verdict Filter::on_begin() {
   if (config().outlive_client) exchange_.outlive_client();
   strip_own_fields(Side::request);
   NamedCookies cookies(config().cookie);

@@ -627,7 +627,7 @@ def test_an_answer_whose_change_was_not_stored_does_not_reach_the_client(wants):
             away.set()
             asking.join()
             assert browser.answer.status == 503
-            assert json.loads(browser.answer.body)["reason"] in ("store_unavailable", "store_timeout")
+            assert json.loads(browser.answer.body)["reason"] in ("store_unavailable", "store_lost")
             assert browser.answer.get("set-cookie") is None
             gateway.wait_gauges_zero()
 
