@@ -61,7 +61,7 @@ TEST_CASE("the other cookies go on byte for byte", "[session]") {
   CHECK(left({"a=1", "sid=1", "b=2;c=3", " d=4"}) == "a=1; b=2;c=3; d=4");
 }
 
-TEST_CASE("a record is read as it was written", "[session]") {
+TEST_CASE("a session is read from the store as it was written", "[session]") {
   const Record record{Record::Kind::live, "version", 1234567890123, "generation", "alice", "a=1\tb\xff"};
   const std::string text = write_record(record);
   CHECK(text == "sversion\n1234567890123\ngeneration\nalice\na=1\tb\xff");
