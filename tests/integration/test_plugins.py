@@ -18,8 +18,8 @@ PHASES = ["request_start", "request", "request_body", "response", "response_body
 BODY = b"abc" * 30000  # more than one read
 
 
-def probe(tag, **config):
-    return {"module": "probe", "config": {"tag": tag, **config}}
+def probe(tag, module="probe", **config):
+    return {"module": module, "config": {"tag": tag, **config}}
 
 
 def probed(script=None, listener=(), route=(), upstreams=None, **probes):
@@ -432,6 +432,22 @@ routes: [{{match: {{path: /}}, respond: {{body: hi}}, plugins: [c, c]}}]
                    '14:44: error: ask: there is no upstream "kyes"; did you mean "keys"?',
                    '16:63: error: plugin "c" stands in this list already']:
         assert wanted in told, told
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_a_plugin_built_with_the_first_interface_works_beside_one_of_today(phase):
+    old = {"module": "frozen", "pause": [phase], "tier": "gold", "outlive": True}
+    with probed(listener=["a", "b"], route=["c"], a=old, b={"pause": [phase]}, c={**old, "shout": True}) as (gateway, origin):
+        for _ in range(2):
+            answer = gateway.ask("POST", "/", body=BODY)
+            assert (answer.status, answer.body) == (200, BODY.upper())
+            assert traces(answer) == ["c.response", "b.response", "a.response"]
+        gateway.wait_gauges_zero()
+    with RawOrigin(answering(response(b"the keys"))) as keys:
+        with probed(route=["a"], a={"module": "frozen", "ask": "keys", "target": "/"}, upstreams={"keys": upstream(keys)}) as (gateway, _):
+            assert gateway.get("/").get("x-asked") == "200 the keys"
+    with probed(route=["a"], a={"module": "frozen", "respond": "request", "status": 418}) as (gateway, _):
+        assert_problem(gateway.get("/"), 418, "probe_said_so")
 
 
 def test_the_plugin_of_the_manual_works_as_printed_there():

@@ -23,6 +23,10 @@
 
 #include "plugins/abi.h"
 
+#ifndef PROBE_NAME
+#define PROBE_NAME "probe"
+#endif
+
 enum { kRequestStart, kRequest, kRequestBody, kResponse, kResponseBody, kPhases };
 static const char* const kNames[kPhases] = {"request_start", "request", "request_body", "response", "response_body"};
 
@@ -316,7 +320,7 @@ static void on_complete(struct sluice_filter* filter, const struct sluice_summar
 SLUICE_EXPORT const struct sluice_plugin sluice_plugin = {
     .struct_size = sizeof(struct sluice_plugin),
     .abi_version = SLUICE_ABI_VERSION,
-    .name = "probe",
+    .name = PROBE_NAME,
     .version = "1",
     .configure = configure,
     .discard = discard,
