@@ -118,7 +118,10 @@ void Stream::on_transport_ready(uint32_t events) {
     if (!poller.is_current(this)) return;
   }
   const bool can_read = transport_->read_needs_ == Need::writable ? out : in;
-  if (wants_read_ && (can_read || transport_->has_pending())) handler_->on_readable();
+  if (!wants_read_ || !(can_read || transport_->has_pending())) return;
+  handler_->on_readable();
+  const bool untouched = poller.is_current(this) && wants_read_ && transport_->has_pending();
+  if (untouched) loop_->poller().again(*this);  // a handler need not read at once
 }
 
 // As connect(): who hears that it is done wants to read and to write.

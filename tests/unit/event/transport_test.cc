@@ -179,6 +179,16 @@ TEST_CASE_METHOD(World, "bytes that the transport holds are told of, though the 
     stream.want_read(true);
     REQUIRE(driver.until([&] { return got == "abc"; }));
   }
+  SECTION("again and again to who does not read at once") {
+    then_readable = [] {};
+    REQUIRE(driver.until([&] { return readables > 0; }));
+    script.pending = true;
+    (void)!::recv(stream.fd(), loop.read_buffer().data(), 16, 0);
+    const int before = readables;
+    stream.want_read(false);
+    stream.want_read(true);
+    REQUIRE(driver.until([&] { return readables >= before + 3; }));
+  }
   SECTION("not after close()") {
     then_readable = [&] {
       char one;
