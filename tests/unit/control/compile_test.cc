@@ -111,7 +111,7 @@ TEST_CASE("keys of later versions and unknown keys are refused by name") {
        "3:57 \"breaker\" is not supported yet by this version of sluice\n"
        "3:70 \"tls\" is not supported yet by this version of sluice\n"
        "3:79 \"protocol\" is not supported yet by this version of sluice\n"},
-      {with_route("{match: {path: /, claims: {admin: false}}, upstream: app, slo: {}}"),
+      {with_route("{match: {path: /, claims: {}}, upstream: app, slo: {}}"),
        "5:51 \"slo\" is not supported yet by this version of sluice\n"},
   });
 }
@@ -283,6 +283,7 @@ routes:
       methods: [GET, PUT]
       headers: {X-Canary: 1, x-any: true, x-true: "true"}
       query: {v: 2, Debug: true}
+      claims: {tier: gold}
     split: [{upstream: a, weight: 95}, {upstream: b, weight: 5}]
     rewrite: {path: "/u/{id}", host: "users.internal"}
     headers:
@@ -383,6 +384,8 @@ routes:
   CHECK(r.match.conditions[2].value == "true");
   CHECK(r.match.conditions[4].name == "Debug");
   CHECK(r.match.conditions[4].any);
+  CHECK(r.match.conditions[5].kind == snapshot::Condition::Kind::claim);
+  CHECK(r.match.conditions[5].name == "tier");
   CHECK(r.action == snapshot::Action::proxy);
   REQUIRE(r.split.size() == 2);
   CHECK(r.split[1].cluster == 1);
