@@ -439,7 +439,8 @@ void Exchange::report(sluice_progress& progress) const {
   progress.origin = filtering_->origin;
   progress.upstream_reached = upstream_reached_ || to_upstream_.sent() > 0;
   progress.request_body_bytes = bytes_of(request_.framing.body);
-  progress.response_body_bytes = answered ? bytes_of(filtering_->framing.body) : -1;
+  const bool announced = answered && !filtering_->chain.replaces_response_body();
+  progress.response_body_bytes = announced ? bytes_of(filtering_->framing.body) : -1;
 }
 
 bool Exchange::param(std::string_view name, std::string_view& value) const {
