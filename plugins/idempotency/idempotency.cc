@@ -60,8 +60,8 @@ class Filter final : private Claim::User {
     const auto key = twice ? std::nullopt : parse_key(*value, memory);
     if (!key) return refuse_invalid();
 
-    exchange_
-        .outlive_client();  // what was begun is carried out, and its result kept, though nobody waits for it any more
+    // What was begun is carried out and its result kept, though nobody waits for it any more.
+    exchange_.outlive_client();
     begin(*key);
     return verdict_or_pause();
   }
@@ -163,7 +163,8 @@ class Filter final : private Claim::User {
   bool add_subject(PartsDigest& parts) const {
     for (const char* name : kSubjects) {
       if (const auto subject = exchange_.shared(name)) {
-        parts.add(name).add(*subject);
+        // Two issuers may have the same subject.
+        parts.add(name).add(*subject).add(exchange_.shared("jwt.iss").value_or(""));
         return true;
       }
     }

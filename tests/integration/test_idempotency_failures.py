@@ -104,6 +104,11 @@ def settings(tap_or_redis, **config):
     return once(redis_store(tap_or_redis, timeout="500ms"), **{"lease": "1s", "clock_skew": "0s", **config})
 
 
+def wait_for_stores(*gateways):
+    for gateway in gateways:
+        gateway.wait_for_metric("sluice_store_available", 1, store="default")
+
+
 def kill(gateway):
     gateway.process.kill()
     gateway.process.wait(DEADLINE)
@@ -205,6 +210,7 @@ def case():
         with Sluice(proxy_config(origin, **settings(tap))) as one, Sluice(proxy_config(origin, **settings(redis))) as other:
             case.redis, case.tap, case.origin, case.one, case.other = redis, tap, origin, one, other
             case.client = one.client()
+            wait_for_stores(one, other)
             yield case
 
 
@@ -313,6 +319,7 @@ def disk():
         with Sluice(proxy_config(origin, **settings(tap, lease="30s"))) as one:
             case.redis, case.tap, case.origin, case.one = redis, tap, origin, one
             case.client = one.client()
+            wait_for_stores(one)
             yield case
 
 
@@ -356,7 +363,7 @@ def test_redis_is_killed_in_the_claim(disk, stored):
     disk.client.send(ASK)
     disk.tap.wait()
     kill_redis(disk)
-    assert_problem(disk.client.read_response(), 503, "store_timeout")
+    assert_problem(disk.client.read_response(), 503, "store_lost")
     assert disk.origin.accepted.empty()
     disk.redis.start()
     # Whether the claim was stored nobody knows; it is taken back, so that it is not in the way.
@@ -429,6 +436,20 @@ def test_the_end_waits_however_the_answer_is_framed(disk, pieces, end):
     assert (answer.body, answer.get("idempotent-replayed")) == (RESULT, "true")
 
 
+@pytest.mark.parametrize("answer", [response(b"", 201, [("Location", RESULT.decode())]),
+                                    response(b"", 204, [("Location", RESULT.decode())], framed=False)], ids=["empty", "none"])
+def test_the_head_of_an_answer_without_a_body_waits(disk, answer):
+    disk.tap.stop_at(RESULT)
+    disk.client.send(ASK)
+    disk.origin.answer(answer)
+    disk.tap.wait()
+    assert disk.one.ask("OPTIONS", "*").status == 204
+    assert arrived(disk.client) == b""
+    disk.tap.go_on()
+    disk.client.read_response()
+    assert post(disk.one).get("location") == RESULT.decode()
+
+
 def test_a_store_that_does_not_answer_costs_its_timeout_and_nothing_is_carried_out(disk):
     disk.redis.pause()
     try:
@@ -483,6 +504,27 @@ def test_an_unknown_outcome_may_be_retried_where_that_is_allowed():
             origin.answer(ANSWER)
             assert again.read_response().status == 201
         assert_replayed(post(gateway))
+        assert len(origin.requests) == 2
+
+
+@pytest.mark.workers
+def test_of_many_workers_that_retry_one_is_carried_out():
+    with proxying(process={"workers": 4}, **once(on_unknown="retry")) as (gateway, origin):
+        with gateway.client() as client:
+            client.send(ASK)
+            connection = origin.accept()
+            connection.read_request()
+            connection.close()
+            assert client.read_response().status == 502
+        clients = [gateway.client() for _ in range(100)]
+        for client in clients:
+            client.send(ASK)
+        connection = origin.accept()
+        connection.read_request()
+        wait_until(lambda: sum(client.is_silent() for client in clients) == 1, "99 are told to come back")
+        connection.send(ANSWER)
+        answers = [client.read_response() for client in clients]
+        assert sorted(answer.status for answer in answers) == [201] + [409] * 99
         assert len(origin.requests) == 2
 
 
