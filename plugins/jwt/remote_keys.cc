@@ -20,14 +20,13 @@ RemoteKeys::RemoteKeys(WorkerHandle worker, const RemoteRules& rules, const Remo
 
 bool RemoteKeys::want_more() {
   if (call_.waiting()) return true;
-  if (worker_.now() - fetched_at_ < rules_.min_interval) return false;
+  if (worker_.now() - answered_at_ < rules_.min_interval) return false;
   fetch();
   return true;
 }
 
 void RemoteKeys::fetch() {
   timer_.cancel();
-  fetched_at_ = worker_.now();
   const Header accept{"Accept", "application/jwk-set+json, application/json"};
   call_.ask(worker_, {.upstream = rules_.upstream,
                       .target = rules_.path,
@@ -37,6 +36,7 @@ void RemoteKeys::fetch() {
 }
 
 void RemoteKeys::on_result(const sluice_http_result& result) {
+  answered_at_ = worker_.now();
   changed_ = false;
   const bool was_failing = failing_;
   failing_ = result.status != 200 || !adopt(to_view(result.body));

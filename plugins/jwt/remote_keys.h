@@ -62,7 +62,8 @@ class RemoteKeys {
   bool has_set_ = false;
   bool failing_ = false;
   bool changed_ = false;
-  std::chrono::microseconds fetched_at_{0};
+  std::chrono::microseconds answered_at_{
+      0};  // of the last one's end: however long it took, who waited for it is not sent to wait again
   std::chrono::milliseconds retry_after_;
   HttpCall<RemoteKeys, &RemoteKeys::on_result> call_;
   TimerCall<RemoteKeys, &RemoteKeys::fetch> timer_;

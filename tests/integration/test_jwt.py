@@ -299,6 +299,7 @@ class Issuer:
     def __init__(self, *keys):
         self.body = key_set(*keys)
         self.status = 200
+        self.seconds = 0  # that an answer takes
         self.open = threading.Event()  # answers wait for it
         self.open.set()
         self.origin = RawOrigin(self.script)
@@ -309,6 +310,7 @@ class Issuer:
             while not self.open.wait(0.05):
                 if self.origin.stopping.is_set():
                     return
+            self.origin.stopping.wait(self.seconds)
             connection.send(response(self.body.encode(), self.status))
 
     def publish(self, *keys):
@@ -479,6 +481,21 @@ def test_a_flood_of_unknown_keys_makes_one_fetch_an_interval():
         took = time.monotonic() - began
         assert issuer.fetches <= 1 + took / 0.4 + 0.1
         assert (events(gateway, "jwks_fetched"), events(gateway, "key_unknown")) == (4, count) and count > 20
+
+
+def test_an_issuer_that_is_slow_is_asked_once_for_a_key_that_it_does_not_have():
+    key = Key("ES256", "one")
+    with issued(key) as (gateway, _, issuer):
+        assert gateway.get("/", bearer(key.token())).status == 200
+        issuer.seconds = 0.3  # three times min_interval
+        unknown = bearer(Key("ES256", "unknown", key.key).token())
+
+        def fetched():
+            before = issuer.fetches
+            assert_problem(gateway.get("/", unknown), 401, "jwt_key_unknown")
+            return issuer.fetches - before
+
+        assert wait_until(fetched, "a fetch for the unknown key") == 1
 
 
 def test_mistakes_in_the_configuration_are_told_with_their_places(tmp_path):
