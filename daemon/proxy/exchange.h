@@ -152,13 +152,18 @@ class Exchange final : private upstream::Connection::User, private upstream::Poo
   void drop_upstream(Reason reason);
   [[nodiscard]] bool may_keep_alive() const;
 
-  // exchange_filter.cc: the plugins
+  // exchange_filter.cc: the plugins, on the way in
   void add_filters(const std::vector<uint32_t>& plugins);
   void filter_request_start();
   void filter_request();
   void wait_for_plugin();
   [[nodiscard]] bool filter_request_body(std::string_view data, bool last);
   void resume_request_body();
+  static void drop_named_fields(http::HeaderMap& headers, http::ConnectionOptions& connection, Arena& arena);
+  void complete_filters();
+  [[nodiscard]] std::string_view plugin_costs();
+
+  // exchange_filter_response.cc: and on the way back
   void filter_response(const http::ResponseHead& head, const http::ResponseFraming& framing);
   void run_response_filters();
   void send_filtered_head();
@@ -176,8 +181,6 @@ class Exchange final : private upstream::Connection::User, private upstream::Poo
   [[nodiscard]] bool filters_file() const;
   bool filter_file_body();
   void use_unknown_length();
-  void complete_filters();
-  [[nodiscard]] std::string_view plugin_costs();
 
   // exchange_record.cc: what is left of an exchange: counters and a line in the log
   void record();
