@@ -2,15 +2,18 @@
 
 #include <array>
 #include <cstdio>
+#include <cstdlib>
 #include <optional>
 #include <vector>
 
 #include "base/format.h"
 #include "base/strings.h"
+#include "cli/admin_client.h"
 #include "cli/configuration.h"
 #include "http/uri.h"
 #include "snapshot/explain.h"
 #include "snapshot/route_table.h"
+#include "stats/families.h"
 
 namespace sluice::cli {
 
@@ -141,16 +144,38 @@ std::string action_text(const snapshot::Snapshot& snapshot, const Request& reque
                      upstreams_of(route, snapshot));
 }
 
-// "plugins: id, limit\n": those of the listener, then the route's; empty if there are none.
-std::string plugins_text(const snapshot::Snapshot& snapshot, const Request& request, const RouteSpec& route) {
+// The value of a series in the text that Prometheus reads.
+double value_of(std::string_view metrics, std::string_view series) {
+  const size_t at = metrics.find(fmt::format("\n{} ", series));
+  if (at == std::string_view::npos) return 0;
+  return std::strtod(std::string(metrics.substr(at + 1 + series.size(), 32)).c_str(), nullptr);
+}
+
+// What the plugin takes on average in each phase, as the gateway has measured it: "  id: request 0.3 µs, response 0.2 µs\n".
+std::string time_text(std::string_view plugin, std::string_view metrics) {
   std::string text;
+  for (const std::string_view phase : stats::row(stats::Family::plugin_calls).last_values) {
+    const std::string labels = fmt::format("{{plugin=\"{}\",phase=\"{}\"}}", plugin, phase);
+    const double calls = value_of(metrics, "sluice_plugin_calls_total" + labels);
+    if (calls == 0) continue;
+    const double micros = value_of(metrics, "sluice_plugin_cpu_seconds_total" + labels) / calls * 1e6;
+    text += fmt::format("{}{} {:.1f} µs", text.empty() ? "" : ", ", phase, micros);
+  }
+  return fmt::format("  {}: {}\n", plugin, text.empty() ? "not called yet" : text);
+}
+
+// "plugins: id, limit\n": those of the listener, then the route's, and what each takes; empty if there are none.
+std::string plugins_text(const snapshot::Snapshot& snapshot, const Request& request, const RouteSpec& route,
+                         std::string_view metrics) {
+  std::string text, times;
   for (const auto* list : {&request.listener->plugins, &route.plugins}) {
     for (const uint32_t index : *list) {
       const snapshot::PluginSpec& plugin = snapshot.plugins[index];
       text += fmt::format("{}{} ({})", text.empty() ? "plugins: " : ", ", plugin.name, plugin.module);
+      if (!metrics.empty()) times += time_text(plugin.name, metrics);
     }
   }
-  return text.empty() ? text : text + '\n';
+  return text.empty() ? text : text + '\n' + times;
 }
 
 std::string request_text(const Request& request) {
@@ -176,7 +201,7 @@ struct GivenClaims final : snapshot::ClaimSource {
 
 }  // namespace
 
-Explanation explain_request(const snapshot::Snapshot& snapshot, const Options& options) {
+Explanation explain_request(const snapshot::Snapshot& snapshot, const Options& options, std::string_view metrics) {
   Request request;
   if (std::string wrong = read_request(snapshot, options, request); !wrong.empty()) return {wrong + '\n', kNoRoute};
   const GivenClaims claims(options);
@@ -190,14 +215,22 @@ Explanation explain_request(const snapshot::Snapshot& snapshot, const Options& o
   const auto steps = snapshot.route_table.explain(query, match);
   std::string text = request_text(request) + snapshot::explain_text({snapshot.routes, query, match, steps});
   if (match.outcome != RouteMatch::Outcome::matched) return {text, kNoRoute};
-  text += plugins_text(snapshot, request, snapshot.routes[match.route]);
+  text += plugins_text(snapshot, request, snapshot.routes[match.route], metrics);
   return {text + action_text(snapshot, request, match) + '\n', kOk};
 }
 
 int explain(const Options& options) {
   const auto snapshot = load_configuration(options).snapshot;
   if (snapshot == nullptr) return kConfigurationError;
-  const Explanation explanation = explain_request(*snapshot, options);
+  std::string metrics;
+  if (options.admin) {
+    snapshot::AdminSpec admin = snapshot->admin;
+    admin.address = *options.admin;
+    const auto answer = ask_admin(admin, "GET /metrics");
+    if (!answer) return kFailed;
+    metrics = answer->body;
+  }
+  const Explanation explanation = explain_request(*snapshot, options, metrics);
   fmt::print("{}", explanation.text);
   return explanation.exit_code;
 }

@@ -104,7 +104,8 @@ constexpr OptionRow kOptions[] = {
     {"--header", "-H", "'NAME: VALUE'", bit(Command::explain), "A header of the request; may be repeated", add_header},
     {"--claim", "", "NAME=VALUE", bit(Command::explain), "A claim of the client's token; may be repeated", add_claim},
     {"--listen", "-l", "ADDRESS", bit(Command::origin), "Where to listen; default: 127.0.0.1:9001", set_listen},
-    {"--admin", "-a", "ADDRESS", kAsksAdmin, "Where the gateway's admin listens; default: as configured", set_admin},
+    {"--admin", "-a", "ADDRESS", kAsksAdmin | bit(Command::explain),
+     "The gateway's admin listener; default: as configured (explain: none)", set_admin},
     {"--log-level", "", "LEVEL", bit(Command::run), "debug, info (default), warn or error", set_log_level},
     {"--help", "-h", "", kAll, "This text", set_help},
 };

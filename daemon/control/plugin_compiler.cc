@@ -137,8 +137,12 @@ std::vector<uint32_t> PluginCompiler::find(std::span<Node* const> names) {
     if (found == index_.end()) {
       Suggestion suggestion(node->text);
       for (const auto& [name, index] : index_) suggestion.consider(name);
-      diagnostics_.error(node->place,
-                         fmt::format("there is no plugin \"{}\"{}", shortened(node->text), suggestion.text()));
+      std::string hint = suggestion.text();
+      const std::vector<std::string> modules = Module::names_in(folder_);
+      if (std::find(modules.begin(), modules.end(), node->text) != modules.end())
+        hint = fmt::format("; there is a module of that name: write \"{0}: {{module: {0}}}\" under \"plugins\"",
+                           node->text);
+      diagnostics_.error(node->place, fmt::format("there is no plugin \"{}\"{}", shortened(node->text), hint));
     } else if (std::find(indices.begin(), indices.end(), found->second) != indices.end()) {
       diagnostics_.error(node->place, fmt::format("plugin \"{}\" stands in this list already", shortened(node->text)));
     } else {

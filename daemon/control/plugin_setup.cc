@@ -63,7 +63,8 @@ struct PluginSetup::Functions {
       self.refuse(*map, fmt::format("a map is expected, not {}", what_it_is(*map)));
       return nullptr;
     }
-    self.asked_[map].emplace_back(text_of(key));
+    std::vector<std::string>& asked = self.asked_[map];
+    if (std::find(asked.begin(), asked.end(), text_of(key)) == asked.end()) asked.emplace_back(text_of(key));
     const Node* found = map->find(text_of(key));
     if (found == nullptr || found->kind == Kind::broken) return nullptr;
     self.key_of_.emplace(found, text_of(key));
@@ -174,9 +175,10 @@ struct PluginSetup::Functions {
     if (node != nullptr) return self.choose(node, "store", known, self.made_.stores);
     if (known.size() == 1) return index_of(self.made_.stores, known.front());
     if (std::find(known.begin(), known.end(), "default") != known.end()) return index_of(self.made_.stores, "default");
-    self.diagnostics_.error(
-        self.place_, fmt::format("plugin \"{}\" needs a store: add one under \"stores\", called default, or name it",
-                                 self.made_.name));
+    const std::string what =
+        known.empty() ? "add one under \"stores\""
+                      : fmt::format("name one of {} as \"store\", or call one default", fmt::join(known, ", "));
+    self.diagnostics_.error(self.place_, fmt::format("plugin \"{}\" needs a store: {}", self.made_.name, what));
     return SLUICE_NONE;
   }
 

@@ -74,9 +74,13 @@ bool Config::keeps(std::string_view name) const { return is_among(headers, name)
 
 void Config::read_request(const Setup& setup) {
   if (setup["header"].read(header)) check_header(setup["header"], header);
-  setup["methods"].read(methods);
-  for (const std::string& method : methods) {
-    if (!is_token(method)) setup["methods"].error("\"" + method + "\" is no method");
+  if (const Node node = setup["methods"]) {
+    methods.clear();
+    node.for_each_in_list([&](Node entry) {
+      entry.choose<std::string>(methods.emplace_back(),
+                                {{"POST", "POST"}, {"PATCH", "PATCH"}, {"PUT", "PUT"}, {"DELETE", "DELETE"}});
+    });
+    if (methods.empty()) node.error("names no method, so nothing would be protected");
   }
   setup["required"].read(required);
   read_headers(setup["fingerprint"], fingerprint);

@@ -65,7 +65,12 @@ void Config::read_sources(Setup& setup) {
   const auto algorithms = read_algorithms(setup["algorithms"]);
   const Node sources = setup["keys"];
   if (!sources) return setup.error("\"keys\" is missing: what tokens are verified with");
-  sources.for_each_in_list([&](const Node& source) { read_source(source, algorithms); });
+  size_t count = 0;
+  sources.for_each_in_list([&](const Node& source) {
+    ++count;
+    read_source(source, algorithms);
+  });
+  if (count == 0) sources.error("names no key, so no token could ever be good");
 }
 
 void Config::read_source(const Node& source, const std::optional<AlgorithmSet>& algorithms) {

@@ -21,6 +21,9 @@ bool begins_with(std::string_view text, std::string_view prefix) {
 Config::Config(Setup& setup) {
   setup["idle"].read(idle, milliseconds(1), 24h * 366);
   setup["absolute"].read(absolute, milliseconds(1), 24h * 366);
+  if (idle > absolute)
+    (setup["idle"] ? setup["idle"] : setup["absolute"])
+        .error("a session would end by its absolute limit before it is idle for so long");
   read_cookie(setup);
   prefix = "session:" + cookie + ":";
   setup["rotate_grace"].read(rotate_grace, milliseconds(0), 60s);

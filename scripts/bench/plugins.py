@@ -30,7 +30,7 @@ class Variant:
         self.name, self.aim, self.names, self.plugins = name, aim, names, plugins
 
 
-JWT = "  jwt: {module: jwt, config: {keys: [{secret_file: @DIR@/secret, algorithm: HS256}], claims_to_headers: {sub: X-User}}}"
+JWT = "  jwt: {module: jwt, config: {keys: [{secret_file: @DIR@/secret, algorithms: [HS256]}], claims_to_headers: {sub: X-User}}}"
 SESSION = "  session: {module: session, config: {on_missing: reject, cookie: {name: sid, secure: false}}}"
 LIMIT = "  limit: {module: ratelimit, config: {requests: 1000000000, key: client}}"
 LOGIN = "  login: {module: session, config: {on_missing: anonymous, cookie: {name: sid, secure: false}}}"

@@ -231,3 +231,29 @@ def test_names_that_change_with_every_reload_leave_neither_series_nor_memory():
             rename(gateway, number)
         wait_until(lambda: len(series(gateway)) == names, lambda: f"{len(series(gateway))} series are {names}", seconds=60)
         wait_for_memory(gateway, settled * 1.05)
+
+
+def test_a_thousand_reloads_that_make_plugins_anew_leak_nothing():
+    def made_for(number):
+        return {
+            "tokens": {"module": "jwt", "config": {"keys": [{"secret": f"{number:032}"}], "cache": {"max_bytes": "1MiB"}}},
+            "session": {"module": "session", "config": {"cookie": {"name": f"s{number}", "secure": False}}},
+            "once": {"module": "idempotency", "config": {"lease": f"{1000 + number}ms"}},
+            "limit": {"module": "ratelimit", "config": {"requests": 1000 + number}},
+            "squeeze": {"module": "compress", "config": {"min_length": number}},
+        }
+
+    route = {"match": {"path": "/"}, "respond": {"body": "hello"}, "plugins": list(made_for(0))}
+    with Sluice({"stores": {"default": {"type": "memory"}}, "plugins": made_for(0), "routes": [route]}) as gateway:
+
+        def reload_often(numbers):
+            for number in numbers:
+                assert gateway.reload(plugins=made_for(number))["accepted"]
+                assert gateway.get("/").status == 401
+            return gateway.rss_bytes()
+
+        settled = reload_often(range(1, 101))
+        descriptors = gateway.open_descriptors()
+        reload_often(range(101, 1001))
+        wait_for_memory(gateway, settled * 1.05)
+        assert gateway.open_descriptors() <= descriptors

@@ -4,6 +4,7 @@ in every phase, bodies, and what is left when a client goes away in the middle."
 import contextlib
 import json
 import os
+import re
 import threading
 from pathlib import Path
 
@@ -402,6 +403,54 @@ def test_an_unchanged_instance_outlives_a_reload_and_a_changed_one_is_new():
         assert traces(gateway.get("/"))[0] == "z.response"
 
 
+class Ledger:
+    """What the instances of probes noted in a file of their own."""
+
+    def __init__(self, folder):
+        self.path = folder / "ledger"
+        self.path.touch()
+
+    def count(self, line):
+        return self.path.read_text().splitlines().count(line)
+
+
+def test_an_unchanged_instance_is_the_same_one_after_a_reload(tmp_path):
+    ledger = Ledger(tmp_path)
+    with probed(listener=["a"], a={"ledger": str(ledger.path)}) as (gateway, _):
+        for i in range(5):
+            gateway.reload(trusted_proxies=[f"10.0.0.{i}/32"])
+            gateway.get("/")
+        # Each reload compiles it anew only to find that nothing changed, so it is not configured again.
+        assert [ledger.count(f"a {what}") for what in ("configured", "started", "stopped", "discarded")] == [1, 1, 0, 0]
+    assert [ledger.count(f"a {what}") for what in ("stopped", "discarded")] == [1, 1]
+
+
+def test_a_changed_instance_ends_with_the_last_exchange_that_uses_it(tmp_path):
+    ledger = Ledger(tmp_path)
+    with probed(listener=["a"], a={"ledger": str(ledger.path), "pause": ["request"], "never": True}) as (gateway, _):
+        client = gateway.client()
+        client.send(request("GET", "/"))
+        gateway.wait_for_metric("sluice_plugin_events_total", 1, event="paused")
+        gateway.reload(plugins={"a": probe("new", ledger=str(ledger.path), pause=[])})
+        assert gateway.get("/").status == 200
+        wait_until(lambda: ledger.count("new started"), "the new instance runs")
+        assert [ledger.count(f"a {what}") for what in ("stopped", "discarded")] == [0, 0]
+        client.reset()
+        wait_until(lambda: ledger.count("a discarded"), "the old instance is discarded")
+        assert ledger.count("a stopped") == 1
+
+
+def test_who_resumes_an_exchange_that_is_over_does_no_harm():
+    with probed(listener=["a"], a={"pause": ["request"], "delay": "50ms", "haunts": True}) as (gateway, _):
+        for _ in range(20):
+            client = gateway.client()
+            client.send(request("GET", "/"))
+            client.reset()
+        gateway.wait_for_metric("sluice_plugin_events_total", 20, event="haunted")
+        assert gateway.get("/").status == 200
+        gateway.wait_gauges_zero()
+
+
 def test_mistakes_in_a_plugins_configuration_are_told_with_their_places(tmp_path):
     config = tmp_path / "sluice.yaml"
     config.write_text(f"""version: 1
@@ -491,6 +540,17 @@ routes: [{{match: {{path: /}}, respond: {{body: hi}}, plugins: [b]}}]
 """)
     told = sluice("explain", "--config", config, "GET", "http://h/").stdout
     assert "plugins: a (probe), b (nothing)\n" in told
+
+
+def test_explain_tells_what_the_plugins_of_a_running_gateway_take():
+    with probed(listener=["a"], route=["b"], a={}, b={}) as (gateway, _):
+        for _ in range(3):
+            gateway.get("/")
+        gateway.wait_for_metric("sluice_plugin_calls_total", 3, plugin="b", phase="complete")
+        config = gateway.directory / "sluice.yaml"
+        told = sluice("explain", "--config", config, "--admin", gateway.config["admin"]["listen"], "GET", "http://h/").stdout
+        for name in "ab":
+            assert re.search(rf"^  {name}: (request_start [\d.]+ µs, )?request [\d.]+ µs, response [\d.]+ µs, ", told, re.MULTILINE), told
 
 
 def test_the_log_and_the_metrics_say_what_each_plugin_cost():

@@ -16,6 +16,8 @@
  *   at_most: 1KiB     of its body
  *   shout: true       replaces the response's body by the same in capitals
  *   times: 2          so often
+ *   ledger: FILE      notes there, a line each, when it is configured, discarded, started and stopped
+ *   haunts: true      resumes with a timer that outlives the exchange
  *   skip: true        does not look at the response's body */
 #include <stdio.h>
 #include <stdlib.h>
@@ -47,11 +49,14 @@ struct config {
   uint32_t ask;
   char target[64];
   char tier[32];
+  char ledger[256];
+  int haunts;
   uint64_t patience_ms;
   uint64_t at_most;
   int64_t times;
   uint32_t status;
   uint32_t whole;
+  uint32_t haunted;
   uint32_t completed;
   uint32_t paused;
 };
@@ -67,6 +72,7 @@ struct state {
   int paused[kPhases];
   int answers_next;
   int reads_next;
+  int dead; /* its exchange is over */
 };
 
 static struct sluice_str str(const char* text) {
@@ -94,6 +100,13 @@ static void copy_text(struct sluice_setup* setup, const struct sluice_node* node
   memcpy(to, text.data, text.size);
 }
 
+static void note(const struct config* config, const char* what) {
+  FILE* file = config->ledger[0] == 0 ? NULL : fopen(config->ledger, "a");
+  if (file == NULL) return;
+  fprintf(file, "%s %s\n", config->tag, what);
+  fclose(file);
+}
+
 static void* configure(struct sluice_setup* setup) {
   host = setup->host;
   struct config* config = calloc(1, sizeof(*config));
@@ -104,6 +117,7 @@ static void* configure(struct sluice_setup* setup) {
   config->completed = setup->counter(setup, str("completed"));
   config->paused = setup->counter(setup, str("paused"));
   config->whole = setup->counter(setup, str("whole"));
+  config->haunted = setup->counter(setup, str("haunted"));
   config->ask = SLUICE_NONE;
   config->patience_ms = 5000;
   config->at_most = 1024;
@@ -118,6 +132,9 @@ static void* configure(struct sluice_setup* setup) {
   copy_text(setup, setup->child(setup, setup->root, str("tag")), config->tag, sizeof(config->tag));
   copy_text(setup, setup->child(setup, setup->root, str("body")), config->body, sizeof(config->body));
   if (config->tag[0] == 0) setup->error(setup, NULL, str("\"tag\" is missing"));
+  copy_text(setup, setup->child(setup, setup->root, str("ledger")), config->ledger, sizeof(config->ledger));
+  note(config, "configured");
+  if ((node = setup->child(setup, setup->root, str("haunts"))) != NULL) setup->boolean(setup, node, &config->haunts);
   if ((node = setup->child(setup, setup->root, str("pause"))) != NULL) {
     for (size_t i = 0; i < setup->count(setup, node); ++i) {
       const int phase = phase_of(setup, setup->entry(setup, node, i, NULL));
@@ -146,7 +163,13 @@ static void* configure(struct sluice_setup* setup) {
   return config;
 }
 
-static void discard(void* config) { free(config); }
+static void discard(void* config) {
+  note(config, "discarded");
+  free(config);
+}
+
+static void start_worker(struct sluice_worker* worker) { note(worker->config, "started"); }
+static void stop_worker(struct sluice_worker* worker) { note(worker->config, "stopped"); }
 
 static const struct config* config_of(const struct sluice_filter* filter) { return filter->worker->config; }
 
@@ -169,6 +192,12 @@ static void trace(struct sluice_filter* filter, sluice_side side, const char* wh
 static void on_time(void* user) {
   struct state* state = user;
   state->timer = 0;
+  if (state->dead) {
+    host->count(state->worker, ((const struct config*)state->worker->config)->haunted, 1);
+    host->resume(state->worker, state->token, SLUICE_CONTINUE);
+    free(state);
+    return;
+  }
   if (config_of(state->filter)->late) trace(state->filter, state->side, "late");
   host->resume(state->worker, state->token,
                state->reads_next     ? SLUICE_READ_BODY
@@ -312,6 +341,10 @@ static void on_complete(struct sluice_filter* filter, const struct sluice_summar
   (void)summary;
   struct state* state = filter->state;
   host->count(filter->worker, config_of(filter)->completed, 1);
+  if (state != NULL && state->timer != 0 && config_of(filter)->haunts) {
+    state->dead = 1;
+    return;
+  }
   if (state != NULL && state->timer != 0) host->cancel(filter->worker, state->timer);
   if (state != NULL && state->call != 0) host->cancel(filter->worker, state->call);
   free(state);
@@ -324,6 +357,8 @@ SLUICE_EXPORT const struct sluice_plugin sluice_plugin = {
     .version = "1",
     .configure = configure,
     .discard = discard,
+    .start_worker = start_worker,
+    .stop_worker = stop_worker,
     .on_request_start = on_request_start,
     .on_request = on_request,
     .on_request_body = on_request_body,
