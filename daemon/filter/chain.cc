@@ -55,9 +55,15 @@ Chain::Step Chain::run_response(Phase phase, std::string_view data, bool last) {
     response_.next = entered_;
     response_.phase = Phase::response;
     let_see_response(entered_);
+    // There is an answer: what the request's head still waits for is of no use. Its body may go on.
+    if (request_.phase != Phase::request_body) end_wait(request_);
   }
   if (phase == Phase::response) {
-    if (response_.waiting && !response_.resumed) end_wait(response_);  // another answer came instead
+    if (response_.waiting && !response_.resumed) {
+      // Another answer came instead. Filters that let the first one pass have nothing to do with this one.
+      end_wait(response_);
+      let_see_response(response_.next);
+    }
     if (response_.phase == Phase::response_body) return Step::next;
     return run(response_, data, last);
   }
@@ -255,6 +261,7 @@ void Chain::end_wait(Direction& direction) {
   if (direction.token == 0) return;
   host_.drop_token(std::exchange(direction.token, 0));
   direction.waiting = false;
+  if (!request_.waiting && !response_.waiting) pause_timer_.cancel();
 }
 
 void Chain::on_pause_too_long() {
@@ -263,6 +270,7 @@ void Chain::on_pause_too_long() {
   log::error("plugin \"{}\" paused a request for more than {} s (request {})",
              filters_[index]->instance().instance().name, kLongestPause.count(), subject_.fact(SLUICE_REQUEST_ID));
   end_wait(direction);
+  if (request_.waiting || response_.waiting) pause_timer_.set(host_.loop().now() + kLongestPause);
   answer_ = {.status = row(Reason::plugin_timeout).status, .failure = Reason::plugin_timeout};
   direction.resumed = true;
   direction.verdict = SLUICE_RESPOND;

@@ -29,13 +29,13 @@ HeaderField make_field(Arena& arena, std::string_view name, std::string_view val
 }
 
 // `headers` without the fields called `dropped` (unless that is empty), and with `added` at the end.
-HeaderMap remade(const HeaderMap& headers, Arena& arena, std::string_view dropped, const HeaderField* added) {
+HeaderMap remade(const HeaderMap& headers, Arena& arena, std::string_view dropped, const HeaderField& added) {
   const auto fields = arena.allocate_array<HeaderField>(headers.size() + 1);
   auto* at = fields.data();
   for (const HeaderField& field : headers) {
     if (dropped.empty() || !iequals(field.name, dropped)) *at++ = field;
   }
-  if (added != nullptr) *at++ = *added;
+  *at++ = added;
   return HeaderMap(fields.first(static_cast<size_t>(at - fields.data())));
 }
 
@@ -66,20 +66,20 @@ bool is_editable(std::string_view name) {
 bool set_header(HeaderMap& headers, Arena& arena, std::string_view name, std::string_view value) {
   if (!is_valid(name, value)) return false;
   const HeaderField field = make_field(arena, name, value);
-  headers = remade(headers, arena, name, &field);
+  headers = remade(headers, arena, name, field);
   return true;
 }
 
 bool add_header(HeaderMap& headers, Arena& arena, std::string_view name, std::string_view value) {
   if (!is_valid(name, value)) return false;
   const HeaderField field = make_field(arena, name, value);
-  headers = remade(headers, arena, {}, &field);
+  headers = remade(headers, arena, {}, field);
   return true;
 }
 
-bool remove_header(HeaderMap& headers, Arena& arena, std::string_view name) {
+bool remove_header(HeaderMap& headers, std::string_view name) {
   if (!is_editable(name)) return false;
-  if (headers.find(name) != nullptr) headers = remade(headers, arena, name, nullptr);
+  headers.remove(name);
   return true;
 }
 

@@ -15,6 +15,6 @@ bool is_editable(std::string_view name);
 // Each returns false, and changes nothing, if the name is not editable or either text is malformed.
 bool set_header(http::HeaderMap& headers, Arena& arena, std::string_view name, std::string_view value);
 bool add_header(http::HeaderMap& headers, Arena& arena, std::string_view name, std::string_view value);
-bool remove_header(http::HeaderMap& headers, Arena& arena, std::string_view name);
+bool remove_header(http::HeaderMap& headers, std::string_view name);
 
 }  // namespace sluice::filter

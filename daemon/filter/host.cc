@@ -142,7 +142,7 @@ class HostTable {
 
   static int remove_header(sluice_filter* filter, sluice_side side, sluice_str name) {
     http::HeaderMap* headers = changeable(filter, side);
-    return headers != nullptr && filter::remove_header(*headers, subject_of(filter).arena(), text_of(name));
+    return headers != nullptr && filter::remove_header(*headers, text_of(name));
   }
 
   static int get_shared(sluice_filter* filter, sluice_str key, sluice_str* out) {

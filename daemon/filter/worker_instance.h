@@ -20,7 +20,7 @@ namespace sluice::filter {
 
 /// A store as one worker has it.
 struct WorkerStore {
-  store::Store* store;
+  std::shared_ptr<store::Store> store;
   store::StoreSeries series;
 };
 
@@ -57,11 +57,11 @@ class WorkerInstance : private sluice_worker {
     counters.time.add(nanos);
   }
 
-  /// What the names of Instance::stores mean from now on, in their order. The stores live until the next call.
+  /// What the names of Instance::stores mean from now on, in their order.
   void set_stores(std::vector<WorkerStore> stores) { stores_ = std::move(stores); }
 
   /// Likewise of Instance::upstreams.
-  void set_upstreams(std::vector<upstream::Cluster*> upstreams) { upstreams_ = std::move(upstreams); }
+  void set_upstreams(std::vector<std::shared_ptr<upstream::Cluster>> upstreams) { upstreams_ = std::move(upstreams); }
 
   /// Once, when it has both: a plugin may ask for something as soon as it starts.
   void start();
@@ -123,8 +123,8 @@ class WorkerInstance : private sluice_worker {
   InstanceSeries series_;
   std::vector<WorkerStore> stores_;
   SlotTable<StoreOperation> operations_;
+  std::vector<std::shared_ptr<upstream::Cluster>> upstreams_;
   SlotTable<Alarm> alarms_;
-  std::vector<upstream::Cluster*> upstreams_;
   SlotTable<HttpCall> http_calls_;
 };
 

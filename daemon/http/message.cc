@@ -70,6 +70,13 @@ const HeaderField* HeaderMap::find(std::string_view name) const {
   return nullptr;
 }
 
+void HeaderMap::remove(std::string_view name) {
+  if (find(name) == nullptr) return;
+  const auto end = std::remove_if(fields_.begin(), fields_.end(),
+                                  [name](const HeaderField& field) { return iequals(field.name, name); });
+  *this = HeaderMap(fields_.first(static_cast<size_t>(end - fields_.begin())));
+}
+
 std::string_view HeaderMap::value(HeaderId id) const {
   const HeaderField* field = find(id);
   return field != nullptr ? field->value : std::string_view();

@@ -89,6 +89,9 @@ class HeaderMap {
   [[nodiscard]] std::string_view value(HeaderId id) const;
   [[nodiscard]] size_t count(HeaderId id) const;
 
+  /// Takes the fields of that name (any case) out of the array that this is a view of: for whoever owns it.
+  void remove(std::string_view name);
+
   [[nodiscard]] std::span<const HeaderField> fields() const { return fields_; }
   [[nodiscard]] auto begin() const { return fields().begin(); }
   [[nodiscard]] auto end() const { return fields().end(); }

@@ -145,11 +145,11 @@ void Downstream::take(std::string_view bytes) {
   processing_ = true;
   if (pending_.empty()) {
     const std::string_view rest = process(bytes);
-    if (!closed_) pending_.append(rest);
+    if (!closed_ && !lost()) pending_.append(rest);
   } else {
     pending_.append(bytes);
     const std::string_view rest = process(pending_.view());
-    if (!closed_) pending_.consume(pending_.size() - rest.size());
+    if (!closed_ && !lost()) pending_.consume(pending_.size() - rest.size());
   }
   processing_ = false;
   if (closed_ || exchange_ == nullptr) return;
@@ -269,7 +269,7 @@ void Downstream::pump() {
   if (lost()) return exchange_->on_client_writable();
   processing_ = true;
   const std::string_view rest = process(pending_.view());
-  if (!closed_ && !lingering_) pending_.consume(pending_.size() - rest.size());
+  if (!closed_ && !lingering_ && !lost()) pending_.consume(pending_.size() - rest.size());
   processing_ = false;
   if (closed_ || lingering_) return;
   if (half_closed_) {

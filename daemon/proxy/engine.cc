@@ -100,14 +100,14 @@ std::shared_ptr<filter::WorkerInstance> Engine::plugin_for(const Generation& gen
     const auto named = std::find_if(snapshot.stores.begin(), snapshot.stores.end(),
                                     [&](const snapshot::StoreSpec& spec) { return spec.name == name; });
     const auto at = static_cast<size_t>(named - snapshot.stores.begin());
-    stores.push_back({generation.stores[at].get(), generation.series().stores[at]});
+    stores.push_back({generation.stores[at], generation.series().stores[at]});
   }
   plugin->set_stores(std::move(stores));
-  std::vector<upstream::Cluster*> upstreams;
+  std::vector<std::shared_ptr<upstream::Cluster>> upstreams;
   for (const std::string& name : instance.upstreams) {
     const auto named = std::find_if(snapshot.clusters.begin(), snapshot.clusters.end(),
                                     [&](const snapshot::ClusterSpec& spec) { return spec.name == name; });
-    upstreams.push_back(generation.clusters[static_cast<size_t>(named - snapshot.clusters.begin())].get());
+    upstreams.push_back(generation.clusters[static_cast<size_t>(named - snapshot.clusters.begin())]);
   }
   plugin->set_upstreams(std::move(upstreams));
   if (is_new) plugin->start();

@@ -192,14 +192,14 @@ void Exchange::end_request(std::string_view trailers) {
   if (phase_ == Phase::finishing || phase_ == Phase::over) return maybe_finish();
   if (request_.framing.body.kind != http::BodyFraming::Kind::chunked) return;
   const bool looks = filtering_ != nullptr && filtering_->chain.wants_request_body();
-  if (looks) filtering_->request_trailers = arena_.copy(trailers);
   if (!looks || filter_request_body({}, true)) finish_request(trailers);
 }
 
 // What stands behind a chunked body.
 void Exchange::finish_request(std::string_view trailers) {
   if (request_.framing.body.kind != http::BodyFraming::Kind::chunked) return;
-  if (trailers.empty()) {
+  // Plugins do not see trailers, so a field that one of them takes away could come back as one (RFC 9110 §6.5.1 lets us drop them).
+  if (trailers.empty() || filtering_ != nullptr) {
     to_upstream_.add("0\r\n\r\n");
   } else {
     replayable_ = false;
@@ -331,7 +331,8 @@ bool Exchange::outlives_client(Reason reason) {
   const bool left = reason == Reason::client_closed || reason == Reason::client_write_timeout;
   const bool runs = phase_ != Phase::tunnel && phase_ != Phase::finishing && phase_ != Phase::over;
   if (!left || !runs || filtering_ == nullptr || !filtering_->outlives_client || !request_complete_) return false;
-  if (pipe_ != nullptr || file_left_ > 0) return false;  // nobody looks at what is on its way
+  if (pipe_ != nullptr || file_left_ > 0 || request_.framing.upgrade)
+    return false;  // nobody looks at what is on its way
   if (reason_ == Reason::none) reason_ = reason;
   keep_alive_ = false;
   return true;

@@ -203,9 +203,8 @@ class Exchange final : private upstream::Connection::User, private upstream::Poo
     std::span<char> file_piece;    // where pieces of a file are read to
     std::string_view reason;       // a plugin's code for its answer
     Buffer held_request;           // a piece of the request's body that a plugin paused
-    std::string_view request_trailers;
-    Buffer held_response;    // the piece of the response's body that a plugin paused, and what came behind it
-    size_t piece_bytes = 0;  // length of that piece
+    Buffer held_response;          // the piece of the response's body that a plugin paused, and what came behind it
+    size_t piece_bytes = 0;        // length of that piece
     http::HeaderMap trailers;
     bool reads_body = false;  // a plugin reads the request's body while the request waits
     bool holds_request = false;

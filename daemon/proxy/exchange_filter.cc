@@ -105,7 +105,7 @@ void Exchange::resume_request_body() {
   const Step step = filtering.chain.request_body(piece, last);
   if (step == Step::wait) return;
   if (step == Step::next) send_body(piece);
-  if (step == Step::next && last) finish_request(filtering.request_trailers);
+  if (step == Step::next && last) finish_request({});
   if (step == Step::next) flush_upstream();
   filtering.holds_request = false;
   filtering.held_request.clear();
@@ -167,6 +167,7 @@ http::HeaderMap* Exchange::headers(sluice_side side) {
 
 void Exchange::write_response_body(std::string_view bytes) {
   constexpr size_t kFraming = 32;  // of a chunk, and of the last one
+  to_client_.hold();               // so that all of it counts
   const auto has_room = [&] { return to_client_.held() + bytes.size() + kFraming <= Buffer::kMaxBytes; };
   // No plugin may make much more of a piece than it was, for that cannot be held back.
   if (!has_room()) send_held();
@@ -181,11 +182,12 @@ void Exchange::on_resumed(filter::Phase phase) {
   switch (phase) {
     case filter::Phase::request_start: filter_request_start(); break;
     case filter::Phase::request: filter_request(); break;
-    case filter::Phase::request_body: return resume_request_body();
+    case filter::Phase::request_body: return phase_ == Phase::finishing ? void() : resume_request_body();
     case filter::Phase::response:
       filtering_->holds_head = false;
       run_response_filters();
       if (phase_ == Phase::over || filtering_->holds_head || filtering_->origin != SLUICE_FROM_UPSTREAM) return;
+      if (filtering_->passed_by) return;
       return release_response(0, false);
     case filter::Phase::response_body:
       return filtering_->origin == SLUICE_FROM_UPSTREAM ? resume_response_body() : filter_answer_body();

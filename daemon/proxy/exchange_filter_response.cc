@@ -97,7 +97,7 @@ bool Exchange::filter_response_body(std::string_view data, bool last) {
 bool Exchange::filter_response_end(const http::HeaderMap& trailers) {
   Filtering& filtering = *filtering_;
   const bool waits_behind = filtering.holds_response();
-  if (!waits_behind) filter_response_body({}, true);
+  if (!waits_behind && filtering.framing.body.kind != BodyFraming::Kind::none) filter_response_body({}, true);
   if (phase_ == Phase::over) return false;
   if (!filtering.holds_response()) return true;
   filtering.holds_end = true;
@@ -294,7 +294,7 @@ bool Exchange::filter_file_body() {
 // A body that plugins make anew: nobody knows how long it will be.
 void Exchange::use_unknown_length() {
   if (client_framing_.body.kind == BodyFraming::Kind::none) return;
-  if (request_.head.method == http::Method::HEAD) {
+  if (request_.head.method == http::Method::HEAD || filtering_->head.status == 304) {
     client_framing_.body = {};
   } else if (request_.head.version == http::Version::http11) {
     client_framing_.body = {BodyFraming::Kind::chunked, 0};

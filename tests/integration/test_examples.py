@@ -145,7 +145,7 @@ def test_the_commands_of_the_readme_work_as_printed(tmp_path):
         for usual, free in ports.items():
             text = text.replace(f":{usual}", f":{free}")
         (tmp_path / path.name).write_text(text + ("" if path.suffix != ".yaml" else f'admin: {{listen: "127.0.0.1:{free_port()}"}}\n'))
-    block = block.replace("build/release/sluice origin", f"{BINARY} origin --listen 127.0.0.1:{ports['9001']}")
+    block = block.replace("sluice origin", f"sluice origin --listen 127.0.0.1:{ports['9001']}")
     block = block.replace("build/release/sluice", str(BINARY)).replace("config/examples/", f"{tmp_path}/")
     block = block.replace("localhost:8080", f"127.0.0.1:{ports['8080']}").replace("curl -i", "curl -is --retry 20 --retry-connrefused")
     script = "trap 'kill $(jobs -p)' EXIT\n" + block

@@ -387,6 +387,65 @@ def test_a_timer_of_the_route_ends_a_pause():
         assert_problem(gateway.get("/"), 504, "route_timeout")
 
 
+@pytest.mark.parametrize("phase", ["request", "request_body"])
+def test_who_resumes_a_request_that_was_answered_meanwhile_does_not_set_it_going_again(phase):
+    paused = {"pause": [phase], "delay": "300ms"}
+    with probed(route=["a", "b"], a=paused, b={}) as (gateway, origin):
+        gateway.reload(routes=[{**gateway.config["routes"][0], "timeout": "50ms"}])
+        client = gateway.client()
+        client.send(request("POST", "/", [("Content-Length", "10")], b"five!"))
+        assert_problem(client.read_response(), 504, "route_timeout")
+        gateway.wait_for_metric("sluice_plugin_events_total", 1, plugin="a", event="resumed")
+        gateway.reload(routes=[{**gateway.config["routes"][0], "timeout": "5s"}])
+        client.send(b"five!", request("GET", "/next"))
+        answer = client.read_response()
+        assert answer.status == 200 and traces(answer)[-1] == "a.response"
+        assert [message.target for message in origin.requests if message.method == "GET"] == ["/next"]
+        assert not [message for message in origin.requests if message.method == "POST" and phase == "request"]
+        gateway.wait_gauges_zero()
+
+
+def test_an_answer_that_overtakes_a_paused_one_passes_those_only_that_have_not_let_it_by():
+    script = answering(response(b"hello", headers=[("Content-Type", "text/plain")]))
+    with probed(script, route=["a", "b"], a={"pause": ["response"], "never": True}, b={"shout": True}) as (gateway, _):
+        gateway.reload(routes=[{**gateway.config["routes"][0], "timeout": "50ms"}])
+        answer = gateway.get("/")
+        assert_problem(answer, 504, "route_timeout")
+        assert traces(answer) == ["a.response"]
+
+
+def test_an_instance_keeps_what_it_asks_for_as_long_as_it_lives():
+    waits = {"pause": ["request_start"], "delay": "500ms", "ask": "keys", "target": "/"}
+    with RawOrigin(answering(response(b"the keys"))) as keys:
+        with probed(listener=["a"], a=waits, upstreams={"keys": upstream(keys)}) as (gateway, _):
+            client = gateway.client()
+            client.send(request("GET", "/"))
+            gateway.wait_for_metric("sluice_plugin_events_total", 1, event="paused")
+            gateway.reload(upstreams={"keys": {"pool": {"max_idle": 1}}})  # the instance is the same, its upstream is not
+            gateway.reload(plugins={"a": probe("z", **waits)})             # now it lives for that request alone
+            gateway.reload(upstreams={"keys": {"pool": {"max_idle": 2}}})  # and its upstream is nobody else's
+            answer = client.read_response()
+            assert (answer.status, answer.get("x-asked")) == (200, "200 the keys")
+
+
+def test_what_plugins_cannot_see_does_not_pass_them_as_a_trailer():
+    with probed(route=["a"], a={}) as (gateway, origin):
+        client = gateway.client()
+        client.send(request("POST", "/", CHUNKED), chunked(b"body", trailers=[("X-User", "admin")]))
+        assert client.read_response().status == 200
+        sent = origin.requests[-1]
+        assert sent.body == b"body" and not sent.trailers
+
+
+def test_an_answer_without_a_body_stays_without_one():
+    for head in (response(status=304, headers=[("Content-Length", "5")], framed=False), response(status=204, framed=False)):
+        with probed(answering(head), route=["a"], a={"shout": True}) as (gateway, _):
+            client = gateway.client()
+            for _ in range(2):
+                answer = client.get("/")
+                assert (answer.body, answer.chunked) == (b"", False)
+
+
 def test_fields_that_a_client_names_in_connection_cannot_take_away_what_a_plugin_sets():
     with probed(route=["a"], a={}) as (gateway, origin):
         gateway.get("/", {"Connection": "x-trace, x-mine", "X-Mine": "1"})

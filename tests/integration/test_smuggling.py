@@ -332,7 +332,7 @@ def test_a_doubtful_body_is_refused_and_never_becomes_a_whole_request(judged, ve
         assert_refused(client, reasons)
     arrived.settle()
     assert arrived.requests == []
-    for received in arrived.received:
+    for received in filter(None, arrived.received):  # a connection that was made before the body was refused may bring nothing
         head_bytes, _, body = received.partition(b"\r\n\r\n")
         assert head_bytes.startswith(b"POST /x HTTP/1.1\r\n") and b"smuggled" not in received and b"0\r\n\r\n" not in body
 

@@ -57,6 +57,7 @@ struct config {
   uint32_t status;
   uint32_t whole;
   uint32_t haunted;
+  uint32_t resumed;
   uint32_t completed;
   uint32_t paused;
 };
@@ -118,6 +119,7 @@ static void* configure(struct sluice_setup* setup) {
   config->paused = setup->counter(setup, str("paused"));
   config->whole = setup->counter(setup, str("whole"));
   config->haunted = setup->counter(setup, str("haunted"));
+  config->resumed = setup->counter(setup, str("resumed"));
   config->ask = SLUICE_NONE;
   config->patience_ms = 5000;
   config->at_most = 1024;
@@ -198,6 +200,7 @@ static void on_time(void* user) {
     free(state);
     return;
   }
+  host->count(state->worker, config_of(state->filter)->resumed, 1);
   if (config_of(state->filter)->late) trace(state->filter, state->side, "late");
   host->resume(state->worker, state->token,
                state->reads_next     ? SLUICE_READ_BODY

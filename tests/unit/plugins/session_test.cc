@@ -71,7 +71,8 @@ TEST_CASE("a session is read from the store as it was written", "[session]") {
   REQUIRE(read);
   CHECK(write_record(*read) == text);
 
-  const auto empty = parse_record(write_record({Record::Kind::rotated, "key", -5, "", "", ""}));
+  const std::string rotated = write_record({Record::Kind::rotated, "key", -5, "", "", ""});
+  const auto empty = parse_record(rotated);
   REQUIRE(empty);
   CHECK(empty->kind == Record::Kind::rotated);
   CHECK(empty->until_ms == -5);
