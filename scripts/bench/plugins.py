@@ -30,7 +30,7 @@ class Variant:
         self.name, self.aim, self.names, self.plugins = name, aim, names, plugins
 
 
-JWT = "  jwt: {module: jwt, config: {keys: [{secret_file: @DIR@/secret, algorithms: [HS256]}], claims_to_headers: {sub: X-User}}}"
+JWT = '  jwt: {module: jwt, config: {keys: [{secret_file: "@DIR@/secret", algorithms: [HS256]}], claims_to_headers: {sub: X-User}}}'
 SESSION = "  session: {module: session, config: {on_missing: reject, cookie: {name: sid, secure: false}}}"
 LIMIT = "  limit: {module: ratelimit, config: {requests: 1000000000, key: client}}"
 LOGIN = "  login: {module: session, config: {on_missing: anonymous, cookie: {name: sid, secure: false}}}"
@@ -150,7 +150,7 @@ def shared_limit(bench):
     folder = bench.folder / "redis"
     folder.mkdir(exist_ok=True)
     command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)]
-    limit = f"  limit: {{module: ratelimit, config: {{requests: {RATE}, burst: 1, key: all, on_store_error: closed}}}}"
+    limit = f"  limit: {{module: ratelimit, config: {{requests: {RATE}, burst: {RATE // 20}, key: all, on_store_error: closed}}}}"
     more = f'stores: {{default: {{type: redis, address: ["127.0.0.1:{port}"]}}}}\nplugins:\n{limit}'
     routes = "  - {name: limited, match: {path: /limited}, respond: {body: passed}, plugins: [limit]}"
     scenario = GET._replace(path="/limited", connections=16)

@@ -80,7 +80,9 @@ SocketAddress nobody() { return *SocketAddress::parse("127.0.0.1:" + std::to_str
 
 TEST_CASE("sentinels tell where the master is, and where it is after a fail-over", "[redis][sentinel]") {
   const auto taken = take_trio();
-  auto& [master, replica, sentinel] = *taken;
+  RedisServer& master = taken->master;
+  RedisServer& replica = taken->replica;
+  Sentinel& sentinel = taken->sentinel;
   const bool paused = GENERATE(false, true);
   CAPTURE(paused);
 
@@ -124,7 +126,8 @@ TEST_CASE("sentinels and their master over TLS", "[redis][sentinel]") {
 
 TEST_CASE("a master that was demoted is left", "[redis][sentinel]") {
   const auto taken = take_trio();
-  auto& [master, replica, sentinel] = *taken;
+  RedisServer& replica = taken->replica;
+  Sentinel& sentinel = taken->sentinel;
   RedisWorld world(options_for({sentinel.address()}));
   REQUIRE(world.comes_up());
   // A fail-over by hand; it is refused as long as the sentinel does not know the replica well enough.
@@ -146,7 +149,8 @@ TEST_CASE("a master that was demoted is left", "[redis][sentinel]") {
 
 TEST_CASE("a replica that sentinels name by mistake is not taken for the master", "[redis][sentinel]") {
   const auto taken = take_trio();
-  auto& [master, replica, sentinel] = *taken;
+  RedisServer& replica = taken->replica;
+  Sentinel& sentinel = taken->sentinel;
   sentinel.pause();  // it sees nothing of what follows
   Sentinel mistaken(replica);
   REQUIRE(eventually([&] {
