@@ -16,7 +16,7 @@ namespace {
 constexpr size_t kMaxLineBytes = 64 * 1024;
 
 // The name and the value as views into one new line.
-HeaderField make_field(Arena& arena, std::string_view name, std::string_view value) {
+HeaderField make_field(Arena& arena, std::string_view name, std::string_view value, HeaderId id) {
   char* line = arena.allocate(name.size() + value.size() + 4);
   char* at = std::copy(name.begin(), name.end(), line);
   *at++ = ':';
@@ -25,29 +25,12 @@ HeaderField make_field(Arena& arena, std::string_view name, std::string_view val
   at = std::copy(value.begin(), value.end(), at);
   *at++ = '\r';
   *at++ = '\n';
-  return {{line, name.size()}, {begin, value.size()}, http::header_id(name)};
+  return {{line, name.size()}, {begin, value.size()}, id};
 }
 
-// `headers` without the fields called `dropped` (unless that is empty), and with `added` at the end.
-HeaderMap remade(const HeaderMap& headers, Arena& arena, std::string_view dropped, const HeaderField& added) {
-  const auto fields = arena.allocate_array<HeaderField>(headers.size() + 1);
-  auto* at = fields.data();
-  for (const HeaderField& field : headers) {
-    if (dropped.empty() || !iequals(field.name, dropped)) *at++ = field;
-  }
-  *at++ = added;
-  return HeaderMap(fields.first(static_cast<size_t>(at - fields.data())));
-}
-
-bool is_valid(std::string_view name, std::string_view value) {
-  return is_editable(name) && http::is_field_value(value) && name.size() + value.size() + 4 <= kMaxLineBytes;
-}
-
-}  // namespace
-
-bool is_editable(std::string_view name) {
+bool is_editable(std::string_view name, HeaderId id) {
   if (!http::is_token(name)) return false;
-  switch (http::header_id(name)) {
+  switch (id) {
     case HeaderId::host:
     case HeaderId::connection:
     case HeaderId::content_length:
@@ -63,17 +46,26 @@ bool is_editable(std::string_view name) {
   }
 }
 
+bool is_valid(std::string_view name, HeaderId id, std::string_view value) {
+  return is_editable(name, id) && http::is_field_value(value) && name.size() + value.size() + 4 <= kMaxLineBytes;
+}
+
+}  // namespace
+
+bool is_editable(std::string_view name) { return is_editable(name, http::header_id(name)); }
+
 bool set_header(HeaderMap& headers, Arena& arena, std::string_view name, std::string_view value) {
-  if (!is_valid(name, value)) return false;
-  const HeaderField field = make_field(arena, name, value);
-  headers = remade(headers, arena, name, field);
+  const HeaderId id = http::header_id(name);
+  if (!is_valid(name, id, value)) return false;
+  headers.remove(name);
+  headers.append(make_field(arena, name, value, id), arena);
   return true;
 }
 
 bool add_header(HeaderMap& headers, Arena& arena, std::string_view name, std::string_view value) {
-  if (!is_valid(name, value)) return false;
-  const HeaderField field = make_field(arena, name, value);
-  headers = remade(headers, arena, {}, field);
+  const HeaderId id = http::header_id(name);
+  if (!is_valid(name, id, value)) return false;
+  headers.append(make_field(arena, name, value, id), arena);
   return true;
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/arena.h"
 #include "base/strings.h"
 #include "http/header_names.h"
 
@@ -74,7 +75,25 @@ void HeaderMap::remove(std::string_view name) {
   if (find(name) == nullptr) return;
   const auto end = std::remove_if(fields_.begin(), fields_.end(),
                                   [name](const HeaderField& field) { return iequals(field.name, name); });
-  *this = HeaderMap(fields_.first(static_cast<size_t>(end - fields_.begin())));
+  const auto gone = static_cast<size_t>(fields_.end() - end);
+  const size_t room = room_ + gone;
+  *this = HeaderMap(fields_.first(fields_.size() - gone));
+  room_ = room;
+}
+
+void HeaderMap::append(const HeaderField& field, Arena& arena) {
+  const size_t size = fields_.size();
+  if (room_ == 0) {
+    room_ = 8;
+    const auto larger = arena.allocate_array<HeaderField>(size + room_);
+    std::copy(fields_.begin(), fields_.end(), larger.begin());
+    fields_ = larger.first(size);
+  }
+  fields_.data()[size] = field;
+  fields_ = {fields_.data(), size + 1};
+  --room_;
+  repeated_ |= present_ & bit_of(field.id);
+  present_ |= bit_of(field.id);
 }
 
 std::string_view HeaderMap::value(HeaderId id) const {

@@ -6,6 +6,10 @@
 #include <span>
 #include <string_view>
 
+namespace sluice {
+class Arena;
+}
+
 namespace sluice::http {
 
 // Methods that routes can name and that are forwarded. Anything else is 501 (bad_method). RFC 9110 §9, WebDAV (RFC 4918),
@@ -89,8 +93,11 @@ class HeaderMap {
   [[nodiscard]] std::string_view value(HeaderId id) const;
   [[nodiscard]] size_t count(HeaderId id) const;
 
-  /// Takes the fields of that name (any case) out of the array that this is a view of: for whoever owns it.
+  // For whoever owns the array that this is a view of; of several copies only one may be changed.
+  /// Takes the fields of that name (any case) out of it.
   void remove(std::string_view name);
+  /// Adds a field at the end, in a new array that is a little larger if there is no room.
+  void append(const HeaderField& field, Arena& arena);
 
   [[nodiscard]] std::span<const HeaderField> fields() const { return fields_; }
   [[nodiscard]] auto begin() const { return fields().begin(); }
@@ -101,6 +108,7 @@ class HeaderMap {
   std::span<HeaderField> fields_;
   uint64_t present_ = 0;   // bit per HeaderId
   uint64_t repeated_ = 0;  // likewise: met more than once
+  size_t room_ = 0;        // behind fields_, made by append()
 };
 
 struct RequestHead {

@@ -3,7 +3,11 @@
 #include <array>
 #include <catch2/catch.hpp>
 #include <string>
+#include <vector>
 
+#include "base/arena.h"
+
+using namespace sluice;
 using namespace sluice::http;
 
 TEST_CASE("every known method is found by its exact name only") {
@@ -108,4 +112,25 @@ TEST_CASE("standard phrases are those of the registry") {
   CHECK(phrase_of(511) == "Network Authentication Required");
   CHECK(phrase_of(299) == "Unknown");
   CHECK(phrase_of(999) == "Unknown");
+}
+
+TEST_CASE("fields are taken out of a map and put behind it, and it knows which ids are there") {
+  BlockPool blocks;
+  Arena arena(blocks);
+  std::vector<HeaderField> fields{
+      {"Host", "h", HeaderId::host}, {"X-A", "1"}, {"Accept", "a", header_id("accept")}, {"x-a", "2"}};
+  HeaderMap map(fields);
+  map.remove("X-a");
+  CHECK(map.size() == 2);
+  CHECK(map.find("x-a") == nullptr);
+  map.remove("not there");
+  for (int i = 0; i < 20; ++i) map.append({"X-B", "3", HeaderId::other}, arena);
+  map.append({"host", "again", HeaderId::host}, arena);
+  CHECK(map.size() == 23);
+  CHECK(map.repeated(HeaderId::host));
+  CHECK(map.find("accept")->value == "a");
+  map.remove("host");
+  CHECK_FALSE(map.has(HeaderId::host));
+  CHECK(map.size() == 21);
+  CHECK(map.fields().back().name == "X-B");
 }
