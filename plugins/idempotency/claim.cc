@@ -115,6 +115,7 @@ void Claim::complete(State state, const std::optional<Digest>& body) {
 
 void Claim::drop_result() {
   record_.state = State::too_large;
+  record_.fields = {};
   field_bytes_ = 0;
   value_.resize(kRecordBytes);
   write_front(record_, value_);

@@ -390,7 +390,7 @@ def test_of_an_answer_that_a_plugin_behind_compresses_the_compressed_size_counts
 
 def test_a_store_that_is_full_and_must_not_evict_forgets_no_key():
     stores = {"default": {"type": "memory", "max_bytes": "1MiB", "evict": False}}
-    with proxying(answering(response(b"x" * 4000)), **once(stores)) as (gateway, origin):
+    with proxying(answering(response(b"x" * 4000, headers=[("Content-Type", "text/plain")])), **once(stores)) as (gateway, origin):
         client = gateway.client()
         refused, answered = [], []
         for i in range(1000):
