@@ -127,8 +127,8 @@ class Filter final : private Claim::User {
     step_ = Step::asking;
     claim_ = &worker().take();
     Digest place{};
-    const bool subject = add_place(key, place);
-    head_ = head_digest(subject);
+    const bool identified = add_place(key, place);
+    head_ = head_digest(identified);
     hash_ = hash_of(place);
     if (config().seen) is_first_ = config().seen->is_first(hash_);
     std::array<char, 2 * sizeof(Digest)> hex;
@@ -140,24 +140,30 @@ class Filter final : private Claim::User {
     claim_->ask();
   }
 
-  // Where the key is kept. False if it is to be scoped by a subject, and there is none.
+  // Where the key is kept. True if that says who the client is: an address or a host does not, nor does a subject that is missing.
   bool add_place(std::string_view key, Digest& place) const {
-    bool complete = true;
+    bool identified = false;
+    bool anonymous = false;
     PartsDigest parts(worker().sha256);
     parts.add(exchange_.fact(SLUICE_ROUTE)).add(exchange_.fact(SLUICE_METHOD)).add(key);
     for (const ScopePart& part : config().scope) {
       const char kind = static_cast<char>(part.kind);
       parts.add({&kind, 1}).add(part.name);
       switch (part.kind) {
-        case ScopePart::Kind::subject: complete = add_subject(parts); break;
-        case ScopePart::Kind::shared: parts.add(exchange_.shared(part.name).value_or("")); break;
-        case ScopePart::Kind::header: parts.add(exchange_.header(Side::request, part.name).value_or("")); break;
+        case ScopePart::Kind::subject: (add_subject(parts) ? identified : anonymous) = true; break;
+        case ScopePart::Kind::shared: identified |= add_value(parts, exchange_.shared(part.name)); break;
+        case ScopePart::Kind::header: identified |= add_value(parts, exchange_.header(Side::request, part.name)); break;
         case ScopePart::Kind::client: parts.add(exchange_.fact(SLUICE_CLIENT)); break;
         case ScopePart::Kind::host: parts.add(lower_host()); break;
       }
     }
     place = parts.finish();
-    return complete;
+    return identified && !anonymous;
+  }
+
+  static bool add_value(PartsDigest& parts, std::optional<std::string_view> value) {
+    parts.add(value.value_or(""));
+    return value && !value->empty();
   }
 
   bool add_subject(PartsDigest& parts) const {
@@ -173,11 +179,11 @@ class Filter final : private Claim::User {
 
   // Of all that is known before the body. If nobody says who the client is, its credentials must be those of the first request: an
   // answer is shown to nobody else.
-  Digest head_digest(bool subject) const {
+  Digest head_digest(bool identified) const {
     PartsDigest parts(worker().sha256);
     parts.add(exchange_.fact(SLUICE_METHOD)).add(lower_host());
     parts.add(exchange_.fact(SLUICE_PATH)).add(exchange_.fact(SLUICE_QUERY));
-    if (!subject) add_header(parts, "Authorization");
+    if (!identified) add_header(parts, "Authorization");
     for (const std::string& name : config().fingerprint) add_header(parts, name);
     return parts.finish();
   }

@@ -183,6 +183,21 @@ def test_the_scope_is_configured():
         assert len(origin.requests) == 2
 
 
+@pytest.mark.parametrize("scope, same", [
+    (["client"], False), (["host"], False), (["header:X-Tenant", "client"], True), (["subject", "header:X-Tenant"], False),
+    (["header:X-Nobody"], False)], ids=str)
+def test_other_credentials_get_no_answer_unless_the_scope_says_who_the_client_is(scope, same):
+    with proxying(answering(OK), **once(scope=scope)) as (gateway, origin):
+        headers = {**KEY, "X-Tenant": "a"}
+        assert post(gateway, {**headers, "Authorization": "Bearer one"}).status == 200
+        other = post(gateway, {**headers, "Authorization": "Bearer other"})
+        if same:
+            assert other.get("idempotent-replayed") == "true"
+        else:
+            assert_problem(other, 422, "idempotency_key_reused")
+        assert len(origin.requests) == 1
+
+
 def test_no_two_lists_of_parts_are_the_same_scope():
     with proxying(answering(OK), **once(scope=["header:X-A", "header:X-B"])) as (gateway, origin):
         for a, b in (("1hX-B", "2"), ("1", "hX-B2"), ("", "12"), ("12", "")):
