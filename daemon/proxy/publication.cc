@@ -51,8 +51,8 @@ std::shared_ptr<store::MemoryStore> memory_store(const snapshot::StoreSpec& spec
   for (size_t i = 0; before != nullptr && i < before->memory_stores.size(); ++i) {
     const snapshot::StoreSpec& old = before->snapshot->stores[i];
     if (before->memory_stores[i] == nullptr || old.name != spec.name) continue;
+    if (old.evict != spec.evict) before->memory_stores[i]->set_evict(spec.evict);  // before there may be too much
     if (old.max_bytes != spec.max_bytes) before->memory_stores[i]->set_max_bytes(spec.max_bytes);
-    if (old.evict != spec.evict) before->memory_stores[i]->set_evict(spec.evict);
     return before->memory_stores[i];
   }
   return std::make_shared<store::MemoryStore>(

@@ -265,11 +265,13 @@ void MemoryShard::evict_until(size_t bytes_used) {
 void MemoryShard::set_limit(size_t limit_bytes) {
   limit_ = limit_bytes;
   const size_t buckets = buckets_for(limit_bytes);
-  if (buckets != buckets_) {
-    const size_t added = buckets * sizeof(Entry*);
-    const size_t dropped = buckets_ * sizeof(Entry*);
+  const size_t added = buckets * sizeof(Entry*);
+  const size_t dropped = buckets_ * sizeof(Entry*);
+  // A larger table that finds no room is at most twice as large, unless the limit was lowered before: the chains are that much longer.
+  const bool has_room = evicts_ || buckets < buckets_ || used_ + added <= limit_;
+  if (buckets != buckets_ && has_room) {
     // Two tables for a moment: a larger limit holds even then, a smaller one from the end of this function on.
-    evict_until(limit_ - added + (buckets < buckets_ ? dropped : 0));
+    if (evicts_) evict_until(limit_ - added + (buckets < buckets_ ? dropped : 0));
     Table table = make_table(buckets);
     for (Entry& entry : by_use_) {
       Entry*& bucket = table[entry.hash & (buckets - 1)];
@@ -280,7 +282,12 @@ void MemoryShard::set_limit(size_t limit_bytes) {
     table_ = std::move(table);
     buckets_ = buckets;
   }
-  evict_until(limit_);
+  if (evicts_) evict_until(limit_);
+}
+
+void MemoryShard::set_evicts(bool evicts) {
+  evicts_ = evicts;
+  set_limit(limit_);
 }
 
 MemoryFigures MemoryShard::figures() const {

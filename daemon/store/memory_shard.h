@@ -51,9 +51,11 @@ class MemoryShard {
   Outcome carry_out(const Command& command, uint32_t hash, MonoTime now, std::string& found);
   /// Gives back at most `budget` entries whose time is over; true if more are due.
   bool sweep(MonoTime now, size_t budget);
-  /// Evicts what is too much at once. Makes the table anew if its size would differ: milliseconds for a full shard.
+  /// Evicts what is too much at once; a shard that must not evict keeps it, and takes nothing new until it is gone. Makes the
+  /// table anew if its size would differ: milliseconds for a full shard.
   void set_limit(size_t limit_bytes);
-  void set_evicts(bool evicts) { evicts_ = evicts; }
+  /// Likewise.
+  void set_evicts(bool evicts);
   [[nodiscard]] MemoryFigures figures() const;
 
  private:

@@ -42,7 +42,8 @@ class MemoryStore final : public Store {
   /// due. To be called about once a second by any one thread: every operation does a little of this too, but a shard that
   /// nobody uses would keep its memory.
   bool sweep();
-  /// Takes effect shard by shard; when it returns, what was too much is evicted. One call at a time.
+  /// Takes effect shard by shard; when it returns, what was too much is evicted, or, if that must not be, stays until its
+  /// time is over. One call at a time.
   void set_max_bytes(uint64_t max_bytes);
   void set_evict(bool evict);
   [[nodiscard]] MemoryFigures figures() const;

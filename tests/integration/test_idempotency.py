@@ -427,3 +427,18 @@ def test_a_store_that_is_full_and_must_not_evict_forgets_no_key():
         assert gateway.metrics().total("sluice_store_evictions_total") == 0
         gateway.reload(stores={"default": {"evict": True}})
         assert client.ask("POST", "/orders", {"Idempotency-Key": "new"}, b"one").status == 200
+
+
+def test_a_store_that_must_not_evict_any_more_forgets_no_key_when_it_gets_smaller():
+    stores = {"default": {"type": "memory", "max_bytes": "8MiB"}}
+    with proxying(answering(response(b"x" * 4000)), **once(stores)) as (gateway, origin):
+        client = gateway.client()
+        keys = [{"Idempotency-Key": f"key-{i}"} for i in range(500)]
+        for key in keys:
+            assert client.ask("POST", "/orders", key, b"one").status == 200
+        assert gateway.reload(stores={"default": {"max_bytes": "1MiB", "evict": False}})["accepted"]
+        for key in keys:
+            assert client.ask("POST", "/orders", key, b"one").get("idempotent-replayed") == "true"
+        assert_problem(client.ask("POST", "/orders", {"Idempotency-Key": "new"}, b"one"), 503, "store_full")
+        assert len(origin.requests) == len(keys)
+        assert gateway.metrics().total("sluice_store_evictions_total") == 0

@@ -281,6 +281,43 @@ TEST_CASE("a store that must not evict refuses what is new, and changes what it 
   CHECK(world.store.figures().evictions == 1);
 }
 
+TEST_CASE(
+    "a store that must not evict forgets nothing when max_bytes changes, and takes what is new once there is room") {
+  World world(63u << 10, 1);
+  world.store.set_evict(false);
+  const auto fill = [&](size_t from) {
+    while (world(put(key_of(from), "v")).is(Kind::done)) ++from;
+    return from;
+  };
+  size_t count = fill(0);
+  // The table of 64 KiB is twice as large, and there is no room for it.
+  for (const uint64_t max_bytes : {64u << 10, 16u << 10, 63u << 10, 256u << 10, 100u << 10, 17u << 10}) {
+    CAPTURE(max_bytes);
+    world.store.set_max_bytes(max_bytes);
+    for (size_t i = 0; i < count; ++i) REQUIRE(world(get(key_of(i))).is(Kind::found));
+    count = fill(count);
+    CHECK(world(put(key_of(0), "w")).is(Kind::done));  // takes no more room than before
+    CHECK(world(put(key_of(0), std::string(1000, 'w'))).outcome.reason == Reason::store_full);
+  }
+  CHECK(world.store.figures().evictions == 0);
+  CHECK(world.store.figures().entries == count);
+  for (size_t i = 0; i < count; ++i) world(remove_key(key_of(i)));
+  CHECK(fill(0) > 100);  // all of 17 KiB but what the shard needs for itself
+  CHECK(world.store.figures().bytes <= 17u << 10);
+}
+
+TEST_CASE("a store that has too much evicts it as soon as it may") {
+  World world(63u << 10, 1);
+  world.store.set_evict(false);
+  for (size_t i = 0; world(put(key_of(i), "v")).is(Kind::done); ++i) {
+  }
+  world.store.set_max_bytes(32u << 10);
+  CHECK(world.store.figures().bytes > 32u << 10);
+  world.store.set_evict(true);
+  CHECK(world.store.figures().bytes <= 32u << 10);
+  CHECK(world.store.figures().bytes > 30u << 10);
+}
+
 TEST_CASE("every entry is counted with what malloc adds") {
   World world(1u << 20, 1);
   const uint64_t empty = world.store.figures().bytes;
