@@ -158,6 +158,11 @@ void Claim::on_written(const StoreResult& result) {
   switch (result.outcome) {
     case SLUICE_DONE: return end(true);
     case SLUICE_FOUND:
+      // The store had lost the claim, and a renewal on its way came before the value that was put again.
+      if (put_again_ && result.value.starts_with(claimed_prefix())) {
+        put_again_ = false;
+        return write_end();
+      }
       if (removes_ || is_own(result.value)) return end(true);
       claims_.worker().count(claims_.config().lost);
       claims_.worker().log(SLUICE_WARN, "a request was carried out after its claim had been taken over");
