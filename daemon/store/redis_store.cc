@@ -247,7 +247,7 @@ void RedisStore::on_master(const SocketAddress& address) {
   Node& node = *nodes_.front();
   const bool same = !master_unknown_ && node.address == address;
   master_unknown_ = false;
-  if (same) return;  // its connections are trying as it is
+  if (same) return health_.update(available());  // its connections are trying as it is
   log::info("store {}: the sentinels say that the master is {}", options_.name, address.to_string());
   connect(node, address);
   health_.update(available());

@@ -35,6 +35,7 @@ class Sentinel {
     return ask({"SENTINEL", "replicas", "main"}).find("master-link-status ok") != std::string::npos;
   }
   void pause() { process_.signal(SIGSTOP); }
+  void go_on() { process_.signal(SIGCONT); }
 
  private:
   TestFolder folder_;
@@ -160,6 +161,20 @@ TEST_CASE("a replica that sentinels name by mistake is not taken for the master"
   RedisWorld world(options_for({mistaken.address()}));
   CHECK(world.run({.operation = Operation::get, .key = "k"}).reason == Reason::store_unavailable);
   CHECK_FALSE(world.store->available());
+}
+
+TEST_CASE("sentinels that were away, and name the same master when they are back, are no complaint any more",
+          "[redis][sentinel]") {
+  RedisServer master;
+  Sentinel sentinel(master);
+  RedisWorld world(options_for({sentinel.address()}));
+  REQUIRE(world.comes_up());
+  CHECK(world.health->complaint().empty());
+  sentinel.pause();
+  REQUIRE(world.driver.until([&] { return !world.health->complaint().empty(); }));
+  CHECK(world.store->available());
+  sentinel.go_on();
+  CHECK(world.driver.until([&] { return world.health->complaint().empty(); }));
 }
 
 TEST_CASE("sentinels that are not there, or know no such master: commands fail at once", "[redis][sentinel]") {
