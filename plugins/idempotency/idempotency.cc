@@ -298,13 +298,18 @@ class Filter final : private Claim::User {
   void complete() {
     step_ = Step::settled;
     if (!fits_) count(config().too_large);
-    if (config().seen) config().seen->is_first(hash_);  // it is kept for a ttl from now
+    see_again();
     claim_->complete(fits_ ? State::done : State::too_large, body_);
   }
   void give_up() {
     step_ = Step::settled;
     count(config().outcome_lost);
+    see_again();
     claim_->give_up();
+  }
+  // What is stored now is kept for a ttl from now.
+  void see_again() const {
+    if (config().seen) config().seen->is_first(hash_);
   }
   void release() {
     step_ = Step::settled;
@@ -318,6 +323,7 @@ class Filter final : private Claim::User {
     if (claim_ == nullptr) return;
     const bool reached = step_ == Step::owning && exchange_.progress().upstream_reached != 0;
     if (step_ == Step::owning) count(reached ? config().outcome_lost : config().released);
+    if (reached) see_again();
     step_ = Step::settled;
     std::exchange(claim_, nullptr)->leave(reached);
   }
