@@ -100,7 +100,7 @@ void Stream::on_ready(uint32_t events) {
   if ((events & (EPOLLOUT | EPOLLHUP)) != 0 && wants_write_ && !failed) {
     connecting_ = false;
     handler_->on_writable();
-    if (!poller.is_current(this)) return;
+    if (!poller.is_current(this) || transport_ != nullptr) return;  // secure(): the rest is the handshake's
   }
   if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0 && wants_read_) handler_->on_readable();
 }

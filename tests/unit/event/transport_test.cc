@@ -130,6 +130,24 @@ TEST_CASE_METHOD(World, "the handshake runs by itself, and its end is heard of o
   CHECK(writables == 1);
 }
 
+TEST_CASE_METHOD(World, "a stream that becomes a secure one hears of nothing before its handshake is done",
+                 "[transport]") {
+  int steps = 0;
+  script.handshake = [&] {
+    script.handshake_needs = Transport::Need::readable;
+    return IoResult{++steps == 2 ? IoStatus::ok : IoStatus::again};
+  };
+  then_writable = [&] {
+    writables == 1 ? secure() : stream.want_write(false);
+    CHECK(readables == 0);
+  };
+  peer_says("hello");
+  stream.want_write(true);  // both in one event
+  REQUIRE(driver.until([&] { return writables == 2; }));
+  CHECK(steps == 2);
+  REQUIRE(driver.until([&] { return readables > 0; }));
+}
+
 TEST_CASE_METHOD(World, "a handshake that fails is an error with a reason, and nothing comes after it", "[transport]") {
   script.handshake = [&] {
     script.failure = "of this and that";
