@@ -8,6 +8,7 @@
 #include "control/load.h"
 #include "control/schema.h"
 #include "control/value_reader.h"
+#include "control/values.h"
 #include "tls/client_context.h"
 
 namespace sluice::control {
@@ -98,6 +99,11 @@ bool read_pem(const Node* file, std::string_view key, std::string& pem, Diagnost
   return false;
 }
 
+// What certificates can be checked for. OpenSSL would take an empty C string for any name.
+bool is_server_name(const std::string& name) {
+  return SocketAddress::parse_ip(name).has_value() || parse_host_and_port(name + ":1").has_value();
+}
+
 // `node`: the section.
 void compile_tls(const TlsClientDraft& draft, const Node& node, RedisSpec& redis, Diagnostics& diagnostics,
                  SourceFiles& sources) {
@@ -106,6 +112,10 @@ void compile_tls(const TlsClientDraft& draft, const Node& node, RedisSpec& redis
       redis.mode == Mode::single && redis.servers.size() == 1 ? &redis.servers[0] : nullptr;
   if (only != nullptr && only->host.empty() && only->address.family() == AF_UNIX) {
     diagnostics.error(node.place, "TLS is not possible over a unix socket");
+  }
+  if (!spec.server_name.empty() && !is_server_name(spec.server_name)) {
+    diagnostics.error(node.find("server_name")->place,
+                      fmt::format("server_name: \"{}\" is neither a host name nor an IP address", spec.server_name));
   }
   if (only != nullptr && spec.server_name.empty()) spec.server_name = only->host;
   if ((draft.cert_file == nullptr) != (draft.key_file == nullptr)) {

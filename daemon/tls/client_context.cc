@@ -128,12 +128,13 @@ std::unique_ptr<event::Transport> ClientContext::connect(int fd, const std::stri
   SslPtr ssl(SSL_new(context_.get()));
   SL_ASSERT(ssl != nullptr);
   SSL_set_connect_state(ssl.get());
+  SL_ASSERT(!name.empty());  // to OpenSSL, that is any name
   if (is_ip(name)) {
-    X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl.get()), name.c_str());
+    SL_ASSERT(X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl.get()), name.c_str()) == 1);
   } else {
-    SSL_set_tlsext_host_name(ssl.get(), name.c_str());
+    SL_ASSERT(SSL_set_tlsext_host_name(ssl.get(), name.c_str()) == 1);
     SSL_set_hostflags(ssl.get(), X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
-    SSL_set1_host(ssl.get(), name.c_str());
+    SL_ASSERT(SSL_set1_host(ssl.get(), name.c_str()) == 1);
   }
   return std::make_unique<Channel>(std::move(ssl), fd, event::Transport::Need::writable);
 }

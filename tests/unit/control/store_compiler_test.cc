@@ -251,6 +251,14 @@ TEST_CASE("what cannot be used for TLS is named with its place; not to verify is
   CHECK(messages("cert_file: cert.pem") == "5:63 \"cert_file\" and \"key_file\" belong together\n");
   CHECK(messages("key_file: key.pem") == "5:62 \"cert_file\" and \"key_file\" belong together\n");
   CHECK(messages("verify: maybe") == "5:60 verify: \"maybe\" is not a boolean; write true or false\n");
+  CHECK(messages("server_name: Redis_1.test").empty());
+  CHECK(messages("server_name: \"::1\"").empty());
+  for (const std::string name : {"*.test", "a b", "a..b", "127.1", "::g", "a:1"}) {
+    CHECK(messages("server_name: \"" + name + "\"") ==
+          "5:65 server_name: \"" + name + "\" is neither a host name nor an IP address\n");
+  }
+  CHECK_FALSE(messages("server_name: \"\\0\"").empty());  // to OpenSSL that is any name
+  CHECK_FALSE(messages("server_name: " + std::string(300, 'a')).empty());
   const auto careless = compile_file(folder.write("x.yaml", redis_with("tls: {verify: false}")));
   CHECK(messages_of(careless.errors).empty());
   CHECK_THAT(messages_of(careless.warnings),
