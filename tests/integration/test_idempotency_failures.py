@@ -652,7 +652,7 @@ def test_of_100_new_ones_at_once_the_filter_lets_one_pass():
     ({"scope": ["header:"]}, "no part of a scope"),
     ({"headers": ["Content-Length"]}, "header of the connection"),
     ({"header": "a b"}, "no name of a header"),
-    ({"methods": ["PO ST"]}, "no method"),
+    ({"methods": ["PO ST"]}, "is not one of POST, PATCH, PUT, DELETE"),
     ({"max_body": "121KiB"}, "max_body"),
     ({"ttl": "10s"}, "shorter than"),
     ({"on_unknown": "ignore"}, "reject, retry"),
