@@ -12,7 +12,7 @@
 //   put           PUT under a new id                       created: remove, if there was another session; new id: leave
 //   leave         REPLACE_IF the old by where it went      done · the session changed: put again · is gone, or has left: undone
 //   write         REPLACE_IF with the new data             done · the session changed: again · is gone, or has left: lost
-//   remove        REMOVE_IF it is a live one               done · has left: the one that it became
+//   remove        REMOVE_IF it is a live one               done · has left: the one that it became, 64 times at most
 //
 // A store that fails at any of them makes the answer a 503 without a cookie. An id that nobody was told needs no undoing but for tidiness.
 #pragma once
@@ -147,6 +147,7 @@ class Filter {
   std::string_view new_tag_;
   std::string_view new_generation_;
   int tries_ = 0;
+  int removals_ = 0;
   bool gives_cookie_ = false;
   bool expires_cookie_ = false;
 

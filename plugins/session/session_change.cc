@@ -16,6 +16,8 @@ namespace {
 
 constexpr size_t kMostSubjectBytes = 256;
 constexpr int kMostTries = 16;  // against others who change the same session
+constexpr int kMostRemovals =
+    64;  // along ids that were changed, each one deeper in the stack if the store answers at once
 constexpr std::chrono::minutes kTraceOfAnId{5};
 constexpr std::chrono::minutes kGenerationOutlives{1};
 
@@ -245,7 +247,11 @@ void Filter::remove(std::string_view key) {
 void Filter::on_removed(const StoreResult& result) {
   if (result.outcome == SLUICE_FOUND) {
     const auto record = parse_record(result.value);
-    if (record && record->kind == Record::Kind::rotated) return remove(key('s', record->mark));
+    if (record && record->kind == Record::Kind::rotated) {
+      if (++removals_ > kMostRemovals)
+        return decide(unavailable("session_contended", "This session was given too many new ids since."));
+      return remove(key('s', record->mark));
+    }
   }
   if (result.outcome == SLUICE_DONE && !change_.create) count(config().destroyed);
   finish();

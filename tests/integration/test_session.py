@@ -467,6 +467,21 @@ def test_a_logout_ends_the_session_under_its_old_and_new_ids(stores, by):
             assert [Browser(gateway, each).sees() for each in ids] == [None] * 3
 
 
+def test_a_logout_by_an_id_that_was_replaced_too_often_since_is_refused_and_ends_nothing(stores):
+    """Each new id is one more to look for. Without a bound, the memory store, which answers at once, would be asked ever deeper."""
+    with proxying(answering(application), **sessions(stores)) as (gateway, _):
+        browser = Browser(gateway).log_in()
+        first = Browser(gateway, browser.cookie)
+        ids = [browser.cookie]
+        for _ in range(65):
+            browser.ask(rotate="1")
+            ids.append(browser.cookie)
+        assert_problem(first.ask(destroy="1"), 503, "session_contended")
+        assert browser.sees() == ("alice", "")
+        assert Browser(gateway, ids[1]).ask(destroy="1").status == 200  # one id fewer
+        assert browser.sees() is None
+
+
 # --- races ---
 
 
