@@ -305,7 +305,7 @@ def test_a_session_that_is_used_goes_on_and_one_that_is_not_ends_after_the_idle_
 
 
 def test_a_session_ends_at_its_absolute_limit_however_much_it_is_used(stores):
-    with proxying(answering(application), **sessions(stores, idle="10m", absolute=milliseconds(400))) as (gateway, _):
+    with proxying(answering(application), **sessions(stores, idle=milliseconds(400), absolute=milliseconds(400))) as (gateway, _):
         began = time.monotonic()
         browser = Browser(gateway).log_in()
         wait_until(lambda: browser.sees(rotate="1") is None, "the absolute limit")  # a new id gives no new time
