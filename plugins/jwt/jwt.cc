@@ -160,7 +160,7 @@ class Filter {
     const Refusal refusal = state.verifier.verify(token_, state.keys, wall, token);
     const auto took = std::chrono::steady_clock::now() - began;
     exchange_.worker().observe(config().verify_time, std::chrono::duration_cast<Micros>(took));
-    if (refusal == Refusal::key_unknown) return without_key();
+    if (refusal == Refusal::key_unknown || (is_of_the_key(refusal) && lacks_a_set())) return without_key();
     if (refusal != Refusal::none) {
       if (refusal != Refusal::not_yet_valid)
         state.bad.put(digest, static_cast<uint32_t>(refusal), now + kBadRemembered);
@@ -169,6 +169,12 @@ class Filter {
     const Verdict verdict = accept(token);
     state.good.put(digest, std::move(token), now + config().cache_time);
     return verdict;
+  }
+
+  static bool is_of_the_key(Refusal refusal) { return refusal == Refusal::signature || refusal == Refusal::algorithm; }
+  [[nodiscard]] bool lacks_a_set() const {
+    const auto& remotes = worker().remotes;
+    return std::any_of(remotes.begin(), remotes.end(), [](const RemoteKeys& remote) { return remote.is_empty(); });
   }
 
   // It may be new: then its issuer knows it. Whether it does must be known before anyone is refused for it.

@@ -269,17 +269,21 @@ Refusal Verifier::find_key(const Head& head, std::span<const Keys* const> keys, 
   const AlgorithmRow& algorithm = kAlgorithms[head.algorithm];
   bool is_meant = false;
   int tried = 0;
-  for (const Keys* set : keys) {
-    for (const auto& key : *set) {
-      if (head.key_id && !key->id.empty() && *head.key_id != key->id) continue;
-      is_meant = is_meant || (head.key_id && !key->id.empty());
-      if (!key->algorithms.has(head.algorithm)) continue;
-      if (tried++ == kMaxTried) return Refusal::signature;
-      if (!key->key.holds(algorithm.scheme, algorithm.hash, signature, signed_text)) continue;
-      found = key;
-      return Refusal::none;
+  for (const bool by_id : {true, false}) {  // first, so that keys without an id do not use up the tries
+    for (const Keys* set : keys) {
+      for (const auto& key : *set) {
+        const bool same_id = !key->id.empty() && key->id == head.key_id;
+        if (by_id ? !same_id : head.key_id && !key->id.empty()) continue;
+        is_meant = is_meant || same_id;
+        if (!key->algorithms.has(head.algorithm) || tried++ >= kMaxTried) continue;
+        if (!key->key.holds(algorithm.scheme, algorithm.hash, signature, signed_text)) continue;
+        found = key;
+        return Refusal::none;
+      }
     }
   }
+  // Whatever else was tried for it: a newer set may have the key that it names.
+  if (head.key_id && !is_meant) return Refusal::key_unknown;
   if (tried > 0) return Refusal::signature;
   return is_meant ? Refusal::algorithm : Refusal::key_unknown;
 }

@@ -84,7 +84,7 @@ class Verifier {
 
   explicit Verifier(const TokenRules& rules) : rules_(rules) {}
 
-  /// Refusal::key_unknown: no key among `keys` could be meant. With Refusal::none `token` is filled in.
+  /// Refusal::key_unknown: no key among `keys` could be meant, or none has the id that the token names. With Refusal::none `token` is filled in.
   Refusal verify(std::string_view text, std::span<const Keys* const> keys, Micros wall, VerifiedToken& token);
 
  private:

@@ -43,7 +43,8 @@ class Key:
 
     def jwk(self, **more):
         if isinstance(self.key, str):
-            return {"kty": "oct", "k": base64.urlsafe_b64encode(self.key.encode()).decode().rstrip("="), **more}
+            text = base64.urlsafe_b64encode(self.key.encode()).decode().rstrip("=")
+            return {"kty": "oct", "k": text, **({"kid": self.kid} if self.kid else {}), **more}
         kind = RSAAlgorithm if self.algorithm[:2] in ("RS", "PS") else OKPAlgorithm if self.algorithm == "EdDSA" else ECAlgorithm
         if kind is ECAlgorithm:  # PyJWT writes no JWK of these
             public = self.key.public_key().public_numbers()
@@ -179,7 +180,7 @@ BAD = {
     "no exp": ("claims", signed(HS, {"sub": "alice"})),
     "another secret": ("signature", signed(HS, GOOD, "x" * 32)),
     "public key as secret": ("signature", signed(HS, GOOD, RSA.pem())),
-    "kid injection": ("signature", signed({**HS, "kid": "../../dev/null"}, GOOD, "")),
+    "kid injection": ("key_unknown", signed({**HS, "kid": "../../dev/null"}, GOOD, "")),
     "jwk brought along": ("signature", signed({**HS, "jwk": {"kty": "oct", "k": b64(b"x" * 32)}}, GOOD, "x" * 32)),
     "jku": ("signature", signed({**HS, "jku": "http://127.0.0.1:1/"}, GOOD, "x" * 32)),
     "huge": ("too_long", signed(HS, {**GOOD, "x": "x" * 9000})),
@@ -464,6 +465,25 @@ def test_without_a_first_set_the_wait_ends_with_503_and_never_401():
         late.origin = RawOrigin(late.script, address=f"127.0.0.1:{silent}")
         with late.origin:
             wait_until(lambda: gateway.get("/", bearer(key.token())).status == 200, "the keys come at last")
+
+
+@pytest.mark.parametrize("kid", ["one", None])
+def test_a_key_without_an_id_does_not_hide_those_that_an_issuer_publishes(kid, tmp_path):
+    (tmp_path / "old.pem").write_text(STRANGER.pem())
+    key = Key("RS256", kid, RSA.key)
+    issuer = Issuer(key)
+    issuer.open.clear()
+    sources = [{"pem_file": str(tmp_path / "old.pem")}, {"jwks": {"upstream": "issuer", "min_interval": "100ms", "timeout": "30s"}}]
+    with issuer.origin, guarded(upstreams={"issuer": upstream(issuer.origin)}, keys=sources, wait="10s") as (gateway, _):
+        client = gateway.client()
+        client.send(request("GET", "/", bearer(key.token())))
+        wait_until(lambda: gateway.metrics().total("sluice_requests_in_flight") == 1 or not client.is_silent(), "it waits, or is refused")
+        issuer.open.set()
+        assert client.read_response().status == 200
+        if kid:
+            new = Key("RS256", "new")
+            issuer.publish(key, new)
+            wait_until(lambda: gateway.get("/", bearer(new.token())).status == 200, "the new key")
 
 
 def test_a_flood_of_unknown_keys_makes_one_fetch_an_interval():

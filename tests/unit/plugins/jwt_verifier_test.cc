@@ -326,6 +326,12 @@ TEST_CASE("a key is found by its id, and never brought by the token", "[jwt]") {
   CHECK(Judge(last)(signer.token(kClaims)) == "good");
   many.push_back(last.back());
   CHECK(Judge(many)(signer.token(kClaims)) == "signature");
+  // Whose id the token names comes before those, and if nobody's is it, a newer set may have it.
+  many.back() = keys_of(signer.jwk(R"(,"kid":"z")")).at(0);
+  CHECK(Judge(many)(signer.token(kClaims, R"(,"kid":"z")")) == "good");
+  CHECK(Judge(many)(signer.token(kClaims, R"(,"kid":"new")")) == "key_unknown");
+  CHECK(Judge(keys_of(attacker.jwk()))(rsa().token(kClaims, R"(,"kid":"new")")) == "key_unknown");
+  CHECK(Judge(keys_of(attacker.jwk()))(rsa().token(kClaims)) == "signature");
 }
 
 TEST_CASE("signatures of ECDSA have one form", "[jwt]") {
