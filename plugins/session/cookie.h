@@ -4,8 +4,9 @@
 
 #include <cstddef>
 #include <optional>
-#include <string>
 #include <string_view>
+
+#include "common/cookies.h"
 
 namespace sluice::session {
 
@@ -21,22 +22,7 @@ struct CookieValue {
 /// Nothing if it cannot be one that was made here.
 std::optional<CookieValue> parse_cookie_value(std::string_view value);
 
-/// The cookies of one name in a request, gathered field by field. Two of different values say nothing: a browser sends a second
-/// one only if somebody else, say a neighbouring host, has planted it.
-struct NamedCookies {
-  explicit NamedCookies(std::string_view wanted) : name(wanted) {}
-
-  /// One Cookie field of the request.
-  void add(std::string_view field);
-  [[nodiscard]] std::optional<CookieValue> parse() const;
-
-  std::string_view name;
-  std::string_view value;  // of the first
-  size_t count = 0;
-  bool ambiguous = false;
-};
-
-/// Appends what a Cookie field says without the cookies called `name`, the others byte for byte.
-void leave_out(std::string_view field, std::string_view name, std::string& out);
+/// Nothing of two that differ: a browser sends a second one only if somebody else, say a neighbouring host, has planted it.
+std::optional<CookieValue> parse_cookies(const NamedCookies& cookies);
 
 }  // namespace sluice::session

@@ -115,7 +115,7 @@ Verdict Filter::on_begin() {
   strip_own_fields(Side::request);
   NamedCookies cookies(config().cookie);
   for (size_t i = 0; const auto field = exchange_.header(Side::request, "Cookie", i); ++i) cookies.add(*field);
-  const auto value = cookies.parse();
+  const auto value = parse_cookies(cookies);
   if (cookies.count > 0 && !config().forward_cookie) strip_cookie(cookies);
   if (cookies.count == 0) return missing(config().missing, "session_missing", "A session is needed; log in.");
   if (!value) return missing(config().forged, "session_invalid", "The cookie of the session is malformed; log in.");

@@ -7,6 +7,7 @@
 #include "session/record.h"
 #include "session/touch_table.h"
 
+using namespace sluice;
 using namespace sluice::session;
 using namespace std::chrono_literals;
 
@@ -18,7 +19,7 @@ const std::string kOther = "ABCDEFGHIJKLMNOPQRST_w";
 std::string found(const std::vector<std::string>& fields) {
   NamedCookies cookies("sid");
   for (const std::string& field : fields) cookies.add(field);
-  const auto parsed = cookies.parse();
+  const auto parsed = parse_cookies(cookies);
   if (!parsed) return cookies.count == 0 ? "none" : "forged";
   return std::string(parsed->id) + "|" + std::string(parsed->tag);
 }
