@@ -1,14 +1,33 @@
 // jwt: lets requests pass that bring a good token, and tells the upstream, other plugins and the routes what it says. As a listener's plugin
 // it does so before routing. What costs (a signature) is done once for a token; then it is known, with all that is to be said of it.
 #include <algorithm>
+#include <charconv>
 #include <list>
 
+#include "common/cookies.h"
 #include "common/header_syntax.h"
 #include "common/verdict_cache.h"
 #include "jwt/jwt_config.h"
 #include "jwt/token_cache.h"
 
 namespace sluice::jwt {
+
+namespace {
+
+// True if `text` is `plain` once %XX in it is decoded.
+bool decodes_to(std::string_view text, std::string_view plain) {
+  for (const char c : plain) {
+    if (text.empty()) return false;
+    uint8_t byte = 0;
+    const bool is_escape = text[0] == '%' && text.size() >= 3 &&
+                           std::from_chars(text.data() + 1, text.data() + 3, byte, 16).ptr == text.data() + 3;
+    if ((is_escape ? static_cast<char>(byte) : text[0]) != c) return false;
+    text.remove_prefix(is_escape ? 3 : 1);
+  }
+  return text.empty();
+}
+
+}  // namespace
 
 class Filter;
 
@@ -82,16 +101,16 @@ class Filter {
       case Place::cookie: return find_in_cookies(count);
       case Place::query: break;
     }
-    return find_in_list(exchange_.fact(SLUICE_QUERY), '&', count);
+    return find_in_query(count);
   }
 
   static bool is_bearer(std::string_view value) {
     constexpr std::string_view kScheme = "bearer";
-    return equals_ignoring_case(value.substr(0, value.find(' ')), kScheme);
+    return equals_ignoring_case(value.substr(0, value.find_first_of(" \t")), kScheme);
   }
   static std::string_view after_scheme(std::string_view value) {
-    value.remove_prefix(std::min(value.find(' '), value.size()));
-    value.remove_prefix(std::min(value.find_first_not_of(' '), value.size()));
+    value.remove_prefix(std::min(value.find_first_of(" \t"), value.size()));
+    value.remove_prefix(std::min(value.find_first_not_of(" \t"), value.size()));
     return value;
   }
 
@@ -113,24 +132,20 @@ class Filter {
   }
 
   std::string_view find_in_cookies(size_t& count) const {
-    std::string_view token;
-    for (size_t i = 0; const auto value = exchange_.header(Side::request, "Cookie", i); ++i) {
-      const size_t before = count;
-      const std::string_view found = find_in_list(*value, ';', count);
-      if (count > before) token = found;
-    }
-    return token;
+    NamedCookies cookies(config().place_name);
+    for (size_t i = 0; const auto value = exchange_.header(Side::request, "Cookie", i); ++i) cookies.add(*value);
+    count = cookies.count;
+    return cookies.value;
   }
 
-  // "a=1; b=2": what the last one of our name is.
-  [[nodiscard]] std::string_view find_in_list(std::string_view list, char separator, size_t& count) const {
+  std::string_view find_in_query(size_t& count) const {
     std::string_view token;
-    while (!list.empty()) {
-      std::string_view pair = list.substr(0, list.find(separator));
-      list.remove_prefix(std::min(pair.size() + 1, list.size()));
-      pair.remove_prefix(std::min(pair.find_first_not_of(' '), pair.size()));
+    std::string_view query = exchange_.fact(SLUICE_QUERY);
+    while (!query.empty()) {
+      const std::string_view pair = query.substr(0, query.find('&'));
+      query.remove_prefix(std::min(pair.size() + 1, query.size()));
       const size_t equals = pair.find('=');
-      if (equals == std::string_view::npos || pair.substr(0, equals) != config().place_name) continue;
+      if (equals == std::string_view::npos || !decodes_to(pair.substr(0, equals), config().place_name)) continue;
       token = pair.substr(equals + 1);
       ++count;
     }
@@ -237,16 +252,8 @@ class Filter {
 
   void remove_cookie() const {
     std::string rest;
-    for (size_t i = 0; const auto value = exchange_.header(Side::request, "Cookie", i); ++i) {
-      std::string_view list = *value;
-      while (!list.empty()) {
-        std::string_view pair = list.substr(0, list.find(';'));
-        list.remove_prefix(std::min(pair.size() + 1, list.size()));
-        pair.remove_prefix(std::min(pair.find_first_not_of(' '), pair.size()));
-        if (pair.empty() || pair.substr(0, pair.find('=')) == config().place_name) continue;
-        rest.append(rest.empty() ? "" : "; ").append(pair);
-      }
-    }
+    for (size_t i = 0; const auto value = exchange_.header(Side::request, "Cookie", i); ++i)
+      leave_out(*value, config().place_name, rest);
     if (rest.empty()) {
       exchange_.remove_header(Side::request, "Cookie");
     } else {

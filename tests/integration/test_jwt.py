@@ -237,6 +237,35 @@ def test_where_a_token_may_be(place, path, headers):
         assert sent.get("cookie") == ("a=b; c=d" if place == {"cookie": "session"} else None)
 
 
+@pytest.mark.parametrize("place, path, headers", [
+    ({"cookie": "jwt"}, "/", {"Cookie": "jwt =forged; jwt=TOKEN"}),
+    ({"cookie": "jwt"}, "/", {"Cookie": "a=b;\tjwt=forged; jwt=TOKEN"}),
+    ({"query": "token"}, "/?%74oken=forged&token=TOKEN", {}),
+    ({"query": "token"}, "/?%74%6F%6b%65n=forged&token=TOKEN", {}),
+    (None, "/", {"Authorization": "Bearer\tforged"}),
+])
+def test_no_token_passes_beside_the_one_that_is_verified(place, path, headers):
+    """An upstream that trims and decodes would read the other one."""
+    token = SHARED.token()
+    headers = {name: value.replace("TOKEN", token) for name, value in headers.items()}
+    with guarded(required=False, **({"from": place} if place else {})) as (gateway, origin):
+        assert_problem(gateway.get(path.replace("TOKEN", token), headers), 401, "jwt_malformed")
+        assert origin.requests == []
+
+
+@pytest.mark.parametrize("cookie", ["a=b; jwt =TOKEN ; c=d", "a=b;\tjwt=TOKEN; c=d"])
+def test_a_cookie_is_found_and_taken_out_with_white_space_around_its_name(cookie):
+    with guarded(**{"from": {"cookie": "jwt"}}, forward=False) as (gateway, origin):
+        assert gateway.get("/", {"Cookie": cookie.replace("TOKEN", SHARED.token())}).status == 200
+        assert origin.requests[-1].get("cookie") == "a=b; c=d"
+
+
+@pytest.mark.parametrize("path, status", [("/?%74oken=TOKEN", 200), ("/?%74oke=TOKEN", 401), ("/?%74okens=TOKEN", 401), ("/?tok%65%6=TOKEN", 401)])
+def test_a_parameter_is_known_by_its_decoded_name(path, status):
+    with guarded(**{"from": {"query": "token"}}) as (gateway, _):
+        assert gateway.get(path.replace("TOKEN", SHARED.token())).status == status
+
+
 def test_a_scope_that_is_missing_is_403():
     with guarded(scopes=["read", "write"], audience="api", issuer=["https://a", "https://b"]) as (gateway, origin):
         good = {"scope": "write read", "aud": ["api", "x"], "iss": "https://b"}
