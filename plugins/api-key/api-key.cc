@@ -4,6 +4,7 @@
 
 #include "api-key/api-key_config.h"
 #include "common/header_syntax.h"
+#include "common/strip_fields.h"
 
 namespace sluice::api_key {
 
@@ -105,7 +106,10 @@ class Filter {
       if (!config().header.empty()) exchange_.remove_header(Side::request, config().header);
       if (!config().scheme.empty()) remove_authorization();
     }
-    if (!config().consumer_header.empty()) exchange_.set_header(Side::request, config().consumer_header, consumer);
+    if (!config().consumer_header.empty()) {
+      strip_field(exchange_, config().consumer_header);
+      exchange_.set_header(Side::request, config().consumer_header, consumer);
+    }
     return Verdict::go_on;
   }
 

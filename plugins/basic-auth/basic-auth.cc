@@ -12,6 +12,7 @@
 #include "basic-auth/failure_limit.h"
 #include "common/base64.h"
 #include "common/header_syntax.h"
+#include "common/strip_fields.h"
 #include "common/verdict_cache.h"
 
 namespace sluice::basic_auth {
@@ -125,7 +126,10 @@ class Filter {
   Verdict accept(const User& user) {
     exchange_.worker().count(config().accepted);
     exchange_.set_shared("auth.user", user.name);
-    if (!config().header.empty()) exchange_.set_header(Side::request, config().header, user.name);
+    if (!config().header.empty()) {
+      strip_field(exchange_, config().header);
+      exchange_.set_header(Side::request, config().header, user.name);
+    }
     if (!config().forward_authorization) exchange_.remove_header(Side::request, "Authorization");
     return Verdict::go_on;
   }

@@ -13,6 +13,14 @@ inline bool equals_ignoring_case(std::string_view a, std::string_view b) {
   return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](char x, char y) { return lower(x) == lower(y); });
 }
 
+/// True if it begins so, as CGI and its heirs see names of fields, for whom X_User is X-User.
+inline bool begins_like(std::string_view name, std::string_view prefix) {
+  const auto seen = [](char c) { return c == '-' ? '_' : lower(c); };
+  return name.size() >= prefix.size() &&
+         std::equal(prefix.begin(), prefix.end(), name.begin(), [&](char a, char b) { return seen(a) == seen(b); });
+}
+inline bool reads_like(std::string_view a, std::string_view b) { return a.size() == b.size() && begins_like(a, b); }
+
 /// A name of a field, or a method.
 inline bool is_token(std::string_view text) {
   constexpr std::string_view kMarks = "!#$%&'*+-.^_`|~";

@@ -6,6 +6,7 @@
 
 #include "common/cookies.h"
 #include "common/header_syntax.h"
+#include "common/strip_fields.h"
 #include "common/verdict_cache.h"
 #include "jwt/jwt_config.h"
 #include "jwt/token_cache.h"
@@ -69,7 +70,7 @@ class Filter {
 
   Verdict on_begin() {
     // Before anything else: nobody but this plugin says these.
-    for (const auto& rule : config().rules.headers) exchange_.remove_header(Side::request, rule.header);
+    for (const auto& rule : config().rules.headers) strip_field(exchange_, rule.header);
     size_t count = 0;
     token_ = find_token(count);
     if (count > 1) return refuse(Refusal::malformed);

@@ -8,6 +8,7 @@
 
 #include "common/base64.h"
 #include "common/header_syntax.h"
+#include "common/strip_fields.h"
 
 namespace sluice::session {
 
@@ -17,13 +18,6 @@ constexpr size_t kMostKeyBytes = 256;
 constexpr size_t kMostValueBytes = 48 * 1024;  // more than a session can have, less than can be kept in an exchange
 constexpr int kMostHops = 16;                  // a chain of ids that were changed within one grace
 constexpr size_t kLongestUrl = 4096;           // in a redirect
-
-// As CGI and its heirs see them, for whom X_Session_Subject is X-Session-Subject.
-bool begins_like(std::string_view name, std::string_view prefix) {
-  if (name.size() < prefix.size()) return false;
-  return std::equal(prefix.begin(), prefix.end(), name.begin(),
-                    [](char a, char b) { return lower(a) == lower(b) || (a == '-' && b == '_'); });
-}
 
 // The path and query of a request as a value in a query. Never what a browser takes for another host: "//", or "/\".
 std::string escaped_target(std::string_view path, std::string_view query) {
@@ -77,10 +71,7 @@ std::string_view Filter::tag_of(std::string_view subject) const {
 bool Filter::is_own_field(std::string_view name) const { return begins_like(name, config().header_prefix); }
 
 void Filter::strip_own_fields(Side side) const {
-  for (size_t i = 0; i < exchange_.header_count(side);) {
-    const std::string_view name = exchange_.header_at(side, i).name;
-    if (!is_own_field(name) || !exchange_.remove_header(side, name)) ++i;
-  }
+  strip_fields(exchange_, side, [this](std::string_view name) { return is_own_field(name); });
 }
 
 std::string_view Filter::keep(std::string_view value) const {

@@ -25,9 +25,9 @@ def test_a_key_passes_and_the_upstream_knows_whose_it_is(where):
     with guarded(where) as (gateway, origin):
         client = gateway.client()
         for key, consumer in (("alice-1", "alice"), ("alice-2", "alice"), ("bob-1", "bob")):
-            assert client.get("/", {"x-api-key": key, "X-Consumer": "root"}).status == 200
+            assert client.get("/", {"x-api-key": key, "X-Consumer": "root", "x_Consumer": "root"}).status == 200
             sent = origin.requests[-1]
-            assert (sent.all("x-consumer"), sent.get("x-api-key")) == ([consumer], None)
+            assert (sent.all("x-consumer"), sent.get("x_consumer"), sent.get("x-api-key")) == ([consumer], None, None)
         assert gateway.metrics().total("sluice_plugin_events_total", plugin="door", event="accepted") == 3
 
 

@@ -37,9 +37,9 @@ def test_a_user_with_its_password_passes_and_the_upstream_knows_who_it_is(where)
     with guarded(where) as (gateway, origin):
         client = gateway.client()
         for _ in range(3):
-            assert client.get("/", {**basic("alice", "secret"), "X-User": "root"}).status == 200
+            assert client.get("/", {**basic("alice", "secret"), "X-User": "root", "x_user": "root"}).status == 200
             sent = origin.requests[-1]
-            assert (sent.get("x-user"), sent.get("authorization")) == ("alice", None)
+            assert (sent.all("x-user"), sent.get("x_user"), sent.get("authorization")) == (["alice"], None, None)
         assert (events(gateway, "accepted"), events(gateway, "cached")) == (3, 2)
 
 

@@ -132,8 +132,9 @@ def test_who_brings_no_token_is_told_what_is_needed_and_no_more():
 
 def test_without_a_token_nobody_is_somebody_else():
     with guarded(required=False) as (gateway, origin):
-        assert gateway.get("/", {"X-User": "root", "x-other": "1"}).status == 200
-        assert (origin.requests[-1].get("x-user"), origin.requests[-1].get("x-other")) == (None, "1")
+        assert gateway.get("/", {"X-User": "root", "X_User": "root", "x_uSER": "root", "x-other": "1", "X_Users": "1"}).status == 200
+        sent = origin.requests[-1]
+        assert [sent.get(name) for name in ("x-user", "x_user", "x-other", "x_users")] == [None, None, "1", "1"]
         assert gateway.get("/", {**bearer(SHARED.token(sub=None)), "X-User": "root"}).status == 200
         assert origin.requests[-1].get("x-user") is None
         assert_problem(gateway.get("/", bearer("x")), 401, "jwt_malformed")  # a bad token is not none
