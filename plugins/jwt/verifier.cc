@@ -73,8 +73,7 @@ class ClaimsReader {
     if (const Refusal refusal = check_issuer(); refusal != Refusal::none) return refusal;
     if (!is_for_us()) return Refusal::audience;
     if (!has_scopes()) return Refusal::scope;
-    write_shared();
-    if (!write_headers()) return Refusal::claims;
+    if (!write_shared() || !write_headers()) return Refusal::claims;
     token_.text_.shrink_to_fit();
     token_.fields_.shrink_to_fit();
     return Refusal::none;
@@ -146,23 +145,30 @@ class ClaimsReader {
     });
   }
 
-  void write_shared() {
-    if (const auto member = claims_.at_key("sub"); member.error() == simdjson::SUCCESS)
-      share("sub", member.value_unsafe());
+  // False if it cannot be told whose the token is: for others, two whom they know nothing of would be one.
+  bool write_shared() {
+    for (const std::string_view name : {"sub", "iss"}) {
+      const auto member = claims_.at_key(name);
+      if (member.error() == simdjson::SUCCESS && !share(name, member.value_unsafe())) return false;
+    }
     for (const auto& member : claims_) {
-      if (member.key != "sub") share(member.key, member.value);
+      if (member.key != "sub" && member.key != "iss") share(member.key, member.value);
     }
     token_.shared_count_ = token_.fields_.size();
+    return true;
   }
 
-  void share(std::string_view name, const element& value) {
-    if (token_.fields_.size() == kMaxShared || name.size() > kMaxNameBytes) return;
+  bool share(std::string_view name, const element& value) {
+    if (token_.fields_.size() == kMaxShared || name.size() > kMaxNameBytes) return false;
     const size_t begin = token_.text_.size();
     token_.text_.append("jwt.").append(name);
     const size_t middle = token_.text_.size();
-    if (!append_scalar(value, token_.text_) || token_.text_.size() - middle > kMaxSharedBytes)
-      return token_.text_.resize(begin);
+    if (!append_scalar(value, token_.text_) || token_.text_.size() - middle > kMaxSharedBytes) {
+      token_.text_.resize(begin);
+      return false;
+    }
     add_field(begin, middle);
+    return true;
   }
 
   // False if a claim cannot be a header's value: an upstream must not take "no such header" for "nobody".

@@ -474,11 +474,22 @@ TEST_CASE("what others are told of a token", "[jwt]") {
 
   std::string many = R"({"exp":1700000600)";
   for (int i = 0; i < 100; ++i) many += ",\"c" + std::to_string(i) + "\":1";
-  REQUIRE(judge(signer.token(many + R"(,"sub":"last"})")) == "good");
+  REQUIRE(judge(signer.token(many + R"(,"iss":"i","sub":"last"})")) == "good");
   int count = 0;
   judge.token.for_each_shared([&](auto, auto) { ++count; });
   CHECK(count == 32);
   CHECK(judge.shared("jwt.sub") == "last");
+  CHECK(judge.shared("jwt.iss") == "i");
+
+  // Whose it is must reach those who tell people apart by it.
+  for (const char* claim : {"sub", "iss"}) {
+    CAPTURE(claim);
+    const auto long_one = [&](size_t bytes) {
+      return signer.token("{\"exp\":1700000600,\"" + std::string(claim) + "\":\"" + std::string(bytes, 'x') + "\"}");
+    };
+    CHECK(judge(long_one(256)) == "good");
+    CHECK(judge(long_one(257)) == "claims");
+  }
 }
 
 TEST_CASE("a token has a largest size", "[jwt]") {
