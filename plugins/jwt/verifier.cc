@@ -56,11 +56,10 @@ bool append_scalar(const element& value, std::string& out) {
 // The claims of a token whose signature holds.
 class ClaimsReader {
  public:
-  ClaimsReader(const object& claims, const TokenRules& rules, const std::shared_ptr<const Key>& key,
-               VerifiedToken& token)
-      : claims_(claims), rules_(rules), key_(*key), token_(token) {
+  /// `keys`: those that it holds with.
+  ClaimsReader(const object& claims, const TokenRules& rules, const Keys& keys, VerifiedToken& token)
+      : claims_(claims), rules_(rules), keys_(keys), token_(token) {
     token_ = {};
-    token_.key_ = key;
   }
 
   Refusal read(Micros wall) {
@@ -109,12 +108,16 @@ class ClaimsReader {
   }
 
   // The registered claims that are texts must be texts, whether anyone asks for them or not.
-  [[nodiscard]] Refusal check_issuer() const {
+  Refusal check_issuer() {
     const auto issuer = text_of(claims_, "iss");
     if (!issuer && claims_.at_key("iss").error() == simdjson::SUCCESS) return Refusal::claims;
     if (!text_of(claims_, "sub") && claims_.at_key("sub").error() == simdjson::SUCCESS) return Refusal::claims;
     if (!rules_.issuers.empty() && !(issuer && contains(rules_.issuers, *issuer))) return Refusal::issuer;
-    if (!key_.issuer.empty() && issuer != key_.issuer) return Refusal::issuer;
+    const auto key = std::find_if(keys_.begin(), keys_.end(), [&issuer](const auto& each) {
+      return each->issuer.empty() || issuer == each->issuer;
+    });
+    if (key == keys_.end()) return Refusal::issuer;
+    token_.key_ = *key;
     return Refusal::none;
   }
 
@@ -209,7 +212,7 @@ class ClaimsReader {
 
   const object& claims_;
   const TokenRules& rules_;
-  const Key& key_;
+  const Keys& keys_;
   VerifiedToken& token_;
 };
 
@@ -231,14 +234,14 @@ Refusal Verifier::verify(std::string_view text, std::span<const Keys* const> key
 
   Head head;
   if (const Refusal refusal = read_head(text.substr(0, first), head); refusal != Refusal::none) return refusal;
-  std::shared_ptr<const Key> key;
-  if (const Refusal refusal = find_key(head, keys, signed_text, *signature, key); refusal != Refusal::none)
+  Keys found;
+  if (const Refusal refusal = find_keys(head, keys, signed_text, *signature, found); refusal != Refusal::none)
     return refusal;
   const auto claims_text = decode(encoded_claims);
   if (!claims_text) return Refusal::malformed;
   const auto claims = json_.read_object(*claims_text);
   if (!claims) return Refusal::malformed;
-  return ClaimsReader(*claims, rules_, key, token).read(wall);
+  return ClaimsReader(*claims, rules_, found, token).read(wall);
 }
 
 std::optional<std::string_view> Verifier::decode(std::string_view encoded) {
@@ -270,8 +273,9 @@ Refusal Verifier::read_head(std::string_view encoded, Head& head) {
   return known ? Refusal::none : Refusal::type;
 }
 
-Refusal Verifier::find_key(const Head& head, std::span<const Keys* const> keys, std::string_view signed_text,
-                           std::string_view signature, std::shared_ptr<const Key>& found) const {
+// All that hold have the same bytes: several issuers may sign with one key.
+Refusal Verifier::find_keys(const Head& head, std::span<const Keys* const> keys, std::string_view signed_text,
+                            std::string_view signature, Keys& found) const {
   const AlgorithmRow& algorithm = kAlgorithms[head.algorithm];
   bool is_meant = false;
   int tried = 0;
@@ -281,13 +285,15 @@ Refusal Verifier::find_key(const Head& head, std::span<const Keys* const> keys, 
         const bool same_id = !key->id.empty() && key->id == head.key_id;
         if (by_id ? !same_id : head.key_id && !key->id.empty()) continue;
         is_meant = is_meant || same_id;
-        if (!key->algorithms.has(head.algorithm) || tried++ >= kMaxTried) continue;
-        if (!key->key.holds(algorithm.scheme, algorithm.hash, signature, signed_text)) continue;
-        found = key;
-        return Refusal::none;
+        if (!key->algorithms.has(head.algorithm)) continue;
+        const bool holds = found.empty() ? tried++ < kMaxTried &&
+                                               key->key.holds(algorithm.scheme, algorithm.hash, signature, signed_text)
+                                         : key->key == found.front()->key;
+        if (holds) found.push_back(key);
       }
     }
   }
+  if (!found.empty()) return Refusal::none;
   // Whatever else was tried for it: a newer set may have the key that it names.
   if (head.key_id && !is_meant) return Refusal::key_unknown;
   if (tried > 0) return Refusal::signature;

@@ -91,8 +91,8 @@ class Verifier {
   struct Head;
 
   Refusal read_head(std::string_view encoded, Head& head);
-  [[nodiscard]] Refusal find_key(const Head& head, std::span<const Keys* const> keys, std::string_view signed_text,
-                                 std::string_view signature, std::shared_ptr<const Key>& found) const;
+  [[nodiscard]] Refusal find_keys(const Head& head, std::span<const Keys* const> keys, std::string_view signed_text,
+                                  std::string_view signature, Keys& found) const;
   /// The bytes that `encoded` stands for, in memory that the next call uses again.
   std::optional<std::string_view> decode(std::string_view encoded);
 

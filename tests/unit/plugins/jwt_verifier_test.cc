@@ -432,6 +432,28 @@ TEST_CASE("claims are what the configuration asks for", "[jwt]") {
   CHECK(bound(signer.token(R"({"exp":1700000600,"iss":"https://b"})")) == "issuer");
   CHECK(bound(signer.token(R"({"exp":1700000600})")) == "issuer");
 
+  // The same key may be several issuers', say tenants'; it is theirs alone.
+  const auto of = [&](const char* issuer, const std::string& key) {
+    return keys_of(key, {.algorithms = {}, .id = "", .issuer = issuer}).at(0);
+  };
+  const std::string other = Signer::secret(std::string(32, 'o')).jwk();
+  Judge shared({of("https://b", other), of("https://a", signer.jwk()), of("https://b", signer.jwk()),
+                of("https://c", signer.jwk(R"(,"kid":"c")"))});
+  const auto from = [&](const char* issuer, const char* header = "") {
+    return shared(signer.token(R"({"exp":1700000600,"iss":")" + std::string(issuer) + "\"}", header));
+  };
+  CHECK(from("https://a") == "good");
+  CHECK(from("https://b") == "good");
+  shared.keys.erase(shared.keys.begin() + 2);
+  CHECK(shared.token.is_orphan());  // it is good by that key, and no other
+  CHECK(from("https://b") == "issuer");
+  CHECK(from("https://c") == "good");
+  CHECK(from("https://c", R"(,"kid":"c")") == "good");
+  CHECK(from("https://a", R"(,"kid":"c")") == "good");
+  CHECK(from("https://b", R"(,"kid":"c")") == "issuer");
+  shared.keys.erase(shared.keys.begin() + 1);
+  CHECK(from("https://a", R"(,"kid":"c")") == "issuer");
+
   TokenRules typed;
   typed.types = {"at+jwt"};
   Judge by_type(keys_of(signer.jwk()), typed);
