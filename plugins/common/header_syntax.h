@@ -48,6 +48,15 @@ inline bool is_of_the_gateway(std::string_view name) {
                      [name](std::string_view own) { return equals_ignoring_case(own, name); });
 }
 
+/// Of these an upstream gets what the gateway makes or believes, or nothing, whatever a plugin has set.
+inline bool is_remade_for_upstreams(std::string_view name) {
+  constexpr std::string_view kNames[] = {"X-Forwarded-For",     "X-Forwarded-Proto", "X-Forwarded-Host",
+                                         "Forwarded",           "X-Request-Id",      "traceparent",
+                                         "Proxy-Authorization", "Proxy-Authenticate"};
+  return std::any_of(std::begin(kNames), std::end(kNames),
+                     [name](std::string_view own) { return reads_like(own, name); });
+}
+
 /// True if the comma-separated list `value` has `wanted` in it, in any case.
 inline bool lists(std::string_view value, std::string_view wanted) {
   while (!value.empty()) {

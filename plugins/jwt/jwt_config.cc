@@ -191,6 +191,13 @@ void Config::read_claims(Setup& setup) {
     if (!entry.read(header)) return;
     if (!is_token(header)) return entry.error("\"" + header + "\" is not the name of a header");
     if (is_of_the_gateway(header)) return entry.error(header + " is the gateway's own and cannot be changed");
+    if (is_remade_for_upstreams(header)) return entry.error(header + " would not arrive: the gateway makes it itself");
+    const std::string_view of_the_token = place == Place::authorization ? "Authorization"
+                                          : place == Place::cookie      ? "Cookie"
+                                          : place == Place::header      ? std::string_view(place_name)
+                                                                        : "";
+    if (reads_like(header, of_the_token))
+      return entry.error("the token is there, and what a client sends in " + header + " would be dropped");
     rules.headers.push_back({std::string(claim), header});
   });
 }

@@ -596,3 +596,19 @@ routes: [{match: {path: /}, respond: {body: hi}}]
                    "a token in the query always goes on", '"a b" is no scope', "max_bytes: ", "ttl: ",
                    'did you mean "audience"', '26:3: error: plugin "d": "keys" is missing']:
         assert wanted in told, (wanted, told)
+
+
+@pytest.mark.parametrize("place, header, wanted", [
+    *[(None, name, "the gateway makes it itself") for name in ("X-Request-Id", "traceparent", "X-Forwarded-For", "x_forwarded_proto",
+                                                               "X-Forwarded-Host", "Forwarded", "Proxy-Authorization")],
+    (None, "Authorization", "the token is there"), ({"cookie": "c"}, "cookie", "the token is there"),
+    ({"header": "X-Token"}, "x_token", "the token is there"),
+    (None, "X-Token", None), ({"query": "authorization"}, "Authorization", None), ({"cookie": "X-User"}, "X-User", None)])
+def test_a_claim_is_for_no_header_that_would_not_arrive_or_take_the_token_away(place, header, wanted, tmp_path):
+    config = {"keys": [{"secret": SECRET}], "claims_to_headers": {"sub": header}, **({"from": place} if place else {})}
+    (tmp_path / "x.yaml").write_text(json.dumps({
+        "version": 1, "listeners": {"a": {"address": "127.0.0.1:1", "plugins": ["door"]}},
+        "plugins": {"door": {"module": "jwt", "config": config}}, "routes": [{"match": {"path": "/"}, "respond": {"body": "hi"}}]}))
+    told = sluice("check", "--config", tmp_path / "x.yaml")
+    assert (told.returncode != 0, "error: sub: " in told.stderr) == (bool(wanted), bool(wanted)), told.stderr
+    assert not wanted or wanted in told.stderr
