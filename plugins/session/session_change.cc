@@ -19,7 +19,7 @@ constexpr int kMostTries = 16;  // against others who change the same session
 constexpr int kMostRemovals =
     64;  // along ids that were changed, each one deeper in the stack if the store answers at once
 constexpr std::chrono::minutes kTraceOfAnId{5};
-constexpr std::chrono::minutes kGenerationOutlives{1};
+constexpr std::chrono::milliseconds kGenerationLives = kLongestAbsolute + std::chrono::minutes(1);
 
 /// 128 bits that nobody can guess, in base64url.
 class RandomText {
@@ -126,7 +126,7 @@ void Filter::on_change(const StoreResult& result) {
 
 // --- a new session, and a new id for one ---
 
-// It lives at least as long as any session of it.
+// It lives at least as long as any session of it, also one of another instance, or of another configuration.
 void Filter::join() {
   if (change_.create->empty()) return put();
   new_tag_ = tag_of(*change_.create);
@@ -134,13 +134,13 @@ void Filter::join() {
   ask(Step::join, {.operation = SLUICE_PUT_IF_ABSENT,
                    .key = generation_key(new_tag_),
                    .value = new_generation_,
-                   .ttl = config().absolute + kGenerationOutlives});
+                   .ttl = kGenerationLives});
 }
 
 void Filter::on_joined(const StoreResult& result) {
   if (result.outcome == SLUICE_FOUND) {
     new_generation_ = keep(result.value);
-    tell({.operation = SLUICE_TOUCH, .key = generation_key(new_tag_), .ttl = config().absolute + kGenerationOutlives});
+    tell({.operation = SLUICE_TOUCH, .key = generation_key(new_tag_), .ttl = kGenerationLives});
   }
   put();
 }

@@ -19,8 +19,8 @@ bool begins_with(std::string_view text, std::string_view prefix) {
 }  // namespace
 
 Config::Config(Setup& setup) {
-  setup["idle"].read(idle, milliseconds(1), 24h * 366);
-  setup["absolute"].read(absolute, milliseconds(1), 24h * 366);
+  setup["idle"].read(idle, milliseconds(1), kLongestAbsolute);
+  setup["absolute"].read(absolute, milliseconds(1), kLongestAbsolute);
   if (idle > absolute)
     (setup["idle"] ? setup["idle"] : setup["absolute"])
         .error("a session would end by its absolute limit before it is idle for so long");

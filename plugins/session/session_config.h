@@ -8,6 +8,9 @@
 
 namespace sluice::session {
 
+/// Generations (record.h) stay for as long, one for each subject; so it is not longer.
+constexpr std::chrono::milliseconds kLongestAbsolute = std::chrono::hours(24) * 90;
+
 enum class OnMissing : uint8_t { anonymous, reject, redirect };
 
 struct Config {
