@@ -261,7 +261,7 @@ struct sluice_host {
 
   /* Header fields, names in any case. The request's can be read at any time, and changed in on_request_start and on_request;
    * the response's can be read and changed in on_response. Both also by the filter that paused such a phase, until it resumes.
-   * A view lives until the callback returns; one of the request's lives as long as the exchange. */
+   * A view lives until the callback returns; one of the request's lives as long as the exchange. A request's trailers go no further. */
   size_t (*header_count)(struct sluice_filter*, sluice_side);
   int (*header_at)(struct sluice_filter*, sluice_side, size_t index, struct sluice_header* out);
   /* Value of the `nth` field of that name, from 0; 1 if there is one. Setting replaces all fields of the name. */
