@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <new>
 #include <utility>
 
 namespace sluice {
@@ -21,7 +22,7 @@ BloomFilter::BloomFilter(uint64_t capacity, double false_positives)
     : bits_(std::max<uint64_t>(bits_for(capacity, false_positives), 64)),
       hashes_(static_cast<unsigned>(std::clamp(
           std::round(static_cast<double>(bits_) / static_cast<double>(capacity) * std::log(2.0)), 1.0, 32.0))),
-      words_((bits_ + 63) / 64) {}
+      words_(make_table()) {}
 
 // Double hashing (Kirsch and Mitzenmacher 2006): the sequence a + i·b does as well as independent functions. A product with
 // `bits_` maps each evenly, with no division.
@@ -46,7 +47,17 @@ bool BloomFilter::contains(const KeyHash& key) const {
   return all_of_bits(key, [this](size_t word, uint64_t bit) { return (words_[word] & bit) != 0; });
 }
 
-void BloomFilter::clear() { words_ = std::vector<uint64_t>(words_.size()); }
+void BloomFilter::clear() {
+  words_.reset();  // first: there are never two
+  words_ = make_table();
+}
+
+// calloc: pages of a large table that are never used are never there.
+BloomFilter::Table BloomFilter::make_table() const {
+  auto* words = static_cast<uint64_t*>(std::calloc((bits_ + 63) / 64, sizeof(uint64_t)));
+  if (words == nullptr) throw std::bad_alloc();
+  return Table(words);
+}
 
 // --- generations ---
 

@@ -4,7 +4,8 @@
 
 #include <chrono>
 #include <cstdint>
-#include <vector>
+#include <cstdlib>
+#include <memory>
 
 namespace sluice {
 
@@ -21,19 +22,25 @@ class BloomFilter {
 
   void add(const KeyHash& key);
   [[nodiscard]] bool contains(const KeyHash& key) const;
-  /// Takes the memory of a new one: large filters are not wiped bit by bit.
+  /// In no time, however large it is: the memory is given back, and taken anew as keys come.
   void clear();
 
   [[nodiscard]] uint64_t bits() const { return bits_; }
   [[nodiscard]] unsigned hashes() const { return hashes_; }
 
  private:
+  struct Free {
+    void operator()(uint64_t* words) const { std::free(words); }
+  };
+  using Table = std::unique_ptr<uint64_t[], Free>;
+
+  [[nodiscard]] Table make_table() const;
   template <typename Visit>
   bool all_of_bits(const KeyHash& key, Visit&& visit) const;
 
   uint64_t bits_;
   unsigned hashes_;
-  std::vector<uint64_t> words_;
+  Table words_;
 };
 
 /// What was added in the last `ttl`, and some of what was added before that: two generations, of which the younger one takes

@@ -1,6 +1,9 @@
 #include "common/bloom.h"
 
+#include <unistd.h>
+
 #include <catch2/catch.hpp>
+#include <fstream>
 #include <random>
 
 using namespace sluice;
@@ -24,6 +27,14 @@ double share_of_strangers(int count, IsMember&& is_member) {
   int members = 0;
   for (int i = 0; i < count; ++i) members += is_member(strangers.next()) ? 1 : 0;
   return static_cast<double>(members) / count;
+}
+
+// What the process has in memory.
+int64_t resident_bytes() {
+  int64_t size = 0;
+  int64_t resident = 0;
+  std::ifstream("/proc/self/statm") >> size >> resident;
+  return resident * sysconf(_SC_PAGESIZE);
 }
 
 constexpr RecentKeys::Time kStart{};
@@ -57,6 +68,20 @@ TEST_CASE("a full filter takes no more strangers for members than was asked, wit
     CHECK(measured > 0.8 * rate);
     CHECK(measured < 1.2 * rate);
   }
+}
+
+TEST_CASE("a large filter takes memory as keys come, when it is made and when it is cleared") {
+  constexpr int64_t kTable = 512 * 1024 * 1024;
+  const int64_t before = resident_bytes();
+  BloomFilter filter(450'000'000, 0.01);
+  REQUIRE(filter.bits() / 8 > kTable);
+  const KeyHash key = Keys(1).next();
+  filter.add(key);
+  filter.clear();
+  CHECK_FALSE(filter.contains(key));
+  filter.add(key);
+  CHECK(filter.contains(key));
+  CHECK(resident_bytes() - before < kTable / 2);
 }
 
 TEST_CASE("two full generations together keep the rate that was asked, within 20 %") {
