@@ -7,6 +7,8 @@ process does not end with 0 or if a sanitizer wrote anything.
 
 import copy
 import ctypes
+import fcntl
+import functools
 import json
 import os
 import random
@@ -48,13 +50,34 @@ LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 
 
 given_ports = set()
+PORTS_OF_A_PROCESS = 2000
+
+
+@functools.cache
+def own_ports():
+    """The first of PORTS_OF_A_PROCESS ports that no other test process uses while this one lives: a lock on a file says so."""
+    folder = Path(tempfile.gettempdir()) / "sluice-test-ports"
+    folder.mkdir(exist_ok=True)
+    firsts = list(range(10000, 32000, PORTS_OF_A_PROCESS))
+    random.shuffle(firsts)
+    for first in firsts:
+        lock = open(folder / str(first), "w")  # noqa: SIM115 it is held to the end of the process
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            lock.close()
+            continue
+        given_ports.add(lock)  # so that it lives
+        return first
+    raise AssertionError(f"{len(firsts)} test processes run already")
 
 
 def free_port():
     """A loopback port below the ephemeral range, so that no outgoing connection can take it before the gateway does. Never the
-    same one twice, since nobody may listen there yet."""
+    same one twice, here or in a test process beside this one, since nobody may listen there yet."""
+    assert len(given_ports) <= PORTS_OF_A_PROCESS, "a test process needs more ports than it has"
     while True:
-        port = random.randrange(10000, 32000)
+        port = own_ports() + random.randrange(PORTS_OF_A_PROCESS)
         if port in given_ports:
             continue
         with socket.socket() as probe:
