@@ -5,6 +5,7 @@ admin listener, a JSON access log, one worker. Leaving the `with` block sends SI
 process does not end with 0 or if a sanitizer wrote anything.
 """
 
+import collections
 import copy
 import ctypes
 import fcntl
@@ -49,8 +50,9 @@ POOLED = "sluice_upstream_connections_idle"  # of no exchange: they stay for the
 LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 
 
-given_ports = set()
 PORTS_OF_A_PROCESS = 2000
+given_ports = collections.deque(maxlen=PORTS_OF_A_PROCESS // 2)
+port_locks = []
 
 
 @functools.cache
@@ -67,15 +69,14 @@ def own_ports():
         except OSError:
             lock.close()
             continue
-        given_ports.add(lock)  # so that it lives
+        port_locks.append(lock)
         return first
     raise AssertionError(f"{len(firsts)} test processes run already")
 
 
 def free_port():
-    """A loopback port below the ephemeral range, so that no outgoing connection can take it before the gateway does. Never the
-    same one twice, here or in a test process beside this one, since nobody may listen there yet."""
-    assert len(given_ports) <= PORTS_OF_A_PROCESS, "a test process needs more ports than it has"
+    """A loopback port below the ephemeral range, so that no outgoing connection can take it before the gateway does. Not one that was
+    given out lately, here or in a test process beside this one, since nobody may listen there yet."""
     while True:
         port = own_ports() + random.randrange(PORTS_OF_A_PROCESS)
         if port in given_ports:
@@ -83,7 +84,7 @@ def free_port():
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))
-                given_ports.add(port)
+                given_ports.append(port)
                 return port
             except OSError:
                 continue
@@ -187,9 +188,9 @@ class Sluice:
     def _completed(self, config):
         config = merged({"version": 1, "process": {"workers": 1, "shutdown_grace": "200ms"}, "admin": {}, "listeners": {"public": {}},
                          "access_log": {"path": str(self.log_path), "format": "json"}}, config)
-        for listener in [*config["listeners"].values()]:
-            listener.setdefault("address", f"127.0.0.1:{free_port()}")
-        config["admin"].setdefault("listen", f"127.0.0.1:{free_port()}")
+        for section, key in [*((listener, "address") for listener in config["listeners"].values()), (config["admin"], "listen")]:
+            if key not in section:
+                section[key] = f"127.0.0.1:{free_port()}"
         return config
 
     # --- life ---
