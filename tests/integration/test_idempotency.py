@@ -7,7 +7,7 @@ from contextlib import ExitStack
 import pytest
 
 from harness import (CHUNKED, OK, RawClient, RawOrigin, Redis, Sluice, answering, assert_problem, chunked, in_background, merged,
-                     proxy_config, proxying, request, response, wait_until)
+                     proxy_config, proxying, redis_store, request, response, wait_until)
 
 KEY = {"Idempotency-Key": '"8e03978e-40d5-43dd-bc93-6894a57f9324"'}
 CREATED = response(b'{"id": 7}', 201, [("Content-Type", "application/json"), ("Location", "/orders/7"), ("Set-Cookie", "a=b"),
@@ -20,10 +20,6 @@ def once(stores=None, route=None, **config):
             "stores": stores or {"default": {"type": "memory"}}, "route": {"plugins": ["once"], **(route or {})}}
 
 
-def redis_store(redis, **settings):
-    return {"default": {"type": "redis", "address": [redis.address], "timeout": "5s", **settings}}
-
-
 def events(gateway, event):
     return gateway.metrics().total("sluice_plugin_events_total", plugin="once", event=event)
 
@@ -34,15 +30,6 @@ def post(gateway, headers=KEY, body=b"one", path="/orders", method="POST"):
 
 def brief(value):
     return repr(value)[:30]
-
-
-@pytest.fixture(params=["memory", "redis"])
-def stores(request):
-    if request.param == "memory":
-        yield {"default": {"type": "memory"}}
-        return
-    with Redis() as redis:
-        yield redis_store(redis)
 
 
 # --- the key ---

@@ -8,9 +8,9 @@ import threading
 
 import pytest
 
-from harness import (CHUNKED, DEADLINE, OK, RawOrigin, Redis, Sluice, answering, assert_problem, proxy_config, proxying, request,
+from harness import (CHUNKED, DEADLINE, OK, RawOrigin, Redis, Sluice, answering, assert_problem, proxy_config, proxying, redis_store, request,
                      response, wait_until)
-from test_idempotency import KEY, events, once, post, redis_store
+from test_idempotency import KEY, events, once, post
 
 CLAIM = b"\r\nNX\r\n"  # of PUT_IF_ABSENT
 RESULT = b"the result"

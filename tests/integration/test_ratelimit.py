@@ -6,25 +6,12 @@ import time
 
 import pytest
 
-from harness import OK, Redis, Sluice, answering, assert_problem, in_background, proxy_config, proxying, RawOrigin, wait_until
+from harness import OK, Redis, Sluice, answering, assert_problem, in_background, proxy_config, proxying, RawOrigin, redis_store, wait_until
 
 
 def limited(stores=None, route=None, **config):
     return {"plugins": {"limit": {"module": "ratelimit", "config": config}},
             "stores": stores or {"default": {"type": "memory"}}, "route": {"plugins": ["limit"], **(route or {})}}
-
-
-def redis_store(redis, **settings):
-    return {"default": {"type": "redis", "address": [redis.address], **settings}}
-
-
-@pytest.fixture(params=["memory", "redis"])
-def stores(request):
-    if request.param == "memory":
-        yield {"default": {"type": "memory"}}
-        return
-    with Redis() as redis:
-        yield redis_store(redis, timeout="5s")
 
 
 def test_a_burst_passes_and_the_next_request_is_refused_with_the_time_to_come_back(stores):
@@ -68,7 +55,7 @@ def test_a_reload_forgets_no_count():
 
 def test_two_gateways_share_one_limit_in_redis():
     with Redis() as redis, RawOrigin(answering(OK)) as origin:
-        settings = limited(redis_store(redis, timeout="5s"), requests=1, per="1h", burst=20, key="all")
+        settings = limited(redis_store(redis), requests=1, per="1h", burst=20, key="all")
         with Sluice(proxy_config(origin, **settings)) as one, Sluice(proxy_config(origin, **settings)) as other:
             statuses = []
 
@@ -85,7 +72,7 @@ def test_two_gateways_share_one_limit_in_redis():
 
 @pytest.mark.parametrize("policy", ["open", "closed"])
 def test_a_store_that_is_away_opens_or_closes_the_way_and_is_used_again_once_it_is_back(policy):
-    with Redis() as redis, proxying(answering(OK), **limited(redis_store(redis), requests=1000000, on_store_error=policy)) as (gateway, _):
+    with Redis() as redis, proxying(answering(OK), **limited(redis_store(redis, timeout="50ms"), requests=1000000, on_store_error=policy)) as (gateway, _):
         client = gateway.client()
         wait_until(lambda: client.get("/").get("ratelimit-limit"), "the store is used")
         redis.kill()

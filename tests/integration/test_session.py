@@ -11,8 +11,8 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import pytest
 
-from harness import (DEADLINE, DelayProxy, OK, RawOrigin, Redis, SLOW, Sluice, answering, assert_problem, in_background, milliseconds, proxy_config, proxying, request,
-                     response, sluice, wait_until)
+from harness import (DEADLINE, DelayProxy, OK, RawOrigin, Redis, SLOW, Sluice, answering, assert_problem, in_background, milliseconds,
+                     proxy_config, proxying, redis_store, request, response, sluice, wait_until)
 
 NAME = "__Host-session"
 FIELDS = {"create": "X-Session-Create", "data": "X-Session-Data", "rotate": "X-Session-Rotate", "destroy": "X-Session-Destroy",
@@ -29,19 +29,6 @@ def application(message):
 def sessions(stores=None, route=None, **config):
     return {"plugins": {"session": {"module": "session", "config": config}}, "route": {"plugins": ["session"], **(route or {})},
             "stores": stores or {"default": {"type": "memory"}}}
-
-
-def redis_store(redis, **settings):
-    return {"default": {"type": "redis", "address": [redis.address], "timeout": "5s", **settings}}
-
-
-@pytest.fixture(params=["memory", "redis"])
-def stores(request):
-    if request.param == "memory":
-        yield {"default": {"type": "memory"}}
-        return
-    with Redis() as redis:
-        yield redis_store(redis)
 
 
 class Browser:

@@ -72,3 +72,8 @@ class Redis:
             return self.command("PING") == b"+PONG\r\n"
         except OSError:
             return False
+
+
+def redis_store(redis, **settings):
+    """The configuration of the stores of a gateway that keeps everything there."""
+    return {"default": {"type": "redis", "address": [redis.address], "timeout": "5s", **settings}}
