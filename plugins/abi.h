@@ -316,6 +316,10 @@ struct sluice_host {
   /* Of one exchange, in on_request_start or on_request: once all of the request has come, it is carried out to its end though
    * the client goes away; the upstream's answer passes the response phases, and what would have gone to the client is dropped. */
   void (*outlive_client)(struct sluice_filter*);
+
+  /* Of one exchange: index of the first field, at `from` or behind it, whose name begins like `prefix` as CGI and its heirs read
+   * names, in any case and with '_' for '-' (RFC 3875 §4.1.18); SIZE_MAX if there is none. */
+  size_t (*header_like)(struct sluice_filter*, sluice_side, struct sluice_str prefix, size_t from);
 };
 
 /* ---- what a plugin exports ---- */

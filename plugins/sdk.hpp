@@ -11,6 +11,7 @@
 // before routing for a listener's plugin, before the upstream for a route's.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <initializer_list>
@@ -246,6 +247,19 @@ class Exchange {
     sluice_header header{};
     host->header_at(filter_, static_cast<sluice_side>(side), index, &header);
     return {to_view(header.name), to_view(header.value)};
+  }
+  /// As abi.h says of header_like().
+  [[nodiscard]] size_t header_like(Side side, std::string_view prefix, size_t from) const {
+    if (SLUICE_HAS(host, header_like))
+      return host->header_like(filter_, static_cast<sluice_side>(side), to_abi(prefix), from);
+    for (const size_t count = header_count(side); from < count; ++from) {
+      const std::string_view name = header_at(side, from).name;
+      const auto seen = [](char c) { return c == '-' ? '_' : c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c; };
+      if (name.size() >= prefix.size() &&
+          std::equal(prefix.begin(), prefix.end(), name.begin(), [&](char a, char b) { return seen(a) == seen(b); }))
+        return from;
+    }
+    return SIZE_MAX;
   }
   bool set_header(Side side, std::string_view name, std::string_view value) const {
     return host->set_header(filter_, static_cast<sluice_side>(side), to_abi(name), to_abi(value)) != 0;

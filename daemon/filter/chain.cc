@@ -74,7 +74,6 @@ Chain::Step Chain::run_response(Phase phase, std::string_view data, bool last) {
 
 // True: it goes on, behind the filter that paused if one did. Else `step` says what became of it.
 bool Chain::go_on_after_pause(Direction& direction, Step& step) {
-  last_ticks_ = 0;
   if (!std::exchange(direction.resumed, false)) return true;
   const bool request = &direction == &request_;
   if (direction.verdict != SLUICE_CONTINUE) {
@@ -104,12 +103,17 @@ inline sluice_verdict Chain::enter(Filter& filter, Phase phase, std::string_view
   return SLUICE_CONTINUE;
 }
 
+// Before the first call of several: each but the first begins when the one before it ended.
+inline void Chain::begin_calls() {
+  last_ticks_ = TickClock::now();
+  host_.ticks().follow(last_ticks_);
+}
+
 // The counters of this thread, and what the log will say.
 inline void Chain::account(Filter& filter, Phase phase) {
   const uint64_t now = TickClock::now();
   const uint64_t ticks = now - std::exchange(last_ticks_, now);
   filter.ticks += ticks;
-  host_.ticks().follow(now);
   filter.instance().count_call(phase, host_.ticks().nanos(ticks));
 }
 
@@ -117,7 +121,6 @@ inline void Chain::account(Filter& filter, Phase phase) {
 inline sluice_verdict Chain::call(Filter& filter, Direction& direction, std::string_view data, bool last) {
   const Phase phase = direction.phase;
   if (!filter.instance().has(phase)) return SLUICE_CONTINUE;
-  if (last_ticks_ == 0) last_ticks_ = TickClock::now();
   calling_ = phase;
   const sluice_verdict verdict = enter(filter, phase, data, last);
   calling_ = Phase::complete;
@@ -128,20 +131,15 @@ inline sluice_verdict Chain::call(Filter& filter, Direction& direction, std::str
 Chain::Step Chain::run(Direction& direction, std::string_view data, bool last) {
   Step step = Step::next;
   if (!go_on_after_pause(direction, step)) return step;
-  if (&direction == &response_) {
-    for (; direction.next > 0; --direction.next) {
-      Filter& filter = *filters_[direction.next - 1];
-      const sluice_verdict verdict = call(filter, direction, data, last);
-      if (verdict != SLUICE_CONTINUE) return judge(filter, direction, verdict);
-    }
-    return Step::next;
-  }
-  const size_t end = body_reader_ == kNobody ? count_ : body_reader_ + 1;
-  for (; direction.next < end; ++direction.next) {
-    Filter& filter = *filters_[direction.next];
-    entered_ = std::max(entered_, direction.next + 1);
+  const bool backwards = &direction == &response_;
+  const size_t end = backwards ? 0 : body_reader_ == kNobody ? count_ : body_reader_ + 1;
+  begin_calls();
+  while (direction.next != end) {
+    Filter& filter = *filters_[backwards ? direction.next - 1 : direction.next];
+    if (!backwards) entered_ = std::max(entered_, direction.next + 1);
     const sluice_verdict verdict = call(filter, direction, data, last);
     if (verdict != SLUICE_CONTINUE) return judge(filter, direction, verdict);
+    backwards ? --direction.next : ++direction.next;
   }
   return Step::next;
 }
@@ -150,6 +148,7 @@ Chain::Step Chain::run(Direction& direction, std::string_view data, bool last) {
 Chain::Step Chain::run_response_body(std::string_view data, bool last) {
   Step step = Step::next;
   if (!go_on_after_pause(response_, step)) return step;
+  begin_calls();
   for (; response_.next > 0; --response_.next) {
     Filter& filter = *filters_[response_.next - 1];
     if ((readers_ & bit_of(filter)) == 0) continue;
@@ -257,8 +256,7 @@ bool Chain::is_in(Phase phase, const sluice_filter* filter) {
   return filters_[&direction == &request_ ? direction.next : direction.next - 1] == filter;
 }
 
-void Chain::end_wait(Direction& direction) {
-  if (direction.token == 0) return;
+void Chain::drop_token(Direction& direction) {
   host_.drop_token(std::exchange(direction.token, 0));
   direction.waiting = false;
   if (!request_.waiting && !response_.waiting) pause_timer_.cancel();
@@ -281,11 +279,10 @@ void Chain::complete(const sluice_summary& summary) {
   end_wait(request_);
   end_wait(response_);
   pause_timer_.cancel();
-  last_ticks_ = 0;
+  begin_calls();
   for (size_t i = 0; i < entered_; ++i) {
     Filter& filter = *filters_[i];
     if (!filter.instance().has(Phase::complete)) continue;
-    if (last_ticks_ == 0) last_ticks_ = TickClock::now();
     filter.instance().plugin().on_complete(&filter, &summary);
     account(filter, Phase::complete);
   }

@@ -141,6 +141,7 @@ class Chain final : public snapshot::ClaimSource {
   [[nodiscard]] sluice_verdict enter(Filter& filter, Phase phase, std::string_view data, bool last);
   [[nodiscard]] sluice_verdict settle_token(Direction& direction, sluice_verdict verdict);
   bool go_on_after_pause(Direction& direction, Step& step);
+  void begin_calls();
   void account(Filter& filter, Phase phase);
   /// Filters [0, count) see this response.
   void let_see_response(size_t count);
@@ -157,7 +158,10 @@ class Chain final : public snapshot::ClaimSource {
   /// The phase is being called, or `filter` paused it.
   [[nodiscard]] bool is_in(Phase phase, const sluice_filter* filter);
   [[nodiscard]] Direction& direction_of(Phase phase) { return phase < Phase::response ? request_ : response_; }
-  void end_wait(Direction& direction);
+  void end_wait(Direction& direction) {
+    if (direction.token != 0) drop_token(direction);
+  }
+  void drop_token(Direction& direction);
   void on_pause_too_long();
 
   Host& host_;
@@ -173,7 +177,7 @@ class Chain final : public snapshot::ClaimSource {
   Shared* shared_ = nullptr;
   Answer answer_;
   Phase calling_ = Phase::complete;  // what is being called now
-  uint64_t last_ticks_ = 0;          // when the last call of this run ended: then the next one begins
+  uint64_t last_ticks_ = 0;          // when the call before ended: then the next one begins
   FilterSet body_readers_ = 0;       // that have a phase for the response's body
   FilterSet readers_ = 0;            // that look at the response's body
   FilterSet replacers_ = 0;          // and that replace it

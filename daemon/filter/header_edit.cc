@@ -29,8 +29,8 @@ HeaderField make_field(Arena& arena, std::string_view name, std::string_view val
 }
 
 bool is_editable(std::string_view name, HeaderId id) {
-  if (!http::is_token(name)) return false;
   switch (id) {
+    case HeaderId::other: return http::is_token(name);
     case HeaderId::host:
     case HeaderId::connection:
     case HeaderId::content_length:
@@ -57,7 +57,7 @@ bool is_editable(std::string_view name) { return is_editable(name, http::header_
 bool set_header(HeaderMap& headers, Arena& arena, std::string_view name, std::string_view value) {
   const HeaderId id = http::header_id(name);
   if (!is_valid(name, id, value)) return false;
-  headers.remove(name);
+  headers.remove(name, id);
   headers.append(make_field(arena, name, value, id), arena);
   return true;
 }
@@ -70,8 +70,9 @@ bool add_header(HeaderMap& headers, Arena& arena, std::string_view name, std::st
 }
 
 bool remove_header(HeaderMap& headers, std::string_view name) {
-  if (!is_editable(name)) return false;
-  headers.remove(name);
+  const HeaderId id = http::header_id(name);
+  if (!is_editable(name, id)) return false;
+  headers.remove(name, id);
   return true;
 }
 

@@ -117,15 +117,27 @@ class HostTable {
   static int header(sluice_filter* filter, sluice_side side, sluice_str name, size_t nth, sluice_str* out) {
     const http::HeaderMap* headers = readable(filter, side);
     if (headers == nullptr) return 0;
-    const http::HeaderField* first = headers->find(text_of(name));
-    if (first == nullptr) return 0;
-    const auto fields = headers->fields();
-    for (const http::HeaderField* field = first; field != fields.data() + fields.size(); ++field) {
-      if (field->id != first->id || !iequals(field->name, first->name) || nth-- > 0) continue;
-      *out = to_abi(field->value);
+    const http::HeaderId id = http::header_id(text_of(name));
+    if (!headers->has(id) || (nth > 0 && !headers->repeated(id))) return 0;
+    for (const http::HeaderField& field : *headers) {
+      if (!field.is(text_of(name), id) || nth-- > 0) continue;
+      *out = to_abi(field.value);
       return 1;
     }
     return 0;
+  }
+
+  static size_t header_like(sluice_filter* filter, sluice_side side, sluice_str prefix, size_t from) {
+    const http::HeaderMap* headers = readable(filter, side);
+    if (headers == nullptr) return SIZE_MAX;
+    const auto seen = [](char c) { return c == '-' ? '_' : to_lower(c); };
+    for (size_t i = from; i < headers->size(); ++i) {
+      const std::string_view name = headers->fields()[i].name;
+      if (name.size() >= prefix.size && std::equal(prefix.data, prefix.data + prefix.size, name.data(),
+                                                   [&](char a, char b) { return seen(a) == seen(b); }))
+        return i;
+    }
+    return SIZE_MAX;
   }
 
   static int set_header(sluice_filter* filter, sluice_side side, sluice_str name, sluice_str value) {
@@ -321,6 +333,7 @@ const sluice_host& host_table() {
       .skip_body = HostTable::skip_body,
       .http = HostTable::http,
       .outlive_client = HostTable::outlive_client,
+      .header_like = HostTable::header_like,
   };
   return kTable;
 }

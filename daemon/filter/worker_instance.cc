@@ -115,7 +115,7 @@ void WorkerInstance::StoreOperation::on_outcome(const store::Outcome& outcome) {
   if (outcome.kind == store::Outcome::Kind::absent && looks_up) shard.add(series.misses);
   const sluice_store_done then = done;
   void* const with = user;
-  owner->operations_.erase(id);
+  if (id != 0) owner->operations_.erase(id);
   if (then != nullptr) then(with, &result);
 }
 
@@ -128,6 +128,11 @@ uint64_t WorkerInstance::submit(uint32_t store, const store::Command& command, s
   }
   const WorkerStore& chosen = stores_[store];
   host_.shard().add(stats::pick(chosen.series.operations, store::label_of(command.operation)));
+  if (chosen.store->answers_at_once()) {
+    StoreOperation operation(*this, chosen.series, command.operation, done, user);
+    chosen.store->submit(command, &operation.call);
+    return 0;
+  }
   const uint64_t id = operations_.make(*this, chosen.series, command.operation, done, user);
   StoreOperation& operation = *operations_.find(id);
   operation.id = id;

@@ -75,7 +75,7 @@ class WorkerInstance : private sluice_worker {
  private:
   struct StoreOperation {
     WorkerInstance* owner;
-    uint64_t id = 0;
+    uint64_t id = 0;  // 0: it is over before submit() returns
     store::StoreSeries series;
     store::Operation operation;
     sluice_store_done done;

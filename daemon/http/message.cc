@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "base/arena.h"
-#include "base/strings.h"
 #include "http/header_names.h"
 
 namespace sluice::http {
@@ -62,19 +61,16 @@ const HeaderField* HeaderMap::find(HeaderId id) const {
   return &*std::find_if(fields_.begin(), fields_.end(), [id](const HeaderField& field) { return field.id == id; });
 }
 
-const HeaderField* HeaderMap::find(std::string_view name) const {
-  const HeaderId id = header_id(name);
-  if (id != HeaderId::other) return find(id);
-  for (const HeaderField& field : fields_) {
-    if (field.id == HeaderId::other && iequals(field.name, name)) return &field;
-  }
-  return nullptr;
+const HeaderField* HeaderMap::find(std::string_view name, HeaderId id) const {
+  if (!has(id)) return nullptr;
+  const auto found = std::find_if(fields_.begin(), fields_.end(), [=](const HeaderField& f) { return f.is(name, id); });
+  return found == fields_.end() ? nullptr : &*found;
 }
 
-void HeaderMap::remove(std::string_view name) {
-  if (find(name) == nullptr) return;
-  const auto end = std::remove_if(fields_.begin(), fields_.end(),
-                                  [name](const HeaderField& field) { return iequals(field.name, name); });
+void HeaderMap::remove(std::string_view name, HeaderId id) {
+  if (find(name, id) == nullptr) return;
+  const auto end =
+      std::remove_if(fields_.begin(), fields_.end(), [=](const HeaderField& field) { return field.is(name, id); });
   const auto gone = static_cast<size_t>(fields_.end() - end);
   const size_t room = room_ + gone;
   *this = HeaderMap(fields_.first(fields_.size() - gone));

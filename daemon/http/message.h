@@ -6,6 +6,8 @@
 #include <span>
 #include <string_view>
 
+#include "base/strings.h"
+
 namespace sluice {
 class Arena;
 }
@@ -69,6 +71,11 @@ struct HeaderField {
   std::string_view name;   // as received
   std::string_view value;  // without surrounding white space
   HeaderId id = HeaderId::other;
+
+  /// Has that name (any case), whose id is known.
+  [[nodiscard]] bool is(std::string_view its_name, HeaderId its_id) const {
+    return id == its_id && (id != HeaderId::other || iequals(name, its_name));
+  }
 };
 
 /// The fields of one head in the order received. A view: copying it copies no field.
@@ -88,14 +95,17 @@ class HeaderMap {
   [[nodiscard]] bool repeated(HeaderId id) const { return (repeated_ & bit_of(id)) != 0; }
   /// The first field with that id or name (any case); nullptr if there is none.
   [[nodiscard]] const HeaderField* find(HeaderId id) const;
-  [[nodiscard]] const HeaderField* find(std::string_view name) const;
+  [[nodiscard]] const HeaderField* find(std::string_view name) const { return find(name, header_id(name)); }
+  /// Likewise, if the name's id is known.
+  [[nodiscard]] const HeaderField* find(std::string_view name, HeaderId id) const;
   /// Value of find(), or an empty view.
   [[nodiscard]] std::string_view value(HeaderId id) const;
   [[nodiscard]] size_t count(HeaderId id) const;
 
   // For whoever owns the array that this is a view of; of several copies only one may be changed.
   /// Takes the fields of that name (any case) out of it.
-  void remove(std::string_view name);
+  void remove(std::string_view name) { remove(name, header_id(name)); }
+  void remove(std::string_view name, HeaderId id);
   /// Adds a field at the end, in a new array that is a little larger if there is no room.
   void append(const HeaderField& field, Arena& arena);
 

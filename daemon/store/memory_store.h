@@ -36,6 +36,7 @@ class MemoryStore final : public Store {
   ~MemoryStore() override;
 
   void submit(const Command& command, Call* call) override;
+  [[nodiscard]] bool answers_at_once() const override { return true; }
   [[nodiscard]] bool available() const override { return true; }
 
   /// A part of the entries whose time is over is given back, with each lock held for some 100 µs at most; true if more are

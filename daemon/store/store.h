@@ -114,6 +114,8 @@ class Store {
 
   /// Begins the operation. `call` must not be outstanding; nullptr: nobody wants to know the outcome.
   virtual void submit(const Command& command, Call* call) = 0;
+  /// Every outcome comes from inside submit().
+  [[nodiscard]] virtual bool answers_at_once() const { return false; }
   /// False while operations fail: for /readyz.
   [[nodiscard]] virtual bool available() const = 0;
 };

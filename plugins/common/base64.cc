@@ -50,17 +50,32 @@ std::optional<std::string_view> decode_base64url(std::string_view text, std::spa
   return decode(kUrl, text, out);
 }
 
+bool is_base64url(std::string_view text) {
+  int all = 0;
+  for (const char c : text) all |= kUrl[static_cast<uint8_t>(c)];
+  return all >= 0;
+}
+
 std::string_view encode_base64url(std::string_view bytes, std::span<char> out) {
   constexpr std::string_view kAlphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-  uint32_t bits = 0;
-  unsigned count = 0;
-  size_t at = 0;
-  for (const char c : bytes) {
-    bits = bits << 8 | static_cast<uint8_t>(c);
-    for (count += 8; count >= 6;) out[at++] = kAlphabet[bits >> (count -= 6) & 63];
+  const auto byte = [bytes](size_t i) { return uint32_t{static_cast<uint8_t>(bytes[i])}; };
+  char* at = out.data();
+  size_t i = 0;
+  for (; i + 3 <= bytes.size(); i += 3) {
+    const uint32_t bits = byte(i) << 16 | byte(i + 1) << 8 | byte(i + 2);
+    at[0] = kAlphabet[bits >> 18];
+    at[1] = kAlphabet[bits >> 12 & 63];
+    at[2] = kAlphabet[bits >> 6 & 63];
+    at[3] = kAlphabet[bits & 63];
+    at += 4;
   }
-  if (count > 0) out[at++] = kAlphabet[bits << (6 - count) & 63];
-  return {out.data(), at};
+  if (const size_t left = bytes.size() - i; left > 0) {
+    const uint32_t bits = byte(i) << 16 | (left == 2 ? byte(i + 1) << 8 : 0);
+    *at++ = kAlphabet[bits >> 18];
+    *at++ = kAlphabet[bits >> 12 & 63];
+    if (left == 2) *at++ = kAlphabet[bits >> 6 & 63];
+  }
+  return {out.data(), static_cast<size_t>(at - out.data())};
 }
 
 }  // namespace sluice

@@ -107,10 +107,11 @@ class Filter {
 
   static bool is_bearer(std::string_view value) {
     constexpr std::string_view kScheme = "bearer";
-    return equals_ignoring_case(value.substr(0, value.find_first_of(" \t")), kScheme);
+    const bool ends = value.size() <= kScheme.size() || value[kScheme.size()] == ' ' || value[kScheme.size()] == '\t';
+    return ends && equals_ignoring_case(value.substr(0, kScheme.size()), kScheme);
   }
   static std::string_view after_scheme(std::string_view value) {
-    value.remove_prefix(std::min(value.find_first_of(" \t"), value.size()));
+    value.remove_prefix(std::string_view("bearer").size());
     value.remove_prefix(std::min(value.find_first_not_of(" \t"), value.size()));
     return value;
   }
@@ -160,15 +161,15 @@ class Filter {
     const Micros now = exchange_.worker().now();
     const Micros wall = exchange_.worker().wall();
     if (token_.size() > config().rules.max_bytes) return refuse(Refusal::too_long);
-    const Digest digest = state.digest_of(token_);
-    if (const VerifiedToken* token = state.good.find(digest, now)) {
+    if (const VerifiedToken* token = state.good.find(token_, now)) {
       if (const Refusal refusal = token->refusal_at(wall); refusal != Refusal::none) {
-        state.good.remove(digest);
+        state.good.remove(token_);
         return refuse(refusal);
       }
       exchange_.worker().count(config().cached);
       return accept(*token);
     }
+    const Digest digest = state.digest_of(token_);
     if (const auto refusal = state.bad.find(digest, now)) return refuse(static_cast<Refusal>(*refusal));
 
     VerifiedToken token;
@@ -183,7 +184,7 @@ class Filter {
       return refuse(refusal);
     }
     const Verdict verdict = accept(token);
-    state.good.put(digest, std::move(token), now + config().cache_time);
+    state.good.put(token_, std::move(token), now + config().cache_time);
     return verdict;
   }
 

@@ -1,12 +1,14 @@
-// TokenCache: tokens that were verified, by a digest of them, so that the next request with one costs a look-up. Bounded in bytes; the one
-// that was not used for the longest makes room. An entry is over with its time, and at once when its key is withdrawn. One worker.
+// TokenCache: tokens that were verified, so that the next request with one costs a look-up. Bounded in bytes; the one that was not used
+// for the longest makes room. An entry is over with its time, and at once when its key is withdrawn. One worker.
+//
+// By the text itself: to look up a digest costs more than all the rest of a request with a token that is known. Its hash has no key,
+// for only texts that an issuer signed come in here, and whoever asks for others learns nothing: their hashes differ.
 #pragma once
 
-#include <cstring>
 #include <list>
+#include <string>
 #include <unordered_map>
 
-#include "common/sha256.h"
 #include "jwt/verifier.h"
 
 namespace sluice::jwt {
@@ -16,8 +18,8 @@ class TokenCache {
   explicit TokenCache(size_t max_bytes) : max_bytes_(max_bytes) {}
 
   /// Until the next call; nullptr if it is not there.
-  [[nodiscard]] const VerifiedToken* find(const Digest& digest, Micros now) {
-    const auto found = index_.find(digest);
+  [[nodiscard]] const VerifiedToken* find(std::string_view text, Micros now) {
+    const auto found = index_.find(text);
     if (found == index_.end()) return nullptr;
     const auto entry = found->second;
     if (now >= entry->until || entry->token.is_orphan()) {
@@ -28,18 +30,18 @@ class TokenCache {
     return &entry->token;
   }
 
-  /// `digest` is not there.
-  void put(const Digest& digest, VerifiedToken&& token, Micros until) {
-    const size_t bytes = kEntryBytes + token.heap_bytes();
+  /// `text` is not there.
+  void put(std::string_view text, VerifiedToken&& token, Micros until) {
+    const size_t bytes = kEntryBytes + text.size() + token.heap_bytes();
     if (bytes > max_bytes_) return;
     while (bytes_ + bytes > max_bytes_) remove(std::prev(entries_.end()));
-    entries_.push_front({digest, std::move(token), until, bytes});
-    index_.emplace(digest, entries_.begin());
+    entries_.push_front({std::string(text), std::move(token), until, bytes});
+    index_.emplace(entries_.front().text, entries_.begin());
     bytes_ += bytes;
   }
 
-  void remove(const Digest& digest) {
-    if (const auto found = index_.find(digest); found != index_.end()) remove(found->second);
+  void remove(std::string_view text) {
+    if (const auto found = index_.find(text); found != index_.end()) remove(found->second);
   }
 
   [[nodiscard]] size_t size() const { return entries_.size(); }
@@ -47,32 +49,25 @@ class TokenCache {
 
  private:
   struct Entry {
-    Digest digest;
+    std::string text;
     VerifiedToken token;
     Micros until;
     size_t bytes;
   };
   using Entries = std::list<Entry>;  // the one used last stands first
-  struct Spread {
-    size_t operator()(const Digest& digest) const {
-      size_t value;
-      std::memcpy(&value, digest.data(), sizeof(value));
-      return value;
-    }
-  };
-  // An entry, its place in the index, and what malloc adds to four blocks.
-  static constexpr size_t kEntryBytes = sizeof(Entry) + sizeof(Digest) + 8 * sizeof(void*) + 4 * 16;
+  // An entry, its place in the index, and what malloc adds to five blocks.
+  static constexpr size_t kEntryBytes = sizeof(Entry) + sizeof(std::string_view) + 8 * sizeof(void*) + 5 * 16;
 
   void remove(Entries::iterator entry) {
     bytes_ -= entry->bytes;
-    index_.erase(entry->digest);
+    index_.erase(entry->text);
     entries_.erase(entry);
   }
 
   const size_t max_bytes_;
   size_t bytes_ = 0;
   Entries entries_;
-  std::unordered_map<Digest, Entries::iterator, Spread> index_;
+  std::unordered_map<std::string_view, Entries::iterator> index_;
 };
 
 }  // namespace sluice::jwt

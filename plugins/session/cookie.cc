@@ -2,18 +2,12 @@
 
 #include <algorithm>
 
+#include "common/base64.h"
+
 namespace sluice::session {
 
-namespace {
-
-bool is_base64url(char c) {
-  return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
-}
-
-}  // namespace
-
 bool is_id(std::string_view text) {
-  return text.size() == kIdBytes && std::all_of(text.begin(), text.end(), is_base64url) &&
+  return text.size() == kIdBytes && is_base64url(text) &&
          std::string_view("AQgw").find(text.back()) != std::string_view::npos;
 }
 

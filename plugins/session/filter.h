@@ -70,7 +70,6 @@ class Filter {
   [[nodiscard]] std::string_view session_key(const Digest& digest) const;
   [[nodiscard]] std::string_view generation_key(std::string_view tag) const { return key('g', tag); }
   [[nodiscard]] std::string_view tag_of(std::string_view subject) const;
-  [[nodiscard]] bool is_own_field(std::string_view name) const;
   void strip_own_fields(Side side) const;
   /// What a store said, in memory of the exchange; nothing if it is too large to be one of ours.
   [[nodiscard]] std::string_view keep(std::string_view value) const;

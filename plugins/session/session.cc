@@ -68,11 +68,7 @@ std::string_view Filter::tag_of(std::string_view subject) const {
   return exchange_.copy(encode_base64url(as_text(digest).substr(0, 16), text));
 }
 
-bool Filter::is_own_field(std::string_view name) const { return begins_like(name, config().header_prefix); }
-
-void Filter::strip_own_fields(Side side) const {
-  strip_fields(exchange_, side, [this](std::string_view name) { return is_own_field(name); });
-}
+void Filter::strip_own_fields(Side side) const { strip_prefixed(exchange_, side, config().header_prefix); }
 
 std::string_view Filter::keep(std::string_view value) const {
   return value.size() <= kMostValueBytes ? exchange_.copy(value) : std::string_view();

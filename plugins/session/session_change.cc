@@ -68,10 +68,10 @@ Filter::Change Filter::read_change() const {
     change.malformed = change.malformed || to || value != "1";
     to = true;
   };
-  for (size_t i = 0; i < exchange_.header_count(Side::response); ++i) {
+  const std::string_view prefix = config().header_prefix;
+  for (size_t i = 0; (i = exchange_.header_like(Side::response, prefix, i)) != SIZE_MAX; ++i) {
     const Header field = exchange_.header_at(Side::response, i);
-    if (!is_own_field(field.name)) continue;
-    const std::string_view what = field.name.substr(config().header_prefix.size());
+    const std::string_view what = field.name.substr(prefix.size());
     if (equals_ignoring_case(what, "Create")) take_text(change.create, field.value, kMostSubjectBytes);
     if (equals_ignoring_case(what, "Data")) take_text(change.data, field.value, config().max_data);
     if (equals_ignoring_case(what, "Logout-All")) take_text(change.log_out_all, field.value, kMostSubjectBytes);

@@ -123,6 +123,8 @@ TEST_CASE("fields are taken out of a map and put behind it, and it knows which i
   map.remove("X-a");
   CHECK(map.size() == 2);
   CHECK(map.find("x-a") == nullptr);
+  CHECK(map.find("x-b") == nullptr);
+  CHECK(map.find("accept", header_id("accept"))->value == "a");
   map.remove("not there");
   for (int i = 0; i < 20; ++i) map.append({"X-B", "3", HeaderId::other}, arena);
   map.append({"host", "again", HeaderId::host}, arena);
