@@ -85,7 +85,12 @@ void read_security(Node node, std::vector<Field>& fields) {
 
 }  // namespace
 
-Config::Config(Setup& setup) {
+EditCounters::EditCounters(const Setup& setup, std::string_view direction)
+    : removed(setup.counter(std::string(direction) + "_removed")),
+      set(setup.counter(std::string(direction) + "_set")),
+      added(setup.counter(std::string(direction) + "_added")) {}
+
+Config::Config(Setup& setup) : request_counters(setup, "request"), response_counters(setup, "response") {
   if (!setup["request"] && !setup["response"] && !setup["security"])
     setup.error("one of \"request\", \"response\" and \"security\" must be there");
   read_edits(setup["request"], request);

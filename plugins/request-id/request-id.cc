@@ -8,8 +8,10 @@ class Filter {
  public:
   explicit Filter(Exchange exchange) : exchange_(exchange) {}
 
-  Verdict on_request() {
-    exchange_.set_header(Side::request, config().header, exchange_.fact(SLUICE_REQUEST_ID));
+  Verdict on_begin() {
+    const std::string_view id = exchange_.fact(SLUICE_REQUEST_ID);
+    exchange_.worker().count(counter_for(id));
+    if (config().for_upstreams) exchange_.set_header(Side::request, config().header, id);
     return Verdict::go_on;
   }
 
@@ -20,6 +22,13 @@ class Filter {
 
  private:
   [[nodiscard]] const Config& config() const { return exchange_.config<Config>(); }
+
+  // The gateway takes over what a client sends if it is one id, and fit for a log.
+  [[nodiscard]] uint32_t counter_for(std::string_view id) const {
+    const auto sent = exchange_.header(Side::request, "X-Request-Id");
+    if (!sent) return config().made;
+    return *sent == id ? config().taken_over : config().refused;
+  }
 
   Exchange exchange_;
 };

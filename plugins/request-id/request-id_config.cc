@@ -1,11 +1,17 @@
 #include "request-id/request-id_config.h"
 
+#include "common/header_syntax.h"
+
 namespace sluice::request_id {
 
 Config::Config(Setup& setup) {
   setup["header"].read(header);
   setup["to_client"].read(to_client);
   if (header.empty()) setup["header"].error("a header needs a name");
+  for_upstreams = !equals_ignoring_case(header, "X-Request-Id");
+  made = setup.counter("made");
+  taken_over = setup.counter("taken_over");
+  refused = setup.counter("refused");
 }
 
 }  // namespace sluice::request_id

@@ -21,6 +21,10 @@ def test_requests_and_responses_are_edited_in_order_and_once(at):
         answer = gateway.get("/", came)
         for message in [answer, origin.requests[-1]]:
             assert {name: message.all(name) for name in expected} == expected
+        metrics = gateway.metrics()
+        counted = {f"{side}_{edit}": metrics.total("sluice_plugin_events_total", plugin="edit", event=f"{side}_{edit}")
+                   for side in ("request", "response") for edit in ("removed", "set", "added")}
+        assert counted == {"request_removed": 1, "request_set": 1, "request_added": 3, "response_removed": 1, "response_set": 1, "response_added": 3}
 
 
 def test_a_listeners_edits_come_before_routing():
