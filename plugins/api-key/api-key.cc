@@ -77,12 +77,17 @@ class Filter {
       for (size_t i = 0; const auto value = exchange_.header(Side::request, config().header, i); ++i) found.add(*value);
     }
     if (!config().scheme.empty()) {
-      for (size_t i = 0; const auto value = exchange_.header(Side::request, "Authorization", i); ++i) {
+      size_t fields = 0;
+      bool is_there = false;
+      for (; const auto value = exchange_.header(Side::request, "Authorization", fields); ++fields) {
         const size_t space = value->find(' ');
         if (space == std::string_view::npos || !equals_ignoring_case(value->substr(0, space), config().scheme))
           continue;
         found.add(value->substr(std::min(value->find_first_not_of(' ', space), value->size())));
+        is_there = true;
       }
+      // Authorization is no list: who knows which one the upstream would read.
+      if (is_there && fields > 1) ++found.count;
     }
   }
 

@@ -115,6 +115,12 @@ TEST_CASE("api-key: only the key is taken out of the request, unless it is to go
   CHECK(in_authorization.sent("Authorization") == (forwards ? "key one" : "-"));
 }
 
+TEST_CASE("api-key: a key in one of several Authorization fields does not slip through to the upstream", "[api-key]") {
+  const Value config = config_of({{"scheme", "Bearer"}});
+  CHECK(verdict_of(config, {{"Authorization", "Basic YTpi"}, {"Authorization", "Bearer one"}}) == "api_key_invalid");
+  CHECK(verdict_of(config, {{"Authorization", "Bearer one"}, {"Authorization", "Basic YTpi"}}) == "api_key_invalid");
+}
+
 TEST_CASE("api-key: who is refused is told how to ask", "[api-key]") {
   const auto challenge = [](const Value& config) {
     FakeHost host;
