@@ -42,7 +42,10 @@ Config::Config(Setup& setup) {
   read_name("header", header);
   read_name("query", query);
   read_name("scheme", scheme);
-  read_name("consumer_header", consumer_header);
+  const Node consumer = setup["consumer_header"];
+  consumer.read(consumer_header);
+  const std::string mistake = consumer_header.empty() ? "" : why_not_for_upstreams(consumer_header);
+  if (!mistake.empty()) consumer.error(mistake);
   setup["forward_key"].read(forward_key);
   if (header.empty() && query.empty() && scheme.empty())
     setup.error("nothing is looked at: name a \"header\", a \"query\" parameter or a \"scheme\" of Authorization");

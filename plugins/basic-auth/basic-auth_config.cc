@@ -30,8 +30,7 @@ Config::Config(Setup& setup) {
   if (realm.find_first_of("\"\\") != std::string::npos || !is_field_value(realm))
     setup["realm"].error("a realm holds no quotes, backslashes and control characters");
   challenge = "Basic realm=\"" + realm + "\", charset=\"UTF-8\"";
-  setup["header"].read(header);
-  if (setup["header"] && !is_token(header)) setup["header"].error("\"" + header + "\" is not the name of a header");
+  read_header(setup["header"]);
   setup["forward_authorization"].read(forward_authorization);
   const Node inline_users = setup["passwords"];
   const Node file = setup["passwords_file"];
@@ -45,6 +44,13 @@ Config::Config(Setup& setup) {
   limited = setup.counter("limited");
   busy = setup.counter("busy");
   hash_time = setup.histogram("hash");
+}
+
+void Config::read_header(const Node& node) {
+  if (!node.read(header)) return;
+  const std::string mistake = why_not_for_upstreams(header);
+  if (!mistake.empty()) return node.error(mistake);
+  if (reads_like(header, "Authorization")) node.error("the credentials are there; name another header");
 }
 
 const User* Config::find(std::string_view name) const {

@@ -36,6 +36,7 @@ struct Config {
   uint32_t hash_time = 0;  // a histogram
 
  private:
+  void read_header(const Node& node);
   void read_users(const Node& inline_users, const Node& file);
   void add(const Node& where, std::string_view name, std::string_view hash);
 };

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <string>
 #include <string_view>
 
 namespace sluice {
@@ -40,21 +41,31 @@ inline bool is_field_value(std::string_view text) {
 }
 
 /// Fields of framing and of the connection are the gateway's; it refuses to change them for a plugin.
+inline constexpr std::string_view kOfTheGateway[] = {
+    "Host",    "Connection", "Content-Length", "Transfer-Encoding", "Keep-Alive",    "TE",
+    "Trailer", "Upgrade",    "Expect",         "Proxy-Connection",  "HTTP2-Settings"};
 inline bool is_of_the_gateway(std::string_view name) {
-  constexpr std::string_view kNames[] = {
-      "Host",    "Connection", "Content-Length", "Transfer-Encoding", "Keep-Alive",    "TE",
-      "Trailer", "Upgrade",    "Expect",         "Proxy-Connection",  "HTTP2-Settings"};
-  return std::any_of(std::begin(kNames), std::end(kNames),
+  return std::any_of(std::begin(kOfTheGateway), std::end(kOfTheGateway),
                      [name](std::string_view own) { return equals_ignoring_case(own, name); });
 }
 
 /// Of these an upstream gets what the gateway makes or believes, or nothing, whatever a plugin has set.
+inline constexpr std::string_view kRemadeForUpstreams[] = {
+    "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host",    "Forwarded",
+    "X-Request-Id",    "traceparent",       "Proxy-Authorization", "Proxy-Authenticate"};
 inline bool is_remade_for_upstreams(std::string_view name) {
-  constexpr std::string_view kNames[] = {"X-Forwarded-For",     "X-Forwarded-Proto", "X-Forwarded-Host",
-                                         "Forwarded",           "X-Request-Id",      "traceparent",
-                                         "Proxy-Authorization", "Proxy-Authenticate"};
-  return std::any_of(std::begin(kNames), std::end(kNames),
+  return std::any_of(std::begin(kRemadeForUpstreams), std::end(kRemadeForUpstreams),
                      [name](std::string_view own) { return reads_like(own, name); });
+}
+
+/// Why a plugin cannot tell upstreams something under that name, for a person who configures it; empty: it can.
+inline std::string why_not_for_upstreams(std::string_view name) {
+  const std::string text(name);
+  if (!is_token(name)) return "\"" + text + "\" is not the name of a header";
+  if (is_of_the_gateway(name)) return text + " is the gateway's own and cannot be changed; name another header";
+  if (is_remade_for_upstreams(name))
+    return text + " would not arrive, since the gateway makes it anew for upstreams; name another header";
+  return {};
 }
 
 /// True if the comma-separated list `value` has `wanted` in it, in any case.

@@ -18,27 +18,30 @@ bool check_name(Node node, std::string_view name) {
   return false;
 }
 
-void read_fields(Node map, std::vector<Field>& fields) {
+void read_fields(Node map, Side side, std::vector<Field>& fields) {
   if (!map) return;
   if (!map.is_map()) return map.error("a map from names to values is expected");
   map.for_each([&](Node entry, std::string_view name) {
     Field field{std::string(name), {}};
     if (!entry.read(field.value) || !check_name(entry, name)) return;
+    if (side == Side::request && is_remade_for_upstreams(name))
+      return entry.error(
+          "it would not arrive, since the gateway makes it anew for upstreams; set it by `headers` of a route");
     if (!is_field_value(field.value)) return entry.error("the value has control characters, or white space at an end");
     fields.push_back(std::move(field));
   });
 }
 
-void read_edits(Node node, Edits& edits) {
+void read_edits(Node node, Side side, Edits& edits) {
   if (!node) return;
   if (!node.is_map()) return node.error("a map with keys is expected");
   node["remove"].for_each_in_list([&](Node entry) {
     std::string& name = edits.remove.emplace_back();
     if (entry.read(name)) check_name(entry, name);
   });
-  read_fields(node["set"], edits.set);
-  read_fields(node["add"], edits.add);
-  read_fields(node["default"], edits.fallback);
+  read_fields(node["set"], side, edits.set);
+  read_fields(node["add"], side, edits.add);
+  read_fields(node["default"], side, edits.fallback);
 }
 
 // The preset of that name as a field, unless it is off.
@@ -93,8 +96,8 @@ EditCounters::EditCounters(const Setup& setup, std::string_view direction)
 Config::Config(Setup& setup) : request_counters(setup, "request"), response_counters(setup, "response") {
   if (!setup["request"] && !setup["response"] && !setup["security"])
     setup.error("one of \"request\", \"response\" and \"security\" must be there");
-  read_edits(setup["request"], request);
-  read_edits(setup["response"], response);
+  read_edits(setup["request"], Side::request, request);
+  read_edits(setup["response"], Side::response, response);
   read_security(setup["security"], response.fallback);
 }
 

@@ -27,14 +27,6 @@ const char* const kDefaultHeaders[] = {"Content-Type",
                                        "Link",
                                        "Retry-After",
                                        "WWW-Authenticate"};
-// Those of the connection and of framing are the gateway's.
-constexpr std::string_view kOfTheGateway[] = {"Connection", "Content-Length", "Transfer-Encoding", "Keep-Alive",
-                                              "TE",         "Trailer",        "Upgrade",           "Proxy-Connection",
-                                              "Host",       "Expect",         "HTTP2-Settings"};
-
-bool is_among(const auto& names, std::string_view name) {
-  return std::any_of(std::begin(names), std::end(names), [&](auto&& each) { return equals_ignoring_case(each, name); });
-}
 
 void check_header(const Node& node, std::string_view name) {
   if (!is_token(name)) node.error("\"" + std::string(name) + "\" is no name of a header");
@@ -70,7 +62,9 @@ bool Config::covers(std::string_view method) const {
   return std::find(methods.begin(), methods.end(), method) != methods.end();
 }
 
-bool Config::keeps(std::string_view name) const { return is_among(headers, name); }
+bool Config::keeps(std::string_view name) const {
+  return std::any_of(headers.begin(), headers.end(), [&](auto& each) { return equals_ignoring_case(each, name); });
+}
 
 void Config::read_request(const Setup& setup) {
   if (setup["header"].read(header)) check_header(setup["header"], header);
@@ -123,7 +117,7 @@ void Config::read_result(const Setup& setup) {
   const Node node = setup["headers"];
   read_headers(node, headers);
   for (const std::string& name : headers) {
-    if (is_among(kOfTheGateway, name)) node.error("\"" + name + "\" is a header of the connection, not of a result");
+    if (is_of_the_gateway(name)) node.error("\"" + name + "\" is a header of the connection, not of a result");
   }
 }
 

@@ -189,9 +189,8 @@ void Config::read_claims(Setup& setup) {
   headers.for_each([&](const Node& entry, std::string_view claim) {
     std::string header;
     if (!entry.read(header)) return;
-    if (!is_token(header)) return entry.error("\"" + header + "\" is not the name of a header");
-    if (is_of_the_gateway(header)) return entry.error(header + " is the gateway's own and cannot be changed");
-    if (is_remade_for_upstreams(header)) return entry.error(header + " would not arrive: the gateway makes it itself");
+    const std::string mistake = why_not_for_upstreams(header);
+    if (!mistake.empty()) return entry.error(mistake);
     const std::string_view of_the_token = place == Place::authorization ? "Authorization"
                                           : place == Place::cookie      ? "Cookie"
                                           : place == Place::header      ? std::string_view(place_name)

@@ -1,5 +1,7 @@
 #include "session/session_config.h"
 
+#include <span>
+
 #include "common/header_syntax.h"
 
 namespace sluice::session {
@@ -14,6 +16,15 @@ constexpr size_t kLongestName = 128;  // keys in the store begin with it
 
 bool begins_with(std::string_view text, std::string_view prefix) {
   return equals_ignoring_case(text.substr(0, prefix.size()), prefix);
+}
+
+// What begins with the prefix is taken out of requests and answers.
+void check_prefix(const Node& node, std::string_view prefix, std::span<const std::string_view> of_the_gateway) {
+  for (const std::string_view name : of_the_gateway) {
+    if (begins_like(name, prefix))
+      return node.error(std::string(name) +
+                        " begins so, which is the gateway's own; choose another one, as X-Session-");
+  }
 }
 
 }  // namespace
@@ -31,6 +42,8 @@ Config::Config(Setup& setup) {
   setup["header_prefix"].read(header_prefix);
   if (!is_token(header_prefix) || header_prefix.size() < 3 || !header_prefix.ends_with('-'))
     setup["header_prefix"].error("names of header fields begin with it, so it must be as X-Session-, with its hyphen");
+  check_prefix(setup["header_prefix"], header_prefix, kOfTheGateway);
+  check_prefix(setup["header_prefix"], header_prefix, kRemadeForUpstreams);
   subject_header = header_prefix + "Subject";
   data_header = header_prefix + "Data";
   setup["max_data"].read_size(max_data, 1, 16 * 1024);

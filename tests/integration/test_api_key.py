@@ -97,7 +97,7 @@ def test_mistakes_in_the_configuration_are_told_with_their_places(tmp_path):
     (tmp_path / "keys").write_text("alice\nbob: sha256:12\n")
     config = tmp_path / "x.yaml"
     config.write_text(f"""version: 1
-listeners: {{a: {{address: "127.0.0.1:1", plugins: [c, d, e]}}}}
+listeners: {{a: {{address: "127.0.0.1:1", plugins: [c, d, e, f]}}}}
 plugins:
   c:
     module: api-key
@@ -107,11 +107,13 @@ plugins:
       scheme: basic
   d: {{module: api-key, config: {{keys_file: keys, header: ""}}}}
   e: {{module: api-key}}
+  f: {{module: api-key, config: {{consumer_header: traceparent, keys_file: keys}}}}
 routes: [{{match: {{path: /}}, respond: {{body: hi}}}}]
 """)
     told = sluice("check", "--config", config).stderr
     for wanted in ["7:21: error: alice: keys stand here as sha256:<64 hex digits>", 'a key of "bob" is there twice',
                    '8:15: error: header: "X Key" is not a name', "9:15: error: scheme: that is for the plugin basic-auth",
                    "keys_file: line 1 is not of the form consumer: key", "keys_file: line 2 has a sha256: that is not followed by 64 hex digits",
-                   '10:3: error: plugin "d": nothing is looked at', '11:3: error: plugin "e": keys are missing']:
+                   '10:3: error: plugin "d": nothing is looked at', '11:3: error: plugin "e": keys are missing',
+                   "12:50: error: consumer_header: traceparent would not arrive, since the gateway makes it anew for upstreams; name another header"]:
         assert wanted in told, told

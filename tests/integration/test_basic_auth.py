@@ -136,7 +136,7 @@ def test_mistakes_in_the_configuration_are_told_with_their_places(tmp_path):
     (tmp_path / "users").write_text("alice\nbob:plain\n")
     config = tmp_path / "x.yaml"
     config.write_text(f"""version: 1
-listeners: {{a: {{address: "127.0.0.1:1", plugins: [c, d, e]}}}}
+listeners: {{a: {{address: "127.0.0.1:1", plugins: [c, d, e, f, g]}}}}
 plugins:
   c:
     module: basic-auth
@@ -148,6 +148,8 @@ plugins:
     module: basic-auth
     config: {{passwords_file: users}}
   e: {{module: basic-auth}}
+  f: {{module: basic-auth, config: {{header: X-Forwarded-For, passwords_file: users}}}}
+  g: {{module: basic-auth, config: {{header: authorization, passwords_file: users}}}}
 routes: [{{match: {{path: /}}, respond: {{body: hi}}}}]
 """)
     told = sluice("check", "--config", config).stderr
@@ -155,6 +157,8 @@ routes: [{{match: {{path: /}}, respond: {{body: hi}}}}]
                    'user "short" has a hash that is malformed', 'user "salt" has a hash that is malformed',
                    '8:15: error: header: "X User" is not the name of a header', "9:14: error: realm: a realm holds no quotes",
                    "12:30: error: passwords_file: line 1 is not of the form name:hash", 'user "bob" has no hash that is known here',
-                   '13:3: error: plugin "e": users are missing']:
+                   '13:3: error: plugin "e": users are missing',
+                   "14:44: error: header: X-Forwarded-For would not arrive, since the gateway makes it anew for upstreams; name another header",
+                   "15:44: error: header: the credentials are there; name another header"]:
         assert wanted in told, told
     assert "plain" not in told.replace("explain", "")

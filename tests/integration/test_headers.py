@@ -59,7 +59,7 @@ def test_an_upstreams_own_security_fields_stand():
 def test_mistakes_are_told_with_their_places(tmp_path):
     config = tmp_path / "sluice.yaml"
     config.write_text("""version: 1
-listeners: {public: {address: "127.0.0.1:8080", plugins: [a, b, c]}}
+listeners: {public: {address: "127.0.0.1:8080", plugins: [a, b, c, d]}}
 plugins:
   a:
     module: headers
@@ -69,6 +69,7 @@ plugins:
       security: {frame_options: allow, hsts: {preload: true}, nosnif: true}
   b: {module: headers}
   c: {module: headers, config: {security: true}}
+  d: {module: headers, config: {request: {set: {X-Request-Id: "7"}, default: {x-forwarded-proto: https}, remove: [X-Forwarded-For]}}}
 routes: [{match: {path: /}, respond: {body: hi}}]
 """)
     told = sluice("check", "--config", config).stderr
@@ -83,5 +84,16 @@ routes: [{match: {path: /}, respond: {body: hi}}]
                    "9:56: error: preload: browsers' lists take only sites",
                    '9:63: error: unknown key "nosnif"; did you mean "nosniff"?',
                    '10:3: error: plugin "b": one of',
-                   "11:43: error: security: a map with keys is expected"]:
+                   "11:43: error: security: a map with keys is expected",
+                   "12:63: error: X-Request-Id: it would not arrive, since the gateway makes it anew for upstreams; set it by `headers` of a route",
+                   "12:98: error: x-forwarded-proto: it would not arrive"]:
         assert wanted in told, told
+    assert told.count("12:") == 2, told  # a client's may be removed
+
+
+@pytest.mark.parametrize("name", ["X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "Forwarded", "X-Request-Id", "traceparent",
+                                  "Proxy-Authorization", "Proxy-Authenticate"])
+def test_what_the_plugin_cannot_set_the_route_can(name):
+    with proxying(answering(response(b"hello")), route={"headers": {"request": {"set": {name: "mine"}}}}) as (gateway, origin):
+        gateway.get("/")
+        assert origin.requests[-1].all(name) == ["mine"]

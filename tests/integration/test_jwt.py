@@ -574,7 +574,7 @@ plugins:
         - {jwks: {}, id: x}
         - {jwks: {path: /}}
       algorithms: [RS256, none]
-      claims_to_headers: {sub: "X User", a: Host}
+      claims_to_headers: {sub: "X User", a: Host, b: X-Request-Id}
       from: {query: token}
       forward: false
       scopes: ["a b"]
@@ -593,13 +593,14 @@ routes: [{match: {path: /}, respond: {body: hi}}]
                    "none of the algorithms that are allowed fits this key", 'there is no upstream "isuer"; did you mean "issuer"',
                    "path: a path begins with a slash", "min_interval: ", "the keys of a set bring their own", '"upstream" is missing',
                    '"none" is not one of HS256, HS384', '"X User" is not the name of a header', "Host is the gateway's own",
+                   "20:54: error: b: X-Request-Id would not arrive, since the gateway makes it anew for upstreams; name another header",
                    "a token in the query always goes on", '"a b" is no scope', "max_bytes: ", "ttl: ",
                    'did you mean "audience"', '26:3: error: plugin "d": "keys" is missing']:
         assert wanted in told, (wanted, told)
 
 
 @pytest.mark.parametrize("place, header, wanted", [
-    *[(None, name, "the gateway makes it itself") for name in ("X-Request-Id", "traceparent", "X-Forwarded-For", "x_forwarded_proto",
+    *[(None, name, "the gateway makes it anew for upstreams") for name in ("X-Request-Id", "traceparent", "X-Forwarded-For", "x_forwarded_proto",
                                                                "X-Forwarded-Host", "Forwarded", "Proxy-Authorization")],
     (None, "Authorization", "the token is there"), ({"cookie": "c"}, "cookie", "the token is there"),
     ({"header": "X-Token"}, "x_token", "the token is there"),

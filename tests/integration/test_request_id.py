@@ -1,6 +1,6 @@
 """The plugin request-id in the real binary."""
 
-from harness import answering, proxying, response
+from harness import answering, proxying, response, sluice
 
 
 def test_clients_and_upstreams_are_told_the_id_and_ids_are_counted_by_who_made_them():
@@ -20,3 +20,14 @@ def test_clients_and_upstreams_are_told_the_id_and_ids_are_counted_by_who_made_t
         for plugin in plugins:
             assert {event: metrics.total("sluice_plugin_events_total", plugin=plugin, event=event)
                     for event in ("made", "taken_over", "refused")} == {"made": 2, "taken_over": 1, "refused": 2}
+
+
+def test_a_header_that_would_not_arrive_is_refused_with_its_place(tmp_path):
+    config = tmp_path / "sluice.yaml"
+    config.write_text("""version: 1
+listeners: {public: {address: "127.0.0.1:8080", plugins: [id]}}
+plugins:
+  id: {module: request-id, config: {header: X-Forwarded-For}}
+routes: [{match: {path: /}, respond: {body: hi}}]
+""")
+    assert "4:45: error: header: X-Forwarded-For would not arrive, since the gateway makes it anew for upstreams; name another header" in sluice("check", "--config", config).stderr

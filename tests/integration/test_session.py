@@ -810,6 +810,7 @@ plugins:
     config:
       cookie: {name: sid, secure: false, same_site: none}
       on_missing: {redirect: "/login?{url}&{path}"}
+      header_prefix: X-Forwarded-
 routes:
   - {name: all, match: {path: /}, plugins: [one, two, three], respond: {body: ok}}
 """)
@@ -818,5 +819,6 @@ routes:
     for expected in ('8:22: error: name', '"my cookie" is not the name of a cookie', '"relaxed" is not one of lax, strict, none',
                      "9:13: error", "10:30: error", "must be a path, or a URL", "11:22: error", "12:21: error", "13:17: error",
                      "17:24: error", "browsers refuse a cookie called __Host-session", "18:19: error", "write anonymous, reject, or",
-                     'absolut', '"absolute"', "23:35: error", "same_site: none", "24:30: error", "{url}, once"):
+                     'absolut', '"absolute"', "23:35: error", "same_site: none", "24:30: error", "{url}, once",
+                     "25:22: error: header_prefix: X-Forwarded-For begins so, which is the gateway's own; choose another one, as X-Session-"):
         assert expected in told.stderr + told.stdout, (expected, told.stderr + told.stdout)

@@ -49,6 +49,9 @@ TEST_CASE("request-id: ids are counted by who made them, once for each request",
   }
 }
 
-TEST_CASE("request-id: a header needs a name", "[request-id]") {
-  CHECK(errors_of("request-id", map({{"header", ""}})) == std::vector<std::string>{"header: a header needs a name"});
+TEST_CASE("request-id: the gateway's own X-Request-Id is the only one of its headers", "[request-id]") {
+  CHECK(errors_of("request-id", map({{"header", "x-request-id"}})).empty());
+  CHECK(errors_of("request-id", map({{"header", "X-Forwarded-For"}})).size() == 1);
+  CHECK(errors_of("request-id", map({{"header", ""}})) ==
+        std::vector<std::string>{"header: \"\" is not the name of a header"});
 }
