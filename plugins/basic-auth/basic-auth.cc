@@ -3,15 +3,12 @@
 #include <crypt.h>
 #include <string.h>
 
-#include <array>
 #include <chrono>
 #include <cstring>
-#include <span>
 
 #include "basic-auth/basic-auth_config.h"
+#include "basic-auth/credentials.h"
 #include "basic-auth/failure_limit.h"
-#include "common/base64.h"
-#include "common/header_syntax.h"
 #include "common/strip_fields.h"
 #include "common/verdict_cache.h"
 
@@ -20,36 +17,6 @@ namespace sluice::basic_auth {
 namespace {
 
 constexpr Time kRemembered = std::chrono::minutes(5);
-
-// The credentials of a request, as "user:password" in memory that is wiped.
-class Credentials {
- public:
-  Credentials() = default;
-  ~Credentials() { explicit_bzero(memory_.data(), memory_.size()); }
-  Credentials(const Credentials&) = delete;
-  Credentials& operator=(const Credentials&) = delete;
-
-  bool parse(std::string_view authorization) {
-    const size_t space = authorization.find(' ');
-    if (space == std::string_view::npos || !equals_ignoring_case(authorization.substr(0, space), "basic")) return false;
-    authorization.remove_prefix(std::min(authorization.find_first_not_of(' ', space), authorization.size()));
-    const auto decoded = decode_base64(authorization, std::span<char>(memory_).first(memory_.size() - 1));
-    if (!decoded || decoded->find('\0') != std::string_view::npos) return false;
-    colon_ = decoded->find(':');
-    if (colon_ == std::string_view::npos) return false;
-    memory_[decoded->size()] = '\0';
-    all_ = *decoded;
-    return true;
-  }
-  [[nodiscard]] std::string_view all() const { return all_; }
-  [[nodiscard]] std::string_view user() const { return all_.substr(0, colon_); }
-  [[nodiscard]] const char* password() const { return memory_.data() + colon_ + 1; }
-
- private:
-  std::array<char, 1024> memory_;
-  std::string_view all_;
-  size_t colon_ = 0;
-};
 
 }  // namespace
 

@@ -25,7 +25,7 @@ void write_big_endian(uint64_t value, uint8_t* bytes) {
 // As written: without unmapping.
 std::optional<Address> parse_as_written(std::string_view text) {
   char terminated[INET6_ADDRSTRLEN];
-  if (text.size() >= sizeof(terminated)) return std::nullopt;
+  if (text.size() >= sizeof(terminated) || text.find('\0') != std::string_view::npos) return std::nullopt;
   *std::copy(text.begin(), text.end(), terminated) = 0;
   if (in_addr v4{}; inet_pton(AF_INET, terminated, &v4) == 1) return ntohl(v4.s_addr);
   in6_addr v6{};

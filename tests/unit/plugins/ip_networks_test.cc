@@ -76,6 +76,7 @@ TEST_CASE("what is no network is refused with the reason") {
   CHECK(none.add("10.1.2.3/8") == "\"10.1.2.3/8\" is not the first address of its network; write 10.0.0.0/8");
   CHECK(none.add("2001:db8::1/32") ==
         "\"2001:db8::1/32\" is not the first address of its network; write 2001:db8::/32");
+  CHECK_FALSE(none.add(std::string_view("10.0.0.0\0.1", 11)).empty());  // not cut at its NUL
   CHECK(none.empty());
   CHECK_FALSE(parse_address("unix"));
 }
