@@ -49,11 +49,11 @@ void RemoteKeys::on_result(const sluice_http_result& result) {
   }
   if (!failing_ && was_failing) tell(SLUICE_INFO, "can be fetched again");
   if (!failing_) {
-    timer_.set(worker_, rules_.refresh);
+    timer_.set(worker_, rules_.refresh - some_of_a_tenth(rules_.refresh));
   } else if (has_set_) {
-    timer_.set(worker_, rules_.min_interval);
+    timer_.set(worker_, rules_.min_interval + some_of_a_tenth(rules_.min_interval));
   } else {
-    timer_.set(worker_, retry_after_);
+    timer_.set(worker_, retry_after_ + some_of_a_tenth(retry_after_));
     retry_after_ = std::min(retry_after_ * 2, rules_.min_interval);
   }
   on_fetch_over_(changed_);
@@ -71,6 +71,10 @@ bool RemoteKeys::adopt(std::string_view json) {
   keys_ = std::move(fresh);
   has_set_ = true;
   return true;
+}
+
+std::chrono::milliseconds RemoteKeys::some_of_a_tenth(std::chrono::milliseconds time) {
+  return std::chrono::milliseconds(std::uniform_int_distribution<int64_t>(0, time.count() / 10)(random_));
 }
 
 void RemoteKeys::tell(sluice_level level, const std::string& what) const {

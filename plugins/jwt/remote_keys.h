@@ -3,15 +3,17 @@
 //   when                             | the next fetch is
 //   ---------------------------------|-------------------------------------------------------------------------
 //   the worker starts                | at once
-//   a fetch succeeded                | `refresh` later; at once if a token names a key that is not there, but not
-//                                    | sooner than `min_interval` after the last one
-//   a fetch failed, there is a set   | `min_interval` later; the set stays
-//   a fetch failed, there is no set  | half a second later, and twice as long each time, up to `min_interval`
+//   a fetch succeeded                | `refresh` later, or up to a tenth sooner; at once if a token names a key that is not there,
+//                                    | but not sooner than `min_interval` after the last one
+//   a fetch failed, there is a set   | `min_interval` later, or up to a tenth more; the set stays
+//   a fetch failed, there is no set  | half a second later, and twice as long each time, up to `min_interval`; or up to a tenth more
 //
+// The tenth is drawn by lot each time: workers, and gateways, that began together do not go on asking the issuer in the same moment.
 // There is never more than one fetch at a time. Owned by the worker's state; one thread.
 #pragma once
 
 #include <functional>
+#include <random>
 #include <string>
 
 #include "jwt/key.h"
@@ -53,6 +55,7 @@ class RemoteKeys {
   void on_result(const sluice_http_result& result);
   bool adopt(std::string_view json);
   void tell(sluice_level level, const std::string& what) const;
+  std::chrono::milliseconds some_of_a_tenth(std::chrono::milliseconds time);
 
   WorkerHandle worker_;
   const RemoteRules& rules_;
@@ -65,6 +68,7 @@ class RemoteKeys {
   std::chrono::microseconds answered_at_{
       0};  // of the last one's end: however long it took, who waited for it is not sent to wait again
   std::chrono::milliseconds retry_after_;
+  std::minstd_rand random_{std::random_device{}()};
   HttpCall<RemoteKeys, &RemoteKeys::on_result> call_;
   TimerCall<RemoteKeys, &RemoteKeys::fetch> timer_;
 

@@ -105,6 +105,7 @@ void fill_setup(sluice_setup& setup, const sluice_host& table, const Value& root
     return 1;
   };
   setup.store = [](sluice_setup*, const sluice_node*) { return uint32_t{0}; };
+  setup.upstream = setup.store;
   setup.error = report;
   setup.warning = [](sluice_setup*, const sluice_node*, sluice_str) {};
 }
@@ -148,7 +149,7 @@ void FakeHost::fill_worker_functions() {
   table.wall_us = table.now_us;
   table.log = [](sluice_worker* on, sluice_level, sluice_str text) { host_of(on).logged.push_back(text_of(text)); };
   table.count = [](sluice_worker* on, uint32_t id, uint64_t amount) { host_of(on).counts_.at(id) += amount; };
-  table.observe = [](sluice_worker*, uint32_t, uint64_t) {};
+  table.observe = [](sluice_worker* on, uint32_t id, uint64_t) { ++host_of(on).counts_.at(id); };
   table.timer = [](sluice_worker* on, uint64_t after_ms, sluice_timer_done done, void* user) {
     FakeHost& host = host_of(on);
     host.timers_.push_back({++host.ids_, host.now + std::chrono::milliseconds(after_ms), done, user});

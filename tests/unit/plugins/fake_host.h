@@ -50,6 +50,8 @@ class FakeHost {
   void answer_http(uint32_t status, std::string_view body, std::string_view reason = "");
   [[nodiscard]] bool http_waits() const { return http_.done != nullptr; }
 
+  /// The id of a counter, or of a histogram: what it was told is counted.
+  uint32_t counter(const std::string& name);
   [[nodiscard]] uint64_t counted(const std::string& name) const;
 
   sluice_host table{};
@@ -93,7 +95,6 @@ class FakeHost {
 
   void fill_worker_functions();
   void answer(const Asked& asked);
-  uint32_t counter(const std::string& name);
 
   uint64_t ids_ = 0;
   std::list<Timer> timers_;
