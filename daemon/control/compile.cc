@@ -119,11 +119,13 @@ void check_dns(const Node& root, const snapshot::DnsSpec& dns, Diagnostics& diag
                                 format_duration(dns.max_ttl)));
 }
 
-// Where the modules are if nobody says it: beside the binary in a build, or else where the package puts them.
+// Where the modules are if nobody says it: beside the binary in a build, below its prefix (/usr, /usr/local) where it is installed.
 std::string usual_plugin_dir() {
   std::error_code error;
-  const auto beside = std::filesystem::read_symlink("/proc/self/exe", error).parent_path() / "plugins";
-  return std::filesystem::is_directory(beside, error) ? beside.string() : "/usr/lib/sluice/plugins";
+  const auto folder = std::filesystem::read_symlink("/proc/self/exe", error).parent_path();
+  const auto beside = folder / "plugins";
+  const auto installed = folder.parent_path() / "lib/sluice/plugins";
+  return std::filesystem::is_directory(beside, error) ? beside.string() : installed.string();
 }
 
 std::shared_ptr<const Snapshot> compile_tree(Node& root, const Tree& tree, const Snapshot* running,

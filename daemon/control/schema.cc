@@ -198,7 +198,7 @@ constexpr Row kRows[] = {
      .help = "File that holds the process id while the gateway runs. It is removed at the end if `user` may do that.",
      .binding = into<&ProcessSpec::pid_file>},
     {.section = S::process, .key = "plugin_dir", .type = T::absolute_path,
-     .help = "Folder of the modules; without it `plugins` beside the binary, or else /usr/lib/sluice/plugins.",
+     .help = "Folder of the modules; without it `plugins` beside the binary, or else lib/sluice/plugins below its prefix: /usr/lib/sluice/plugins for /usr/sbin/sluice.",
      .binding = into<&ProcessSpec::plugin_dir>},
     {.section = S::process, .key = "watch", .type = T::boolean, .fallback = "false",
      .help = "Reload by itself when this file, an included one, `token_file` or the folder of a `static` route is another one "

@@ -122,6 +122,19 @@ def test_install_puts_everything_below_its_prefix_and_the_configuration_into_etc
     assert "sluice.yaml: ok:" in output(root / "opt/sluice/sbin/sluice", "check", "--config", root / "etc/sluice/sluice.yaml")
 
 
+def check_with_plugins(binary, folder, *names, **process):
+    """What `sluice check` says of a configuration that uses plugins of these names."""
+    config = folder / "sluice.yaml"
+    config.write_text(json.dumps({"version": 1, "process": process, "plugins": {name: {"module": name} for name in names},
+                                  "listeners": {"public": {"address": "127.0.0.1:8080", "plugins": names}},
+                                  "routes": [{"match": {"path": "/"}, "respond": {"status": 200, "body": "hello"}}]}))
+    return output(binary, "check", "--config", config)
+
+
+def test_what_is_installed_finds_its_plugins_under_any_prefix(installed, tmp_path):
+    assert "sluice.yaml: ok:" in check_with_plugins(installed[0] / "opt/sluice/sbin/sluice", tmp_path, "request-id")
+
+
 def test_install_keeps_the_configuration_that_is_there(installed):
     root, command = installed
     for path in CONFFILES:
