@@ -16,6 +16,10 @@ SOURCE = Path(os.environ.get("SLUICE_SOURCE_DIR", Path(__file__).parents[2]))
 SYSTEMD = SOURCE / "systemd"
 BUILD = Path(BINARY).resolve().parent
 CONFFILES = ["/etc/sluice/sluice.yaml", "/etc/logrotate.d/sluice"]
+MANUALS = sorted(path.parent.name for path in (SOURCE / "plugins").glob("*/README.md"))
+# What there is of plugins below the prefix: modules, manuals, and what to build one's own with.
+OF_PLUGINS = {*(f"lib/sluice/plugins/sluice_{name}.so" for name in MANUALS), "share/doc/sluice/plugins/README.md",
+              *(f"share/doc/sluice/plugins/{name}/README.md" for name in MANUALS), "include/sluice/abi.h", "include/sluice/sdk.hpp"}
 
 
 def tools(*names):
@@ -117,6 +121,8 @@ def test_install_puts_everything_below_its_prefix_and_the_configuration_into_etc
     assert {f"opt/sluice/{path}" for path in (
         "sbin/sluice", "lib/systemd/system/sluice.service", "lib/systemd/system/sluice.socket", "lib/sysusers.d/sluice.conf",
         "lib/tmpfiles.d/sluice.conf", "share/man/man8/sluice.8.gz")} <= files
+    assert len(MANUALS) >= 12
+    assert {path for path in files if "/plugins/" in path or "/include/" in path} == {f"opt/sluice/{path}" for path in OF_PLUGINS}
     unit = (root / "opt/sluice/lib/systemd/system/sluice.service").read_text()
     assert "ExecStart=/opt/sluice/sbin/sluice run" in unit and "/usr/sbin/sluice" not in unit
     assert "sluice.yaml: ok:" in output(root / "opt/sluice/sbin/sluice", "check", "--config", root / "etc/sluice/sluice.yaml")
@@ -133,6 +139,31 @@ def check_with_plugins(binary, folder, *names, **process):
 
 def test_what_is_installed_finds_its_plugins_under_any_prefix(installed, tmp_path):
     assert "sluice.yaml: ok:" in check_with_plugins(installed[0] / "opt/sluice/sbin/sluice", tmp_path, "request-id")
+
+
+HELLO = """
+#include <sluice/sdk.hpp>
+
+struct Config { explicit Config(sluice::Setup&) {} };
+struct Filter {
+  explicit Filter(sluice::Exchange exchange) : exchange(exchange) {}
+  sluice::Verdict on_response() {
+    exchange.set_header(sluice::Side::response, "x-hello", "world");
+    return sluice::Verdict::go_on;
+  }
+  sluice::Exchange exchange;
+};
+SLUICE_PLUGIN("hello_sdk", "1.0", Config, sluice::NoWorker, Filter)
+"""
+
+
+@tools("cc", "c++")
+def test_a_plugin_of_ones_own_is_built_with_what_is_installed(installed, tmp_path):
+    include = installed[0] / "opt/sluice/include"
+    (tmp_path / "hello.cc").write_text(HELLO)
+    output("cc", "-shared", "-fPIC", "-I", include / "sluice", "-o", tmp_path / "sluice_hello.so", SOURCE / "tests/plugins/hello.c")
+    output("c++", "-std=c++20", "-shared", "-fPIC", "-I", include, "-o", tmp_path / "sluice_hello_sdk.so", tmp_path / "hello.cc")
+    assert "sluice.yaml: ok:" in check_with_plugins(BINARY, tmp_path, "hello", "hello_sdk", plugin_dir=str(tmp_path))
 
 
 def test_install_keeps_the_configuration_that_is_there(installed):
@@ -172,7 +203,8 @@ def test_the_package_knows_its_libraries_and_its_place(package):
     for library in ("libuv1", "libyaml-0-2", "libpcre2-8-0", "libsystemd0", "libc6"):
         assert re.search(rf"(^|, ){re.escape(library)}( |,|$)", fields["Depends"]), library
     listed = output("dpkg-deb", "-c", package)
-    for path in ("/usr/sbin/sluice", "/usr/lib/systemd/system/sluice.service", "/usr/share/man/man8/sluice.8.gz", *CONFFILES):
+    of_plugins = (f"/usr/{path}" for path in OF_PLUGINS)
+    for path in ("/usr/sbin/sluice", "/usr/lib/systemd/system/sluice.service", "/usr/share/man/man8/sluice.8.gz", *CONFFILES, *of_plugins):
         assert re.search(rf"root/root .* \.{re.escape(path)}$", listed, re.M), path
     assert not re.search(r"^.{5}w|^.{8}w", listed, re.M)  # nobody but root may write
 
