@@ -130,7 +130,14 @@ enum {
   SLUICE_REQUEST_ID = 9,
   SLUICE_ROUTE = 10, /* the route's name; empty before routing */
   SLUICE_LISTENER = 11,
-  SLUICE_REASON = 12 /* why the gateway failed or refused, as in the log; empty if it did not */
+  SLUICE_REASON = 12, /* why the gateway failed or refused, as in the log; empty if it did not */
+  /* Of the client's connection; empty without TLS, and where the client gave no certificate. One that it gave is verified. */
+  SLUICE_TLS_VERSION = 13,           /* "TLSv1.3" */
+  SLUICE_TLS_CIPHER = 14,            /* "TLS_AES_128_GCM_SHA256" */
+  SLUICE_TLS_SERVER_NAME = 15,       /* SNI, as the client wrote it */
+  SLUICE_TLS_CLIENT_SUBJECT = 16,    /* RFC 2253: "CN=app,O=Example" */
+  SLUICE_TLS_CLIENT_NAMES = 17,      /* of subjectAltName: "DNS:app.example.com, URI:spiffe://example.com/app" */
+  SLUICE_TLS_CLIENT_FINGERPRINT = 18 /* SHA-256 in lower-case hexadecimal digits */
 };
 
 typedef uint32_t sluice_side;

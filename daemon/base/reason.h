@@ -37,6 +37,16 @@ enum class RetryHint : uint8_t { no, if_reused, yes };
   X(expectation_failed,       417, downstream, no,        "Only 'Expect: 100-continue' is understood.") \
   X(request_header_timeout,   408, downstream, no,        "The request head did not arrive within timeouts.request_header.") \
   X(request_body_timeout,     408, downstream, no,        "The request body stalled for longer than timeouts.request_body.") \
+  /* the client's TLS handshake; a connection without a request has no answer */ \
+  X(tls_handshake_timeout,    0,   downstream, no,        "The TLS handshake took longer than timeouts.tls_handshake.") \
+  X(tls_closed,               0,   downstream, no,        "The client went away in the middle of the TLS handshake.") \
+  X(tls_not_tls,              400, downstream, no,        "What came first was not TLS: this listener speaks HTTPS only.") \
+  X(tls_version,              0,   downstream, no,        "The client speaks no version of TLS that tls.min_version and tls.max_version allow.") \
+  X(tls_no_cipher,            0,   downstream, no,        "The client and this listener have no cipher, key or signature algorithm in common.") \
+  X(tls_client_certificate_missing, 0, downstream, no,    "The client gave no certificate, and tls.client_certificate is required.") \
+  X(tls_client_certificate_refused, 0, downstream, no,    "The client's certificate was not made by one of tls.client_ca_file, or is over.") \
+  X(tls_distrusted,           0,   downstream, no,        "The client does not accept our certificate: its CA, its dates or its name.") \
+  X(tls_failed,               0,   downstream, no,        "The client's TLS handshake failed in another way, such as no common protocol (ALPN).") \
   /* routing and local answers */ \
   X(no_route,                 404, downstream, no,        "No route matches this host and path; 'sluice explain' shows why.") \
   X(method_not_allowed,       405, downstream, no,        "A route matches the path, but not this method; see the Allow header.") \

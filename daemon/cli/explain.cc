@@ -89,6 +89,12 @@ std::string_view variable_of(const void* owner, Variable variable) {
     case Variable::scheme: return request.scheme;
     case Variable::client_ip: return "<client_ip>";
     case Variable::request_id: return "<request_id>";
+    case Variable::tls_version: return "<tls_version>";
+    case Variable::tls_cipher: return "<tls_cipher>";
+    case Variable::tls_server_name: return "<tls_server_name>";
+    case Variable::tls_client_subject: return "<tls_client_subject>";
+    case Variable::tls_client_names: return "<tls_client_names>";
+    case Variable::tls_client_fingerprint: return "<tls_client_fingerprint>";
     case Variable::route: return route;
   }
   return {};

@@ -139,7 +139,7 @@ std::shared_ptr<const Snapshot> compile_tree(Node& root, const Tree& tree, const
   snapshot->process = draft.process;
   snapshot->access_log = std::move(draft.access_log);
   snapshot->trusted_proxies = std::move(draft.trusted_proxies);
-  ListenerCompiler listeners(diagnostics, result.sources);
+  ListenerCompiler listeners(running, diagnostics, result.sources);
   snapshot->listeners = listeners.compile(draft.listeners);
   snapshot->admin = result.admin = listeners.compile(draft.admin);
   snapshot->clusters = compile_upstreams(draft.upstreams, diagnostics);

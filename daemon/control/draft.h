@@ -24,9 +24,26 @@ struct AdminDraft {
   Node* token_file = nullptr;
 };
 
+struct TlsCertificateDraft {
+  Node* node = nullptr;  // the whole certificate
+  Node* cert_file = nullptr;
+  Node* key_file = nullptr;
+  Node* ocsp_file = nullptr;
+};
+
+struct TlsServerDraft {
+  std::vector<TlsCertificateDraft> certificates;
+  Node* ciphers = nullptr;
+  Node* client_ca_file = nullptr;
+  std::vector<Node*> ticket_key_files;
+  snapshot::TlsServerSpec spec;
+};
+
 struct ListenerDraft {
   std::string name;
   Place name_place;
+  Node* node = nullptr;  // the whole listener
+  TlsServerDraft tls;    // if the listener has the key
   Node* address = nullptr;
   std::vector<Node*> plugins;
   snapshot::ListenerSpec spec;

@@ -10,13 +10,16 @@
 #include "base/source_files.h"
 #include "control/diagnostic.h"
 #include "control/draft.h"
+#include "control/listener_tls_compiler.h"
 #include "snapshot/spec.h"
 
 namespace sluice::control {
 
 class ListenerCompiler {
  public:
-  ListenerCompiler(Diagnostics& diagnostics, SourceFiles& sources) : diagnostics_(diagnostics), sources_(sources) {}
+  /// `running`: certificates that did not change since are taken from it; may be nullptr.
+  ListenerCompiler(const snapshot::Snapshot* running, Diagnostics& diagnostics, SourceFiles& sources)
+      : tls_(running, diagnostics, sources), diagnostics_(diagnostics), sources_(sources) {}
 
   std::vector<snapshot::ListenerSpec> compile(std::span<ListenerDraft> drafts);
   snapshot::AdminSpec compile(const AdminDraft& draft);
@@ -26,6 +29,7 @@ class ListenerCompiler {
   void claim(const SocketAddress& address, Place place);
   void read_token(const Node& file, std::string& token);
 
+  ListenerTlsCompiler tls_;
   Diagnostics& diagnostics_;
   SourceFiles& sources_;
   std::unordered_map<std::string, Place> taken_;  // by address

@@ -46,6 +46,7 @@ using snapshot::SplitShare;
 using snapshot::StaticSpec;
 using snapshot::StoreSpec;
 using snapshot::TlsClientSpec;
+using snapshot::TlsServerSpec;
 using S = Section;
 using T = Type;
 
@@ -76,6 +77,14 @@ constexpr Choice kRedisModes[] = {
     {"sentinel", static_cast<uint8_t>(RedisSpec::Mode::sentinel)},
     {"cluster", static_cast<uint8_t>(RedisSpec::Mode::cluster)},
 };
+constexpr Choice kTlsVersions[] = {
+    {"1.2", static_cast<uint8_t>(TlsServerSpec::Version::tls12)},
+    {"1.3", static_cast<uint8_t>(TlsServerSpec::Version::tls13)},
+};
+constexpr Choice kClientCertificates[] = {
+    {"required", static_cast<uint8_t>(TlsServerSpec::ClientCertificate::required)},
+    {"optional", static_cast<uint8_t>(TlsServerSpec::ClientCertificate::optional)},
+};
 constexpr Choice kLogFormats[] = {
     {"json", static_cast<uint8_t>(AccessLogSpec::Format::json)},
     {"combined", static_cast<uint8_t>(AccessLogSpec::Format::combined)},
@@ -101,6 +110,14 @@ constexpr SectionRow kSections[] = {
      "What one request may cost. Past a limit the client gets 413, 414 or 431.", owned_by<ListenerSpec>()},
     {S::listener_timeouts, "listeners.<name>.timeouts", "",
      "How long a client may take.", owned_by<ListenerTimeouts>()},
+    {S::listener_tls, "listeners.<name>.tls", "",
+     "HTTPS. Files that changed are read at the next reload; connections go on with what they began with, and sessions outlive "
+     "reloads.",
+     owned_by<TlsServerDraft>()},
+    {S::certificate, "listeners.<name>.tls.certificates[]", "",
+     "A certificate and its key, as PEM files. It is shown to clients that ask (SNI) for one of the DNS names in it, `*.` ones "
+     "included. An RSA and an ECDSA certificate for the same names may stand side by side.",
+     owned_by<TlsCertificateDraft>()},
     {S::upstream, "upstreams.<name>", "",
      "A set of endpoints that serve the same thing; the name is yours.", owned_by<UpstreamDraft>()},
     {S::endpoint, "upstreams.<name>.endpoints[]", "address",
@@ -244,7 +261,8 @@ constexpr Row kRows[] = {
     {.section = S::listener, .key = "allow_encoded_slash", .type = T::boolean, .fallback = "false",
      .help = "Let `%2F` and `%5C` in paths through untouched; otherwise they are answered 400.",
      .binding = into<&ListenerDraft::spec, &ListenerSpec::allow_encoded_slash>},
-    {.section = S::listener, .key = "tls", .presence = kLater, .help = "HTTPS."},
+    {.section = S::listener, .key = "tls", .child = S::listener_tls,
+     .help = "HTTPS; without it bytes go in the clear.", .binding = section<&ListenerDraft::tls>},
     {.section = S::listener, .key = "proxy_protocol", .presence = kLater,
      .help = "PROXY protocol of a load balancer."},
     {.section = S::listener, .key = "plugins", .type = T::plugin_name, .shape = kList, .fallback = "[]",
@@ -274,7 +292,42 @@ constexpr Row kRows[] = {
     {.section = S::listener_timeouts, .key = "idle", .type = T::duration, .fallback = "1m", .range = kTimeout,
      .help = "Between two requests, and for silent WebSocket and other tunnels.",
      .binding = into<&ListenerTimeouts::idle>},
-    {.section = S::listener_timeouts, .key = "tls_handshake", .presence = kLater, .help = "For the TLS handshake."},
+    {.section = S::listener_timeouts, .key = "tls_handshake", .type = T::duration, .fallback = "10s", .range = kTimeout,
+     .help = "For the TLS handshake.", .binding = into<&ListenerTimeouts::tls_handshake>},
+
+    {.section = S::listener_tls, .key = "certificates", .shape = kList, .child = S::certificate, .presence = kRequired,
+     .help = "Who the listener is. The first one is for clients that ask for no name, or for an unknown one.",
+     .binding = sections<&TlsServerDraft::certificates>},
+    {.section = S::listener_tls, .key = "min_version", .type = T::choice, .fallback = "1.2", .choices = kTlsVersions,
+     .help = "Oldest version of TLS.", .binding = choose<&TlsServerDraft::spec, &TlsServerSpec::min_version>},
+    {.section = S::listener_tls, .key = "max_version", .type = T::choice, .fallback = "1.3", .choices = kTlsVersions,
+     .help = "Newest version of TLS.", .binding = choose<&TlsServerDraft::spec, &TlsServerSpec::max_version>},
+    {.section = S::listener_tls, .key = "ciphers", .type = T::text,
+     .help = "Ciphers of TLS 1.2, by OpenSSL's names with `:` between them; without it those of Mozilla's intermediate profile. "
+             "Those of TLS 1.3 are fixed.",
+     .binding = node_of<&TlsServerDraft::ciphers>},
+    {.section = S::listener_tls, .key = "client_ca_file", .type = T::file,
+     .help = "Clients are asked for a certificate, which one of the authorities in this PEM file must have made.",
+     .binding = node_of<&TlsServerDraft::client_ca_file>},
+    {.section = S::listener_tls, .key = "client_certificate", .type = T::choice, .fallback = "required",
+     .choices = kClientCertificates,
+     .help = "With `client_ca_file`: whether clients without a certificate are let in. One that is given must be good either way.",
+     .binding = choose<&TlsServerDraft::spec, &TlsServerSpec::client_certificate>},
+    {.section = S::listener_tls, .key = "session_tickets", .type = T::boolean, .fallback = "true",
+     .help = "Clients that come back within 12 hours resume their session, which spares both sides the signature.",
+     .binding = into<&TlsServerDraft::spec, &TlsServerSpec::session_tickets>},
+    {.section = S::listener_tls, .key = "ticket_key_files", .type = T::file, .shape = kList, .fallback = "[]",
+     .help = "Files of 80 random bytes that a fleet of gateways shares, so that each resumes what another began. The first one seals new "
+             "tickets. Without it the process makes its own keys, anew every 12 hours.",
+     .binding = nodes<&TlsServerDraft::ticket_key_files>},
+
+    {.section = S::certificate, .key = "cert_file", .type = T::file, .presence = kRequired,
+     .help = "The certificate, followed by those between it and its authority.",
+     .binding = node_of<&TlsCertificateDraft::cert_file>},
+    {.section = S::certificate, .key = "key_file", .type = T::file, .presence = kRequired,
+     .help = "Its key, without a password.", .binding = node_of<&TlsCertificateDraft::key_file>},
+    {.section = S::certificate, .key = "ocsp_file", .type = T::file,
+     .help = "An OCSP response in DER, which is stapled.", .binding = node_of<&TlsCertificateDraft::ocsp_file>},
 
     {.section = S::upstream, .key = "endpoints", .shape = kList, .child = S::endpoint, .presence = kRequired,
      .help = "The servers.", .binding = sections<&UpstreamDraft::endpoints>},

@@ -27,6 +27,8 @@ enum class Section : uint8_t {
   listener,
   listener_limits,
   listener_timeouts,
+  listener_tls,
+  certificate,
   upstream,
   endpoint,
   pool,

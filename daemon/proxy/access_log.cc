@@ -19,6 +19,7 @@ template <typename Record, typename Visit>
   visit(record.user_agent);
   visit(record.referer);
   visit(record.protocol);
+  visit(record.tls);
   visit(record.plugins);
 }
 

@@ -28,6 +28,7 @@ struct AccessRecord {
   std::string_view user_agent;
   std::string_view referer;
   std::string_view protocol;  // "HTTP/1.1"
+  std::string_view tls;       // "TLSv1.3"; empty: none
   uint16_t status = 0;
   Reason reason = Reason::none;
   std::string_view plugin_reason;  // instead of reason, if a plugin has a code of its own; at most 64 bytes
@@ -61,6 +62,7 @@ std::string_view client_ip(std::string_view client);
   X(host,                   text,    r.host,                "host that was asked for") \
   X(path,                   text,    r.target,              "path and query as received") \
   X(protocol,               text,    r.protocol,            "HTTP version of the request") \
+  X(tls,                    text,    r.tls,                 "version of TLS; empty without") \
   X(status,                 number,  r.status,              "status of the response; 0 if there was none") \
   X(reason,                 text,    reason_of(r),          "why the gateway answered itself or broke off; none if it did not") \
   X(route,                  text,    r.route,               "name of the route that matched") \

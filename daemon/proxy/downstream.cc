@@ -2,9 +2,12 @@
 
 #include <algorithm>
 
+#include "base/log.h"
 #include "http/parser.h"
 #include "proxy/engine.h"
 #include "proxy/exchange.h"
+#include "proxy/problem.h"
+#include "tls/server_context.h"
 
 namespace sluice::proxy {
 
@@ -52,9 +55,40 @@ Reason Downstream::end_reason() const {
 
 void Downstream::open(int fd) {
   if (!stream_.open(engine_.loop(), fd, *this)) return close(Reason::internal_error);
-  // Who connects is expected to speak.
+  const snapshot::ListenerSpec& listener = *engine_.current().listener(slot_);
+  if (listener.tls) return begin_handshake(listener);
+  expect_first_request();
+}
+
+// Who connects is expected to speak.
+void Downstream::expect_first_request() {
+  if (engine_.is_parting(slot_)) return part({});
   arm(engine_.current().listener(slot_)->timeouts.request_header, Reason::idle_timeout);
-  if (engine_.is_parting(slot_)) part({});
+}
+
+void Downstream::begin_handshake(const snapshot::ListenerSpec& listener) {
+  set_state(ConnectionState::handshake);
+  std::unique_ptr<tls::Channel> channel = listener.tls->context->accept(stream_.fd());
+  handshaking_ = channel.get();
+  stream_.secure(std::move(channel));
+  arm(listener.timeouts.tls_handshake, Reason::tls_handshake_timeout);
+}
+
+void Downstream::on_handshake_done() {
+  agreement_ = std::make_unique<const tls::Agreement>(std::exchange(handshaking_, nullptr)->agreement());
+  const auto kind = agreement_->resumed ? stats::TlsSession::resumed : stats::TlsSession::full;
+  engine_.shard().add(stats::pick(series().handshakes, kind));
+  stream_.want_write(false);
+  set_state(ConnectionState::idle);
+  expect_first_request();
+}
+
+// Whoever speaks HTTP to us, most likely a browser whose user left out the "s", is told in HTTP what to do.
+void Downstream::on_handshake_failed() {
+  const Reason reason = handshaking_->handshake_failure();
+  log::debug("the TLS handshake with {} failed: {}", peer_ip(), handshaking_->failure());
+  if (reason == Reason::tls_not_tls) send_problem(stream_.fd(), reason);
+  close(reason);
 }
 
 void Downstream::part(const GenerationRef& last) {
@@ -70,6 +104,7 @@ void Downstream::close(Reason reason) {
   if (Exchange* exchange = std::exchange(exchange_, nullptr)) exchange->on_client_gone(reason);
   timer_.cancel();
   stream_.close();
+  handshaking_ = nullptr;
   pending_.clear();
   engine_.shard().step(stats::pick(series().connections, state_), -1);
   engine_.shard().add(stats::pick(series().closed, reason));
@@ -127,11 +162,15 @@ void Downstream::on_readable() {
 }
 
 void Downstream::on_writable() {
+  if (handshaking_ != nullptr) return on_handshake_done();
   if (exchange_ != nullptr) return exchange_->on_client_writable();
   stream_.want_write(false);
 }
 
-void Downstream::on_error() { close(lingering_ ? close_reason_ : Reason::client_closed); }
+void Downstream::on_error() {
+  if (handshaking_ != nullptr) return on_handshake_failed();
+  close(lingering_ ? close_reason_ : Reason::client_closed);
+}
 
 void Downstream::on_client_eof() {
   if (lingering_) return close(close_reason_);

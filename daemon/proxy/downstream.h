@@ -3,6 +3,7 @@
 // closed. An idle one owns no buffer: only this object and libuv's poll handle.
 //
 // State      meaning                                                   leaves by
+// handshake  TLS is being agreed on                                    its end -> idle; failure or timeout -> closed
 // idle       no byte of a request is here                              first byte -> reading; idle timeout -> closed
 // reading    part of a head is here                                    whole head -> exchange; timeout -> 408
 // waiting    an exchange runs                                          its end -> idle, lingering or closed
@@ -18,6 +19,7 @@
 #include "event/stream.h"
 #include "http/head_scanner.h"
 #include "proxy/generation.h"
+#include "tls/channel.h"
 
 namespace sluice::proxy {
 
@@ -56,6 +58,8 @@ class Downstream final : public ListNode<DownstreamTag>, private event::Stream::
   [[nodiscard]] std::string_view peer_ip() const { return {peer_ip_, peer_ip_length_}; }
   [[nodiscard]] uint16_t peer_port() const { return peer_port_; }
   [[nodiscard]] bool trusted() const { return trusted_; }
+  /// nullptr: bytes go in the clear.
+  [[nodiscard]] const tls::Agreement* agreement() const { return agreement_.get(); }
   [[nodiscard]] uint64_t requests() const { return requests_; }
   /// When the first byte of the current request was read.
   [[nodiscard]] MonoTime request_began() const { return request_began_; }
@@ -92,6 +96,10 @@ class Downstream final : public ListNode<DownstreamTag>, private event::Stream::
   void on_error() override;
   void on_timer();
 
+  void begin_handshake(const snapshot::ListenerSpec& listener);
+  void on_handshake_done();
+  void on_handshake_failed();
+  void expect_first_request();
   void take(std::string_view bytes);
   std::string_view process(std::string_view bytes);
   bool begin_request(std::string_view& bytes);
@@ -107,8 +115,10 @@ class Downstream final : public ListNode<DownstreamTag>, private event::Stream::
   event::Stream stream_;
   event::Timer timer_;
   Exchange* exchange_ = nullptr;
-  GenerationRef generation_;  // from a request's first byte to its end
-  Buffer pending_;            // read, but not yet looked at: part of a head, or pipelined requests
+  GenerationRef generation_;             // from a request's first byte to its end
+  tls::Channel* handshaking_ = nullptr;  // the stream's, while it is
+  std::unique_ptr<const tls::Agreement> agreement_;
+  Buffer pending_;  // read, but not yet looked at: part of a head, or pipelined requests
   http::HeadScanner scanner_;
   MonoTime request_began_;
   uint64_t requests_ = 0;

@@ -170,18 +170,9 @@ void Engine::drain(bool on) {
   for (Downstream& downstream : downstreams_) downstream.part(current_);
 }
 
-// The one answer that is written without an exchange: the point is to spend nothing on it.
+// To spend nothing on it is the point; who speaks TLS would not understand an answer in the clear.
 void Engine::refuse(ListenerSlot slot, int fd, Reason reason) {
-  char body[kMaxProblemBytes];
-  const size_t length = write_problem(reason, 503, {}, body);
-  char answer[kMaxProblemBytes + 256];
-  http::HeadWriter out(answer);
-  out.status_line(503, http::phrase_of(503));
-  out.field("Content-Type", kProblemType);
-  out.field("Content-Length", length);
-  out.text("Retry-After: 1\r\nConnection: close\r\n\r\n");
-  out.text({body, length});
-  [[maybe_unused]] const ssize_t sent = ::send(fd, answer, out.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+  if (!current_->listener(slot)->tls) send_problem(fd, reason);
   ::close(fd);
   shard_.add(stats::pick(listener_series_[slot].closed, reason));
 }

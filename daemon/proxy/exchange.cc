@@ -24,6 +24,8 @@ Exchange::Exchange(Engine& engine, Downstream& downstream)
   request_.peer = downstream.peer_ip();
   request_.client = request_.peer;
   request_.peer_trusted = downstream.trusted();
+  request_.agreement = downstream.agreement();
+  if (request_.agreement != nullptr) request_.scheme = "https";
   slices_.began = downstream.request_began();
 }
 

@@ -81,6 +81,7 @@ class Exchange final : private upstream::Connection::User, private upstream::Poo
 
   // filter::Subject
   [[nodiscard]] std::string_view fact(sluice_fact which) const override;
+  [[nodiscard]] std::string_view fact_of_tls(sluice_fact which) const;
   void report(sluice_progress& progress) const override;
   bool param(std::string_view name, std::string_view& value) const override;
   [[nodiscard]] http::HeaderMap* headers(sluice_side side) override;

@@ -117,7 +117,7 @@ void Exchange::resume_request_body() {
 std::string_view Exchange::fact(sluice_fact which) const {
   switch (which) {
     case SLUICE_METHOD: return request_.head.method_text;
-    case SLUICE_SCHEME: return "http";
+    case SLUICE_SCHEME: return request_.scheme;
     case SLUICE_HOST: return request_.host;
     case SLUICE_PATH: return request_.path;
     case SLUICE_TARGET: return request_.head.target;
@@ -129,6 +129,20 @@ std::string_view Exchange::fact(sluice_fact which) const {
     case SLUICE_ROUTE: return request_.route == nullptr ? std::string_view() : request_.route->name;
     case SLUICE_LISTENER: return downstream_ == nullptr ? std::string_view() : downstream_->listener().name;
     case SLUICE_REASON: return reason_ == Reason::none ? std::string_view() : reason_code();
+    default: return fact_of_tls(which);
+  }
+}
+
+std::string_view Exchange::fact_of_tls(sluice_fact which) const {
+  if (request_.agreement == nullptr) return {};
+  const tls::Agreement& agreed = *request_.agreement;
+  switch (which) {
+    case SLUICE_TLS_VERSION: return agreed.version;
+    case SLUICE_TLS_CIPHER: return agreed.cipher;
+    case SLUICE_TLS_SERVER_NAME: return agreed.server_name;
+    case SLUICE_TLS_CLIENT_SUBJECT: return agreed.client_subject;
+    case SLUICE_TLS_CLIENT_NAMES: return agreed.client_names;
+    case SLUICE_TLS_CLIENT_FINGERPRINT: return agreed.client_fingerprint;
     default: return {};
   }
 }

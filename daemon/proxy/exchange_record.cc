@@ -70,6 +70,7 @@ void Exchange::log() {
       .user_agent = request_.head.headers.value(http::HeaderId::user_agent),
       .referer = request_.head.headers.value(http::HeaderId::referer),
       .protocol = request_.head.version == http::Version::http10 ? "HTTP/1.0" : "HTTP/1.1",
+      .tls = request_.agreement == nullptr ? std::string_view() : request_.agreement->version,
       .status = status_,
       .reason = reason_,
       .plugin_reason = reason_ == Reason::plugin_response ? filtering_->reason : std::string_view(),

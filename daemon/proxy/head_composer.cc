@@ -161,7 +161,8 @@ void write_forwarded(HeadWriter& out, const Request& request, const snapshot::He
   };
   if (!is_edited_away("X-Forwarded-For", edits)) write_forwarded_for(out, request);
   if (!is_edited_away("X-Forwarded-Proto", edits)) {
-    out.field("X-Forwarded-Proto", believed(HeaderId::x_forwarded_proto, "http"));
+    out.field("X-Forwarded-Proto",
+              believed(HeaderId::x_forwarded_proto, request.agreement == nullptr ? "http" : "https"));
   }
   const std::string_view host = believed(HeaderId::x_forwarded_host, request.framing.host);
   if (!host.empty() && !is_edited_away("X-Forwarded-Host", edits)) out.field("X-Forwarded-Host", host);

@@ -1,9 +1,12 @@
 #include "proxy/problem.h"
 
+#include <sys/socket.h>
+
 #include <cstring>
 
 #include "base/assert.h"
 #include "http/message.h"
+#include "http/serializer.h"
 #include "proxy/access_log_text.h"
 
 namespace sluice::proxy {
@@ -38,6 +41,24 @@ size_t write_problem(const Problem& problem, std::span<char> out) {
   at = write_json_text(at, problem.request_id.substr(0, kMaxIdBytes));
   at = append(at, "\"}\n");
   return static_cast<size_t>(at - out.data());
+}
+
+void send_problem(int fd, Reason reason) {
+  constexpr int kMaxReads = 16;
+  char scratch[4096];
+  for (int i = 0; i<kMaxReads&& ::recv(fd, scratch, sizeof scratch, MSG_DONTWAIT)> 0; ++i) continue;
+  const uint16_t status = row(reason).status;
+  char body[kMaxProblemBytes];
+  const size_t length = write_problem(reason, status, {}, body);
+  char answer[kMaxProblemBytes + 256];
+  http::HeadWriter out(answer);
+  out.status_line(status, http::phrase_of(status));
+  out.field("Content-Type", kProblemType);
+  out.field("Content-Length", length);
+  if (status == 503) out.text("Retry-After: 1\r\n");
+  out.text("Connection: close\r\n\r\n");
+  out.text({body, length});
+  [[maybe_unused]] const ssize_t sent = ::send(fd, answer, out.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
 }  // namespace sluice::proxy

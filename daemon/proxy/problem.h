@@ -26,4 +26,8 @@ struct Problem {
 size_t write_problem(const Problem& problem, std::span<char> out);
 size_t write_problem(Reason reason, uint16_t status, std::string_view request_id, std::span<char> out);
 
+/// The only answer that is written without an exchange, on a connection that ends with it: as much as the socket takes at once. What
+/// the client has sent is read first, since closing would answer the rest of it with RST, and that destroys the answer.
+void send_problem(int fd, Reason reason);
+
 }  // namespace sluice::proxy

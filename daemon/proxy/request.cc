@@ -4,12 +4,18 @@
 
 #include "http/parser.h"
 #include "proxy/ids.h"
+#include "tls/channel.h"
 
 namespace sluice::proxy {
 
 using http::HeaderId;
 
 namespace {
+
+template <typename Text>
+std::string_view of_tls(const Request& request, Text tls::Agreement::*member) {
+  return request.agreement == nullptr ? std::string_view() : std::string_view(request.agreement->*member);
+}
 
 std::string_view variable(const void* owner, snapshot::Variable which) {
   const Request& request = *static_cast<const Request*>(owner);
@@ -18,9 +24,15 @@ std::string_view variable(const void* owner, snapshot::Variable which) {
     case snapshot::Variable::path: return request.path;
     case snapshot::Variable::query: return request.target.query;
     case snapshot::Variable::method: return request.head.method_text;
-    case snapshot::Variable::scheme: return "http";
+    case snapshot::Variable::scheme: return request.scheme;
     case snapshot::Variable::client_ip: return request.client;
     case snapshot::Variable::request_id: return request.id;
+    case snapshot::Variable::tls_version: return of_tls(request, &tls::Agreement::version);
+    case snapshot::Variable::tls_cipher: return of_tls(request, &tls::Agreement::cipher);
+    case snapshot::Variable::tls_server_name: return of_tls(request, &tls::Agreement::server_name);
+    case snapshot::Variable::tls_client_subject: return of_tls(request, &tls::Agreement::client_subject);
+    case snapshot::Variable::tls_client_names: return of_tls(request, &tls::Agreement::client_names);
+    case snapshot::Variable::tls_client_fingerprint: return of_tls(request, &tls::Agreement::client_fingerprint);
     case snapshot::Variable::route: return request.route == nullptr ? std::string_view() : request.route->name;
   }
   return {};
@@ -72,6 +84,14 @@ std::string_view client_of(const Request& request, const std::vector<Network>& t
   return client;
 }
 
+std::string_view forwarded_scheme(const http::HeaderMap& headers, std::string_view otherwise) {
+  const std::string_view given = headers.value(HeaderId::x_forwarded_proto);
+  for (const std::string_view scheme : {"http", "https"}) {
+    if (iequals(given, scheme)) return scheme;
+  }
+  return otherwise;
+}
+
 }  // namespace
 
 snapshot::Template::Values Request::values() const {
@@ -87,6 +107,7 @@ Result<void> read_request(const http::RequestHead& received, std::string_view by
   const http::RequestHead& head = request.head;
   choose_id(request, arena, random);
   request.client = client_of(request, trusted);
+  if (request.peer_trusted) request.scheme = forwarded_scheme(head.headers, request.scheme);
   if (head.method == http::Method::CONNECT || head.method == http::Method::TRACE) return Reason::bad_method;
   const Result<http::Target> target = http::parse_target(head.target, head.method);
   if (!target) return target.error();

@@ -11,6 +11,10 @@
 #include "http/uri.h"
 #include "snapshot/snapshot.h"
 
+namespace sluice::tls {
+struct Agreement;
+}
+
 namespace sluice::proxy {
 
 struct Request {
@@ -24,6 +28,8 @@ struct Request {
   std::string_view peer;    // the address of the connection's other end
   std::string_view client;  // who the request is from: the peer, or what a trusted peer says
   bool peer_trusted = false;
+  std::string_view scheme = "http";           // of the connection, or what a trusted peer says
+  const tls::Agreement* agreement = nullptr;  // of the connection; nullptr: bytes go in the clear
   const snapshot::RouteSpec* route = nullptr;
   snapshot::RouteMatch match;
 

@@ -20,7 +20,8 @@ Series Series::intern(stats::SeriesHold& hold, const snapshot::Snapshot& snapsho
                                 .received = hold.intern(Family::downstream_received, {listener.name}),
                                 .sent = hold.intern(Family::downstream_sent, {listener.name}),
                                 .connections = hold.intern(Family::downstream_connections, {listener.name}),
-                                .closed = hold.intern(Family::downstream_closed, {listener.name})});
+                                .closed = hold.intern(Family::downstream_closed, {listener.name}),
+                                .handshakes = hold.intern(Family::tls_handshakes, {listener.name})});
   }
   for (const snapshot::RouteSpec& route : snapshot.routes) series.routes.push_back(intern_route(hold, route.name));
   for (const snapshot::ClusterSpec& cluster : snapshot.clusters) {

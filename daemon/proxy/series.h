@@ -14,6 +14,7 @@ struct ListenerSeries {
   stats::SeriesId accepted, received, sent;
   stats::SeriesId connections;  // a run, by state
   stats::SeriesId closed;       // a run, by reason
+  stats::SeriesId handshakes;   // a run, by session
 };
 
 struct RouteSeries {

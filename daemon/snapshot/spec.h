@@ -21,8 +21,10 @@ namespace sluice::filter {
 class Instance;  // floor 4; a snapshot only carries it
 }
 namespace sluice::tls {
-class ClientContext;  // likewise
-}
+class Certificate;  // likewise
+class ClientContext;
+class ServerContext;
+}  // namespace sluice::tls
 
 namespace sluice::snapshot {
 
@@ -74,6 +76,19 @@ struct ListenerTimeouts {
   Millis request_body{30'000};  // between reads
   Millis write{30'000};         // between writes
   Millis idle{60'000};          // keep-alive, and silent tunnels
+  Millis tls_handshake{10'000};
+};
+
+/// TLS with clients: what of it stands in the configuration, and what it came to.
+struct TlsServerSpec {
+  enum class Version : uint8_t { tls12, tls13 };
+  enum class ClientCertificate : uint8_t { required, optional };
+  Version min_version = Version::tls12;
+  Version max_version = Version::tls13;
+  ClientCertificate client_certificate = ClientCertificate::required;  // if there is a client_ca_file
+  bool session_tickets = true;
+  std::vector<std::shared_ptr<const tls::Certificate>> certificates;
+  std::shared_ptr<const tls::ServerContext> context;
 };
 
 struct ListenerSpec {
@@ -84,7 +99,8 @@ struct ListenerSpec {
   uint64_t requests_per_connection = 0;  // 0: no limit
   bool allow_encoded_slash = false;
   ListenerTimeouts timeouts;
-  std::vector<uint32_t> plugins;  // indices of Snapshot::plugins
+  std::optional<TlsServerSpec> tls;  // none: plain HTTP
+  std::vector<uint32_t> plugins;     // indices of Snapshot::plugins
 };
 
 /// A fixed address; or a name, which stands for as many endpoints as DNS knows addresses of it.

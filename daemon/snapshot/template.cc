@@ -7,7 +7,7 @@
 namespace sluice::snapshot {
 namespace {
 
-constexpr std::array<VariableRow, 8> kVariables{{
+constexpr std::array<VariableRow, 14> kVariables{{
     {"host", Variable::host, "the request's host without its port"},
     {"path", Variable::path, "the normalised path of the request"},
     {"query", Variable::query, "the query without its '?'; empty if there is none"},
@@ -16,6 +16,12 @@ constexpr std::array<VariableRow, 8> kVariables{{
     {"client_ip", Variable::client_ip, "the client's address, past trusted proxies"},
     {"request_id", Variable::request_id, "the request's id, as logged and sent on"},
     {"route", Variable::route, "the name of the route"},
+    {"tls_version", Variable::tls_version, "`TLSv1.3`; empty without TLS, like all of these"},
+    {"tls_cipher", Variable::tls_cipher, "`TLS_AES_128_GCM_SHA256`"},
+    {"tls_server_name", Variable::tls_server_name, "the name that the client asked for (SNI)"},
+    {"tls_client_subject", Variable::tls_client_subject, "subject of the client's certificate, `CN=app,O=Example`"},
+    {"tls_client_names", Variable::tls_client_names, "names in the client's certificate, `DNS:app.example.com`"},
+    {"tls_client_fingerprint", Variable::tls_client_fingerprint, "SHA-256 of the client's certificate, in hexadecimal"},
 }};
 
 std::string unknown_placeholder(std::string_view name, std::span<const std::string> captures) {

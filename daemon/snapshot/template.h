@@ -13,7 +13,22 @@
 namespace sluice::snapshot {
 
 /// What a template may name beside the path parameters.
-enum class Variable : uint8_t { host, path, query, method, scheme, client_ip, request_id, route };
+enum class Variable : uint8_t {
+  host,
+  path,
+  query,
+  method,
+  scheme,
+  client_ip,
+  request_id,
+  route,
+  tls_version,
+  tls_cipher,
+  tls_server_name,
+  tls_client_subject,
+  tls_client_names,
+  tls_client_fingerprint
+};
 struct VariableRow {
   std::string_view name;
   Variable variable;

@@ -8,6 +8,7 @@ namespace {
 constexpr std::string_view kClasses[] = {SL_STATUS_CLASSES(SL_ROW)};
 constexpr std::string_view kStates[] = {SL_CONNECTION_STATES(SL_ROW)};
 constexpr std::string_view kSlices[] = {SL_SLICES(SL_ROW)};
+constexpr std::string_view kTlsSessions[] = {SL_TLS_SESSIONS(SL_ROW)};
 constexpr std::string_view kRetryKinds[] = {SL_RETRY_KINDS(SL_ROW)};
 constexpr std::string_view kPluginPhases[] = {SL_PLUGIN_PHASES(SL_ROW)};
 constexpr std::string_view kOperations[] = {SL_STORE_OPERATIONS(SL_ROW)};
@@ -21,6 +22,7 @@ constexpr std::span<const std::string_view> values_of(std::string_view label) {
   if (label == "class") return kClasses;
   if (label == "state") return kStates;
   if (label == "slice") return kSlices;
+  if (label == "session") return kTlsSessions;
   if (label == "kind") return kRetryKinds;
   if (label == "phase") return kPluginPhases;
   if (label == "operation") return kOperations;

@@ -1,6 +1,7 @@
 #include "tls/channel.h"
 
 #include <openssl/err.h>
+#include <openssl/x509v3.h>
 
 #include <algorithm>
 #include <cstring>
@@ -66,9 +67,57 @@ const char* text_of(unsigned long error) {
   return reason != nullptr ? reason : "an unknown error of TLS";
 }
 
+// Alerts that a client sends come as reasons of their own (RFC 8446 §6.2).
+Reason reason_of(int error) {
+  switch (error) {
+    case SSL_R_UNEXPECTED_EOF_WHILE_READING: return Reason::tls_closed;
+    case SSL_R_HTTP_REQUEST:
+    case SSL_R_HTTPS_PROXY_REQUEST:
+    case SSL_R_WRONG_VERSION_NUMBER: return Reason::tls_not_tls;
+    case SSL_R_UNSUPPORTED_PROTOCOL:
+    case SSL_R_VERSION_TOO_LOW: return Reason::tls_version;
+    case SSL_R_NO_SHARED_CIPHER:
+    case SSL_R_NO_SUITABLE_SIGNATURE_ALGORITHM:
+    case SSL_R_NO_SUITABLE_GROUPS: return Reason::tls_no_cipher;
+    case SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE: return Reason::tls_client_certificate_missing;
+    case SSL_R_CERTIFICATE_VERIFY_FAILED: return Reason::tls_client_certificate_refused;
+    case SSL_R_TLSV1_ALERT_UNKNOWN_CA:
+    case SSL_R_SSLV3_ALERT_BAD_CERTIFICATE:
+    case SSL_R_SSLV3_ALERT_CERTIFICATE_EXPIRED:
+    case SSL_R_SSLV3_ALERT_CERTIFICATE_UNKNOWN: return Reason::tls_distrusted;
+    default: return Reason::tls_failed;
+  }
+}
+
+std::string text_of(BIO* bio) {
+  char* data = nullptr;
+  const long size = BIO_get_mem_data(bio, &data);
+  return {data, static_cast<size_t>(size)};
+}
+
+void describe(X509* client, Agreement& agreed) {
+  const BioPtr subject(BIO_new(BIO_s_mem()));
+  X509_NAME_print_ex(subject.get(), X509_get_subject_name(client), 0, XN_FLAG_RFC2253 & ~ASN1_STRFLGS_ESC_MSB);
+  agreed.client_subject = text_of(subject.get());
+  const int at = X509_get_ext_by_NID(client, NID_subject_alt_name, -1);
+  if (at >= 0) {
+    const BioPtr names(BIO_new(BIO_s_mem()));
+    X509V3_EXT_print(names.get(), X509_get_ext(client, at), 0, 0);
+    agreed.client_names = text_of(names.get());
+  }
+  unsigned char digest[32];
+  unsigned size = 0;
+  if (X509_digest(client, EVP_sha256(), digest, &size) != 1) return;
+  constexpr std::string_view kHex = "0123456789abcdef";
+  for (const unsigned char byte : std::span(digest, size)) {
+    (agreed.client_fingerprint += kHex[byte >> 4]) += kHex[byte & 15];
+  }
+}
+
 }  // namespace
 
-Channel::Channel(SslPtr ssl, int fd, Need first) : Transport(first), ssl_(std::move(ssl)) {
+Channel::Channel(SslPtr ssl, int fd, Need first, std::shared_ptr<const void> context)
+    : Transport(first), context_(std::move(context)), ssl_(std::move(ssl)) {
   socket_.fd = fd;
   BIO* bio = make_socket_bio(socket_).release();
   SL_ASSERT(bio != nullptr);
@@ -96,6 +145,7 @@ IoResult Channel::concluded(int returned, Need& needs) {
   }
   const unsigned long error = ERR_peek_error();
   const int reason = ERR_GET_REASON(error);
+  handshake_failure_ = reason_of(reason);
   const long verified = SSL_get_verify_result(ssl_.get());
   if (reason == SSL_R_UNEXPECTED_EOF_WHILE_READING) return failed(kClosed);
   if (reason == SSL_R_CERTIFICATE_VERIFY_FAILED && verified != X509_V_OK) {
@@ -110,6 +160,9 @@ IoResult Channel::handshake() {
   if (done != 1) {
     const IoResult result = concluded(done, handshake_needs_);
     const bool ended = result.status == IoStatus::eof || socket_.ended;
+    if (ended || (result.status == IoStatus::error && handshake_failure_ == Reason::none)) {
+      handshake_failure_ = Reason::tls_closed;
+    }
     return ended ? failed("the connection was closed in the middle of it") : result;
   }
   pending_ = SSL_has_pending(ssl_.get()) == 1;
@@ -166,6 +219,19 @@ void Channel::end_writing() {
   if (std::exchange(broken_, true) || SSL_is_init_finished(ssl_.get()) != 1) return;
   ERR_clear_error();
   SSL_shutdown(ssl_.get());
+}
+
+Agreement Channel::agreement() const {
+  SSL* ssl = ssl_.get();
+  Agreement agreed{.version = SSL_get_version(ssl), .cipher = SSL_get_cipher_name(ssl)};
+  if (const char* name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name)) agreed.server_name = name;
+  const unsigned char* protocol = nullptr;
+  unsigned size = 0;
+  SSL_get0_alpn_selected(ssl, &protocol, &size);
+  agreed.alpn.assign(reinterpret_cast<const char*>(protocol), size);
+  agreed.resumed = SSL_session_reused(ssl) == 1;
+  if (X509* client = SSL_get0_peer_certificate(ssl)) describe(client, agreed);
+  return agreed;
 }
 
 }  // namespace sluice::tls

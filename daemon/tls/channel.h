@@ -6,16 +6,33 @@
 // already; hence the rule that the same bytes are offered again.
 #pragma once
 
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "base/reason.h"
 #include "event/transport.h"
 #include "tls/openssl.h"
 #include "tls/socket_bio.h"
 
 namespace sluice::tls {
 
+/// What both sides of a connection agreed on. Of a client's certificate only if it gave one, which was verified.
+struct Agreement {
+  std::string_view version;  // "TLSv1.3"; static storage, as the cipher
+  std::string_view cipher;   // "TLS_AES_128_GCM_SHA256"
+  std::string server_name;   // SNI, as the client wrote it
+  std::string alpn;
+  bool resumed = false;
+  std::string client_subject;      // RFC 2253, "CN=app,O=Example"
+  std::string client_names;        // of its subjectAltName: "DNS:app.example.com, URI:spiffe://example.com/app"
+  std::string client_fingerprint;  // SHA-256, in lower-case hexadecimal digits
+};
+
 class Channel final : public event::Transport {
  public:
-  /// `ssl` has its options, but no socket.
-  Channel(SslPtr ssl, int fd, Need first);
+  /// `ssl` has its options, but no socket. `context` is what it was made by, and lives as long.
+  Channel(SslPtr ssl, int fd, Need first, std::shared_ptr<const void> context = nullptr);
 
   event::IoResult handshake() override;
   event::IoResult read(std::span<char> into) override;
@@ -24,15 +41,22 @@ class Channel final : public event::Transport {
   [[nodiscard]] bool has_pending() const override { return pending_; }
   [[nodiscard]] const char* failure() const override { return failure_; }
 
+  /// Once the handshake is done.
+  [[nodiscard]] Agreement agreement() const;
+  /// Why a client's handshake with us failed: a reason of its own for what users can do something about.
+  [[nodiscard]] Reason handshake_failure() const { return handshake_failure_; }
+
  private:
   void begin();
   /// What a step that did not succeed has come to; `needs` is set if it can go on later.
   event::IoResult concluded(int returned, Need& needs);
   event::IoResult failed(const char* why);
 
+  std::shared_ptr<const void> context_;
   SocketState socket_;
   SslPtr ssl_;
   const char* failure_ = "";
+  Reason handshake_failure_ = Reason::none;
   event::IoStatus end_ = event::IoStatus::ok;  // what read() says from now on: eof or error
   bool broken_ = false;                        // nothing may be sent any more
   bool pending_ = false;

@@ -2,57 +2,19 @@
 
 #include <arpa/inet.h>
 #include <openssl/err.h>
-#include <openssl/pem.h>
 #include <openssl/x509v3.h>
 
 #include <utility>
+#include <vector>
 
 #include "base/assert.h"
-#include "base/format.h"
 #include "tls/channel.h"
 
 namespace sluice::tls {
 
 namespace {
 
-using Failure = ClientContext::Failure;
 using Part = Failure::Part;
-
-BioPtr reader_of(const std::string& text) {
-  return BioPtr(BIO_new_mem_buf(text.data(), static_cast<int>(text.size())));
-}
-
-// A key that is encrypted must not make OpenSSL ask on the terminal.
-int no_password(char*, int, int, void*) { return -1; }
-
-const char* last_error() {
-  const char* reason = ERR_reason_error_string(ERR_peek_last_error());
-  return reason != nullptr ? reason : "unknown error";
-}
-
-// Each certificate of a PEM text in turn; the end of the text is not an error.
-template <typename Take>
-bool each_certificate(const std::string& pem, Take&& take, std::string& why) {
-  const BioPtr bio = reader_of(pem);
-  size_t count = 0;
-  for (;;) {
-    CertificatePtr certificate(PEM_read_bio_X509(bio.get(), nullptr, no_password, nullptr));
-    if (certificate == nullptr) break;
-    if (!take(std::move(certificate))) {
-      why = last_error();
-      return false;
-    }
-    ++count;
-  }
-  const bool at_end = ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE;
-  if (!at_end) {
-    why = fmt::format("certificate {} in it cannot be read: {}", count + 1, last_error());
-  } else if (count == 0) {
-    why = "there is no certificate in it";
-  }
-  ERR_clear_error();
-  return at_end && count > 0;
-}
 
 bool trust(SSL_CTX* context, const std::string& pem, std::string& why) {
   if (pem.empty()) {
@@ -62,31 +24,25 @@ bool trust(SSL_CTX* context, const std::string& pem, std::string& why) {
   X509_STORE* store = SSL_CTX_get_cert_store(context);
   // Who is named here is trusted, be it a root or not.
   X509_STORE_set_flags(store, X509_V_FLAG_PARTIAL_CHAIN);
-  return each_certificate(
-      pem, [&](const CertificatePtr& certificate) { return X509_STORE_add_cert(store, certificate.get()) == 1; }, why);
+  const std::vector<CertificatePtr> certificates = read_certificates(pem, why);
+  for (const CertificatePtr& certificate : certificates) X509_STORE_add_cert(store, certificate.get());
+  return !certificates.empty();
 }
 
 bool use_certificate(SSL_CTX* context, const std::string& pem, std::string& why) {
-  bool first = true;
-  const auto take = [&](CertificatePtr certificate) {
-    if (std::exchange(first, false)) return SSL_CTX_use_certificate(context, certificate.get()) == 1;
-    if (SSL_CTX_add0_chain_cert(context, certificate.get()) != 1) return false;
-    (void)certificate.release();  // the context owns it
-    return true;
-  };
-  return each_certificate(pem, take, why);
+  const std::vector<CertificatePtr> certificates = read_certificates(pem, why);
+  if (certificates.empty()) return false;
+  bool good = SSL_CTX_use_certificate(context, certificates.front().get()) == 1;
+  for (size_t i = 1; i < certificates.size(); ++i) {
+    good = good && SSL_CTX_add1_chain_cert(context, certificates[i].get()) == 1;
+  }
+  if (!good) why = last_error();
+  return good;
 }
 
 bool use_key(SSL_CTX* context, const std::string& pem, std::string& why) {
-  const BioPtr bio = reader_of(pem);
-  const KeyPtr key(PEM_read_bio_PrivateKey(bio.get(), nullptr, no_password, nullptr));
-  if (key == nullptr) {
-    const auto holds = [&](std::string_view words) { return pem.find(words) != std::string::npos; };
-    why = !holds("PRIVATE KEY-----") ? "there is no private key in it"
-          : holds("ENCRYPTED")       ? "the key is encrypted; write it without a password"
-                                     : fmt::format("the key cannot be read: {}", last_error());
-    return false;
-  }
+  const KeyPtr key = read_key(pem, why);
+  if (key == nullptr) return false;
   if (SSL_CTX_use_PrivateKey(context, key.get()) == 1 && SSL_CTX_check_private_key(context) == 1) return true;
   why = "the key does not belong to the certificate";
   return false;

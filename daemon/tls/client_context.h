@@ -7,6 +7,7 @@
 
 #include "event/transport.h"
 #include "tls/openssl.h"
+#include "tls/pem.h"
 
 namespace sluice::tls {
 
@@ -18,12 +19,7 @@ class ClientContext {
     std::string key_pem;          // of our certificate
     bool verify = true;           // false: any certificate will do
   };
-  /// What cannot be used, and why.
-  struct Failure {
-    enum class Part : uint8_t { ca, certificate, key };
-    Part part = Part::ca;
-    std::string why;
-  };
+  using Failure = tls::Failure;
 
   /// nullptr, with `failure`, if something cannot be used.
   [[nodiscard]] static std::shared_ptr<const ClientContext> make(const Options& options, Failure& failure);

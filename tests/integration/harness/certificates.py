@@ -6,6 +6,10 @@ from pathlib import Path
 CONFIG = "[req]\ndistinguished_name = name\n[name]\n[ca]\nbasicConstraints = critical,CA:TRUE\n[leaf]\nbasicConstraints = critical,CA:FALSE\n"
 
 
+EC = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
+RSA = ["-newkey", "rsa:2048"]
+
+
 class Authority:
     def __init__(self, directory, name="authority"):
         """Its files lie in `directory`, which the test owns."""
@@ -14,14 +18,14 @@ class Authority:
         (self.directory / "openssl.conf").write_text(CONFIG)
         self.certificate, self.key = self._make(name, "-extensions", "ca")
 
-    def issue(self, name, *alternative_names):
+    def issue(self, name, *alternative_names, key=EC, days=1):
         """Paths of a certificate for e.g. "DNS:redis.test", "IP:127.0.0.1", and of its key."""
         names = ["-addext", f"subjectAltName={','.join(alternative_names)}"] if alternative_names else []
-        return self._make(f"{self.name}-{name}", "-CA", self.certificate, "-CAkey", self.key, "-extensions", "leaf", *names)
+        return self._make(f"{self.name}-{name}", "-CA", self.certificate, "-CAkey", self.key, "-extensions", "leaf", *names,
+                          key=key, days=days)
 
-    def _make(self, name, *options):
-        certificate, key = (str(self.directory / f"{name}.{kind}") for kind in ("pem", "key"))
-        subprocess.run(["openssl", "req", "-x509", "-config", self.directory / "openssl.conf", "-newkey", "ec", "-pkeyopt",
-                        "ec_paramgen_curve:P-256", "-nodes", "-days", "1", "-subj", f"/CN={name}", "-keyout", key, "-out",
-                        certificate, *options], check=True, capture_output=True, timeout=10)
-        return certificate, key
+    def _make(self, name, *options, key=EC, days=1):
+        certificate, key_file = (str(self.directory / f"{name}.{kind}") for kind in ("pem", "key"))
+        subprocess.run(["openssl", "req", "-x509", "-config", self.directory / "openssl.conf", *key, "-nodes", "-days", str(days),
+                        "-subj", f"/CN={name}", "-keyout", key_file, "-out", certificate, *options], check=True, capture_output=True, timeout=10)
+        return certificate, key_file

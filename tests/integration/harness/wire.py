@@ -290,15 +290,19 @@ class Peer:
 class RawClient(Peer):
     """A client of the gateway that says exactly what it is told to say."""
 
-    def __init__(self, address, receive_buffer=None):
-        """`address` as a configuration writes it."""
+    def __init__(self, address, receive_buffer=None, tls=None, server_name=None):
+        """`address` as a configuration writes it; `tls`: an ssl.SSLContext, to speak it."""
         family, place = family_and_place(address)
         connecting = socket.socket(family)
         if receive_buffer:
             connecting.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         connecting.settimeout(DEADLINE)
         connecting.connect(place)
-        super().__init__(connecting)
+        try:
+            super().__init__(tls.wrap_socket(connecting, server_hostname=server_name, suppress_ragged_eofs=False) if tls else connecting)
+        except BaseException:
+            connecting.close()
+            raise
 
     def __enter__(self):
         return self

@@ -102,9 +102,8 @@ TEST_CASE("keys of later versions and unknown keys are refused by name") {
       {with("? <<\n: {}"), "4:3 merge keys (\"<<\") are not supported; an alias can stand for a whole value\n"},
       {"version: 1\nlisteners: {a: {address: \":80\", body: 1MiB}}\n",
        "2:33 unknown key \"body\"; it belongs in \"limits\"\n"},
-      {"version: 1\nlisteners: {a: {address: \":80\", tls: {}, proxy_protocol: true}}\n",
-       "2:33 \"tls\" is not supported yet by this version of sluice\n"
-       "2:42 \"proxy_protocol\" is not supported yet by this version of sluice\n"},
+      {"version: 1\nlisteners: {a: {address: \":80\", proxy_protocol: true}}\n",
+       "2:33 \"proxy_protocol\" is not supported yet by this version of sluice\n"},
       {"version: 1\nlisteners: {a: {address: \":80\"}}\nupstreams: {u: {endpoints: [\"127.0.0.1:1\"], "
        "health: {}, breaker: {}, tls: {}, protocol: http2}}\n",
        "3:45 \"health\" is not supported yet by this version of sluice\n"
@@ -141,9 +140,9 @@ TEST_CASE("listeners have names, addresses that differ, and limits that fit toge
        "3:46 header_bytes: \"65KiB\" is out of range; it must be 256B to 64KiB\n"
        "3:62 headers: \"1001\" is out of range; it must be 1 to 1000\n"
        "3:74 body: \"0\" is out of range; it must be 1B to 1048576GiB\n"},
-      {head + "a: {address: \":80\", timeouts: {idle: 0s, tls_handshake: 1s}}\n",
+      {head + "a: {address: \":80\", timeouts: {idle: 0s, tls_handshake: 0s}}\n",
        "3:40 idle: \"0s\" is out of range; it must be 1ms to 24h\n"
-       "3:44 \"tls_handshake\" is not supported yet by this version of sluice\n"},
+       "3:59 tls_handshake: \"0s\" is out of range; it must be 1ms to 24h\n"},
   });
 }
 

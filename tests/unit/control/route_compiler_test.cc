@@ -73,7 +73,8 @@ TEST_CASE("rewrites and header edits are checked against the route's own path") 
       {with_route("{match: {path: \"/a/{id}\"}, upstream: app, rewrite: {path: \"/x/{ids}\"}}"),
        "5:67 {ids} is neither a parameter of the route's path (id) nor one of host, path, query, method, "
        "scheme, client_ip, "
-       "request_id, route\n"},
+       "request_id, route, tls_version, tls_cipher, tls_server_name, tls_client_subject, tls_client_names, "
+       "tls_client_fingerprint\n"},
       {with_route("{match: {path: /a}, upstream: app, rewrite: {path: x}}"),
        "5:56 path: a rewritten path begins with / or {path}\n"},
       {with_route("{match: {path: /a}, upstream: app, rewrite: {path: \"/x?y=1\"}}"),
@@ -94,7 +95,8 @@ TEST_CASE("rewrites and header edits are checked against the route's own path") 
        "5:93 \"a b\" is not a header name; write letters, digits and -\n"
        "5:108 {no} is neither a parameter of the route's path (it has none) nor one of host, path, query, "
        "method, scheme, "
-       "client_ip, request_id, route\n"},
+       "client_ip, request_id, route, tls_version, tls_cipher, tls_server_name, tls_client_subject, tls_client_names, "
+       "tls_client_fingerprint\n"},
       {with_route("{match: {path: /}, upstream: app, headers: {response: {remove: [connection, "
                   "Transfer-Encoding, server]}}}"),
        "5:69 \"connection\" belongs to one connection (RFC 9110 section 7.6.1); the gateway sets it\n"

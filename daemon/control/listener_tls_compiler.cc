@@ -1,0 +1,142 @@
+#include "control/listener_tls_compiler.h"
+
+#include <utility>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/format.h"
+#include "control/load.h"
+#include "tls/server_context.h"
+
+namespace sluice::control {
+
+namespace {
+
+using snapshot::TlsServerSpec;
+using tls::Failure;
+
+constexpr size_t kMaxPemBytes = size_t{1} << 20;
+
+}  // namespace
+
+ListenerTlsCompiler::ListenerTlsCompiler(const snapshot::Snapshot* running, Diagnostics& diagnostics,
+                                         SourceFiles& sources)
+    : diagnostics_(diagnostics), sources_(sources) {
+  if (running == nullptr) return;
+  for (const snapshot::ListenerSpec& listener : running->listeners) {
+    if (!listener.tls) continue;
+    for (const CertificateRef& certificate : listener.tls->certificates) {
+      known_.emplace(certificate->files().certificate_pem, certificate);
+    }
+  }
+}
+
+TlsServerSpec ListenerTlsCompiler::compile(const TlsServerDraft& draft, const std::string& listener, const Node& node) {
+  TlsServerSpec spec = draft.spec;
+  check_versions(draft, node);
+  if (draft.client_ca_file == nullptr && node.find("client_certificate") != nullptr) {
+    diagnostics_.error(node.find_entry("client_certificate")->key_place,
+                       "\"client_certificate\" is used with \"client_ca_file\" only");
+  }
+  const Node* list = node.find("certificates");
+  if (list != nullptr && list->kind == Node::Kind::list && list->entries.empty()) {
+    diagnostics_.error(list->place, "a listener with TLS needs at least one certificate");
+  }
+  for (const TlsCertificateDraft& certificate : draft.certificates) {
+    if (CertificateRef made = read(certificate)) spec.certificates.push_back(std::move(made));
+  }
+  std::string client_ca;
+  std::vector<std::string> ticket_keys;
+  bool good = read_file(draft.client_ca_file, "client_ca_file", client_ca);
+  good = read_tickets(draft, ticket_keys) && good;
+  if (!good || spec.certificates.empty() || spec.certificates.size() < draft.certificates.size()) return spec;
+
+  Failure failure;
+  tls::ServerContext::Options options{
+      .certificates = spec.certificates,
+      .tls12 = spec.min_version == TlsServerSpec::Version::tls12,
+      .tls13 = spec.max_version == TlsServerSpec::Version::tls13,
+      .alpn = {"http/1.1"},
+      .client_ca_pem = std::move(client_ca),
+      .session_scope = listener,
+  };
+  if (!options.tls12 && !options.tls13) return spec;  // reported
+  if (draft.ciphers != nullptr) options.ciphers = draft.ciphers->text;
+  if (draft.client_ca_file != nullptr) {
+    const bool required = spec.client_certificate == TlsServerSpec::ClientCertificate::required;
+    options.client_certificates = required ? tls::ClientCertificates::required : tls::ClientCertificates::optional;
+  }
+  if (spec.session_tickets) {
+    options.tickets = ticket_keys.empty() ? tls::TicketKeys::own() : tls::TicketKeys::of_files(ticket_keys, failure);
+    if (options.tickets == nullptr) report(*draft.ticket_key_files[failure.which], "ticket_key_files", failure.why);
+    if (options.tickets == nullptr) return spec;
+  }
+  spec.context = tls::ServerContext::make(std::move(options), failure);
+  if (spec.context != nullptr) return spec;
+  if (failure.part == Failure::Part::ca) {
+    report(*draft.client_ca_file, "client_ca_file", failure.why);
+  } else {
+    diagnostics_.error(draft.ciphers->place, fmt::format("ciphers: {}", failure.why));
+  }
+  return spec;
+}
+
+void ListenerTlsCompiler::check_versions(const TlsServerDraft& draft, const Node& node) {
+  if (draft.spec.min_version <= draft.spec.max_version) return;
+  const Node* max = node.find("max_version");
+  const Node* min = node.find("min_version");
+  diagnostics_.error((min != nullptr ? min : max)->place, "min_version is newer than max_version");
+}
+
+ListenerTlsCompiler::CertificateRef ListenerTlsCompiler::read(const TlsCertificateDraft& draft) {
+  if (draft.cert_file == nullptr || draft.key_file == nullptr) return nullptr;  // reported
+  tls::Certificate::Files files;
+  bool good = read_file(draft.cert_file, "cert_file", files.certificate_pem);
+  good = read_file(draft.key_file, "key_file", files.key_pem) && good;
+  good = read_file(draft.ocsp_file, "ocsp_file", files.ocsp_der) && good;
+  if (!good) return nullptr;
+  if (draft.ocsp_file != nullptr && files.ocsp_der.empty()) report(*draft.ocsp_file, "ocsp_file", "it is empty");
+  const auto [first, last] = known_.equal_range(files.certificate_pem);
+  for (auto at = first; at != last; ++at) {
+    if (at->second->files() == files) return at->second;
+  }
+  Failure failure;
+  CertificateRef made = tls::Certificate::make(std::move(files), failure);
+  if (made == nullptr) {
+    using Part = Failure::Part;
+    const bool is_key = failure.part == Part::key;
+    const Node& file = is_key ? *draft.key_file : failure.part == Part::ocsp ? *draft.ocsp_file : *draft.cert_file;
+    report(file, is_key ? "key_file" : failure.part == Part::ocsp ? "ocsp_file" : "cert_file", failure.why);
+    return nullptr;
+  }
+  if (made->expires() * 1'000'000 < wall_now().count()) {
+    diagnostics_.warning(draft.cert_file->place, fmt::format("cert_file: {} has expired; clients will refuse it",
+                                                             resolve_path(diagnostics_, *draft.cert_file)));
+  }
+  known_.emplace(made->files().certificate_pem, made);
+  return made;
+}
+
+bool ListenerTlsCompiler::read_tickets(const TlsServerDraft& draft, std::vector<std::string>& contents) {
+  bool good = true;
+  for (const Node* file : draft.ticket_key_files) {
+    good = read_file(file, "ticket_key_files", contents.emplace_back()) && good;
+  }
+  return good;
+}
+
+bool ListenerTlsCompiler::read_file(const Node* file, std::string_view key, std::string& content) {
+  if (file == nullptr) return true;
+  const std::string path = resolve_path(diagnostics_, *file);
+  std::string error;
+  sources_.add(path);
+  if (read_whole_file(path, kMaxPemBytes, true, content, error)) return true;
+  diagnostics_.error(file->place, fmt::format("{}: cannot read {}: {}", key, path, error));
+  return false;
+}
+
+void ListenerTlsCompiler::report(const Node& file, std::string_view key, const std::string& why) {
+  diagnostics_.error(file.place, fmt::format("{}: {} cannot be used: {}", key, resolve_path(diagnostics_, file), why));
+}
+
+}  // namespace sluice::control

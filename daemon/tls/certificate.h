@@ -1,0 +1,56 @@
+// Certificate: who a listener is to clients that ask for one of its names: a certificate, those between it and its CA, and its key.
+// Made when a configuration is compiled, when all of it is checked; what a handshake needs is unpacked by the first one that
+// does, so that thousands that nobody asks for cost a few kilobytes each. Immutable to its users; any thread.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "tls/pem.h"
+
+namespace sluice::tls {
+
+class Certificate {
+ public:
+  struct Files {
+    std::string certificate_pem;  // ours first
+    std::string key_pem;
+    std::string ocsp_der;  // an OCSP response (RFC 6960) to be stapled; empty: none
+
+    friend bool operator==(const Files&, const Files&) = default;
+  };
+  /// nullptr, with `failure`, if something cannot be used.
+  [[nodiscard]] static std::shared_ptr<const Certificate> make(Files files, Failure& failure);
+  ~Certificate();
+  Certificate(const Certificate&) = delete;
+  Certificate& operator=(const Certificate&) = delete;
+
+  [[nodiscard]] const Files& files() const { return files_; }
+  /// What it is for, in lower case: the DNS names of its subjectAltName, "*." in front of some; its CN if it has none.
+  [[nodiscard]] const std::vector<std::string>& names() const { return names_; }
+  /// Seconds since the epoch.
+  [[nodiscard]] int64_t expires() const { return expires_; }
+
+  /// Offers it in this handshake, beside others of another kind of key. False if memory is short.
+  [[nodiscard]] bool offer(SSL* ssl) const;
+  /// The certificate that was offered as `leaf` was this one.
+  [[nodiscard]] bool is(const X509* leaf) const { return leaf != nullptr && leaf == leaf_.get(); }
+
+ private:
+  explicit Certificate(Files files) : files_(std::move(files)) {}
+  void unpack() const;
+
+  Files files_;
+  std::vector<std::string> names_;
+  int64_t expires_ = 0;
+  // Of the first handshake:
+  mutable std::once_flag unpacked_;
+  mutable CertificatePtr leaf_;
+  mutable ChainPtr chain_;
+  mutable KeyPtr key_;
+};
+
+}  // namespace sluice::tls

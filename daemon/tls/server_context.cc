@@ -1,0 +1,166 @@
+#include "tls/server_context.h"
+
+#include <openssl/err.h>
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "base/assert.h"
+#include "base/strings.h"
+
+namespace sluice::tls {
+
+namespace {
+
+using Part = Failure::Part;
+
+// How long a session can be resumed; keys of tickets live as long (ticket_keys.h).
+constexpr long kSessionSeconds = std::chrono::seconds(TicketKeys::kRotation).count();
+constexpr size_t kMaxName = 255;  // RFC 1035 §2.3.4
+
+std::string wire_form(const std::vector<std::string>& protocols) {
+  std::string wire;
+  for (const std::string& protocol : protocols) (wire += static_cast<char>(protocol.size())) += protocol;
+  return wire;
+}
+
+ServerContext* self_of(SSL* ssl) { return static_cast<ServerContext*>(SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl))); }
+
+}  // namespace
+
+ServerContext::ServerContext(Options options) : options_(std::move(options)), alpn_(wire_form(options_.alpn)) {
+  SL_ASSERT(!options_.certificates.empty());
+  for (const auto& certificate : options_.certificates) {
+    // The default may be a pair of an RSA and an ECDSA certificate for the same names.
+    if (certificate->names() == options_.certificates.front()->names()) default_.push_back(certificate);
+    for (const std::string& name : certificate->names()) {
+      const bool wildcard = name.starts_with("*.");
+      (wildcard ? wildcard_ : exact_)[wildcard ? name.substr(2) : name].push_back(certificate);
+    }
+  }
+}
+
+std::shared_ptr<const ServerContext> ServerContext::make(Options options, Failure& failure) {
+  const std::shared_ptr<ServerContext> made(new ServerContext(std::move(options)));
+  const bool usable = made->configure(failure);
+  ERR_clear_error();
+  return usable ? made : nullptr;
+}
+
+bool ServerContext::configure(Failure& failure) {
+  ERR_clear_error();
+  context_.reset(SSL_CTX_new(TLS_server_method()));
+  SSL_CTX* context = context_.get();
+  SL_ASSERT(context != nullptr && (options_.tls12 || options_.tls13));
+  SSL_CTX_set_app_data(context, this);
+  SSL_CTX_set_min_proto_version(context, options_.tls12 ? TLS1_2_VERSION : TLS1_3_VERSION);
+  SSL_CTX_set_max_proto_version(context, options_.tls13 ? TLS1_3_VERSION : TLS1_2_VERSION);
+  // The client's order among ciphers that are all good: it knows whether it has AES in hardware.
+  SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_PRIORITIZE_CHACHA);
+  SSL_CTX_set_mode(context,
+                   SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
+  SSL_CTX_set_read_ahead(context, 1);
+  SSL_CTX_set_dh_auto(context, 1);
+  SSL_CTX_set_cert_cb(context, on_certificate, this);
+  SSL_CTX_set_tlsext_status_cb(context, on_status);
+  SSL_CTX_set_tlsext_status_arg(context, this);
+  if (!alpn_.empty()) SSL_CTX_set_alpn_select_cb(context, on_alpn, this);
+  if (SSL_CTX_set_cipher_list(context, options_.ciphers.c_str()) != 1) {
+    failure = {.part = Part::ciphers, .why = "OpenSSL knows none of them"};
+    return false;
+  }
+  use_tickets();
+  return options_.client_certificates == ClientCertificates::off || ask_clients(failure);
+}
+
+void ServerContext::use_tickets() {
+  SSL_CTX* context = context_.get();
+  // Sessions are the clients' to keep: nothing here grows with their number.
+  SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
+  SSL_CTX_set_timeout(context, kSessionSeconds);
+  const auto scope = reinterpret_cast<const unsigned char*>(options_.session_scope.data());
+  SSL_CTX_set_session_id_context(
+      context, scope, static_cast<unsigned>(std::min<size_t>(options_.session_scope.size(), SSL_MAX_SID_CTX_LENGTH)));
+  if (options_.tickets == nullptr) {
+    SSL_CTX_set_options(context, SSL_OP_NO_TICKET);
+    SSL_CTX_set_num_tickets(context, 0);
+    return;
+  }
+  SSL_CTX_set_num_tickets(context, 1);
+  SSL_CTX_set_tlsext_ticket_key_evp_cb(context, [](SSL* ssl, unsigned char* name, unsigned char* iv,
+                                                   EVP_CIPHER_CTX* cipher, EVP_MAC_CTX* mac, int seal) {
+    return seal_or_open(*self_of(ssl)->options_.tickets, name, iv, cipher, mac, seal != 0);
+  });
+}
+
+bool ServerContext::ask_clients(Failure& failure) {
+  SSL_CTX* context = context_.get();
+  const std::vector<CertificatePtr> authorities = read_certificates(options_.client_ca_pem, failure.why);
+  if (authorities.empty()) {
+    failure.part = Part::ca;
+    return false;
+  }
+  X509_STORE* store = SSL_CTX_get_cert_store(context);
+  X509_STORE_set_flags(store, X509_V_FLAG_PARTIAL_CHAIN);
+  for (const CertificatePtr& authority : authorities) {
+    X509_STORE_add_cert(store, authority.get());
+    SSL_CTX_add_client_CA(context, authority.get());  // which are told to the client
+  }
+  const bool required = options_.client_certificates == ClientCertificates::required;
+  SSL_CTX_set_verify(context, SSL_VERIFY_PEER | (required ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0), nullptr);
+  return true;
+}
+
+const ServerContext::Choice& ServerContext::choice_for(std::string_view name) const {
+  if (name.empty() || name.size() > kMaxName) return default_;
+  std::string lower(name);
+  std::transform(lower.begin(), lower.end(), lower.begin(), to_lower);
+  if (const auto found = exact_.find(lower); found != exact_.end()) return found->second;
+  const size_t dot = lower.find('.');  // a wildcard stands for one label (RFC 6125 §6.4.3)
+  if (dot == std::string::npos || dot == 0) return default_;
+  const auto found = wildcard_.find(lower.substr(dot + 1));
+  return found != wildcard_.end() ? found->second : default_;
+}
+
+int ServerContext::on_certificate(SSL* ssl, void* self) {
+  const char* name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
+  const Choice& choice = static_cast<ServerContext*>(self)->choice_for(name != nullptr ? name : "");
+  const bool good = std::all_of(choice.begin(), choice.end(),
+                                [ssl](const std::shared_ptr<const Certificate>& one) { return one->offer(ssl); });
+  return good ? 1 : 0;
+}
+
+// OCSP stapling (RFC 6066 §8).
+int ServerContext::on_status(SSL* ssl, void* self) {
+  const char* name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
+  for (const auto& certificate : static_cast<ServerContext*>(self)->choice_for(name != nullptr ? name : "")) {
+    const std::string& response = certificate->files().ocsp_der;
+    if (response.empty() || !certificate->is(SSL_get_certificate(ssl))) continue;
+    void* copy = OPENSSL_memdup(response.data(), response.size());
+    if (copy == nullptr) return SSL_TLSEXT_ERR_NOACK;
+    SSL_set_tlsext_status_ocsp_resp(ssl, static_cast<unsigned char*>(copy), static_cast<int>(response.size()));
+    return SSL_TLSEXT_ERR_OK;
+  }
+  return SSL_TLSEXT_ERR_NOACK;
+}
+
+// Who offers protocols of which we speak none is told so (RFC 7301 §3.2).
+int ServerContext::on_alpn(SSL*, const unsigned char** out, unsigned char* out_size, const unsigned char* in,
+                           unsigned in_size, void* self) {
+  const std::string& ours = static_cast<ServerContext*>(self)->alpn_;
+  unsigned char* chosen = nullptr;
+  const int found = SSL_select_next_proto(&chosen, out_size, reinterpret_cast<const unsigned char*>(ours.data()),
+                                          static_cast<unsigned>(ours.size()), in, in_size);
+  *out = chosen;
+  return found == OPENSSL_NPN_NEGOTIATED ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_ALERT_FATAL;
+}
+
+std::unique_ptr<Channel> ServerContext::accept(int fd) const {
+  SslPtr ssl(SSL_new(context_.get()));
+  SL_ASSERT(ssl != nullptr);
+  SSL_set_accept_state(ssl.get());
+  return std::make_unique<Channel>(std::move(ssl), fd, event::Transport::Need::readable, shared_from_this());
+}
+
+}  // namespace sluice::tls
