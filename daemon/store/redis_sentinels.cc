@@ -40,15 +40,13 @@ void RedisSentinels::connect() {
 void RedisSentinels::on_timer() {
   if (std::exchange(pausing_, false)) {
     if (asking_) return connect();
-    timer_.set(shared_.loop.now() + kInterval - kPause);
-  } else if (asking_) {
-    try_next("it does not answer");
-  } else {
-    asking_ = true;
-    tried_ = 0;
-    timer_.set(shared_.loop.now() + kPatience);
-    question();
+    if (user_.has_master()) return timer_.set(shared_.loop.now() + kInterval - kPause);
   }
+  if (asking_) return try_next("it does not answer");
+  asking_ = true;
+  tried_ = 0;
+  timer_.set(shared_.loop.now() + kPatience);
+  question();
 }
 
 void RedisSentinels::try_next(std::string_view why) {

@@ -1,6 +1,6 @@
 // RedisSentinels: asks sentinels where the master is. It talks to one at a time, and asks it again every second, since an old
-// master may go on serving for many seconds after another was made; it goes to the next one when that one falls silent, or
-// when its word proves wrong (ask()). Owned by a RedisStore, on its loop's thread.
+// master may go on serving for many seconds after another was made, and five times as often while there is none; it goes to the next
+// one when that one falls silent, or when its word proves wrong (ask()). Owned by a RedisStore, on its loop's thread.
 #pragma once
 
 #include <string>
@@ -19,6 +19,8 @@ class RedisSentinels final : private RedisConnection::User {
     virtual void on_master(const SocketAddress& address) = 0;
     /// None of them knew.
     virtual void on_no_master(std::string_view why) = 0;
+    /// Whether the master that they named serves.
+    [[nodiscard]] virtual bool has_master() const = 0;
 
    protected:
     ~User() = default;

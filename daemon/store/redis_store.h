@@ -65,6 +65,7 @@ class RedisStore final : public Store, private RedisConnection::User, private Re
   // RedisSentinels::User
   void on_master(const SocketAddress& address) override;
   void on_no_master(std::string_view why) override;
+  [[nodiscard]] bool has_master() const override { return available(); }
 
   Node& add_node();
   static void connect(Node& node, const SocketAddress& address);
