@@ -15,6 +15,8 @@ constexpr Millis kSlowestRetry{500};        // so that a server that is back is 
 constexpr Millis kGreetingPatience{1'000};  // to connect, to agree on TLS and to greet
 constexpr size_t kKeepBytes = size_t{256} << 10;
 constexpr size_t kCompactBytes = size_t{16} << 10;
+constexpr std::string_view kTrialKey = "sluice";
+constexpr std::string_view kNotValid = "what it answered is not valid";
 }  // namespace
 
 RedisConnection::RedisConnection(const RedisShared& shared, User& user, const RedisGreeting& greeting, Millis patience)
@@ -166,12 +168,14 @@ void RedisConnection::greet() {
     say(RedisRequest::Kind::select, 0,
         [this](std::string& out) { CommandWriter(out, 2) << "SELECT" << int64_t{greeting_.db}; });
   }
-  for (uint8_t number = 0; greeting_.load_scripts && number < kScripts; ++number) {
+  for (uint8_t number = 0; greeting_.serves_operations && number < kScripts; ++number) {
     say(RedisRequest::Kind::load_script, number, [number](std::string& out) {
       CommandWriter(out, 3) << "SCRIPT"
                             << "LOAD" << script(number);
     });
   }
+  if (greeting_.serves_operations)
+    say(RedisRequest::Kind::trial, 0, [](std::string& out) { CommandWriter(out, 2) << "GET" << kTrialKey; });
   flush();
 }
 
@@ -181,6 +185,9 @@ void RedisConnection::on_greeting_reply(const RedisRequest& request, const Reply
     if (reply.is_error() && !reply.text().starts_with("NOPERM")) return reconnect(reply.text());
     if (reply.type() == Reply::Type::string && reply.text().size() == 40)
       shared_.digests[request.number] = reply.text();
+  } else if (request.kind == RedisRequest::Kind::trial) {
+    // An error is an answer too: the key may be in another node of a cluster, or one that we may not read.
+    if (!outcome_of(Operation::get, reply)) return reconnect(kNotValid);
   } else if (reply.is_error()) {
     return reconnect(reply.text());
   } else if (request.kind == RedisRequest::Kind::hello && greeting_.wants_master && !is_master(reply)) {
@@ -231,7 +238,7 @@ void RedisConnection::take_replies() {
     if (life != lives_) return;
     release_until(end);
   }
-  if (reader_.broken()) reconnect("what it answered is not valid");
+  if (reader_.broken()) reconnect(kNotValid);
 }
 
 void RedisConnection::queue_written(RedisRequest& request, size_t bytes) {

@@ -32,11 +32,11 @@ struct DeadlineTag;
 
 /// One command on its way: in the queue of the connection that carries it, or parked until a connection is there.
 struct RedisRequest : Call::Ticket, ListNode<QueueTag>, ListNode<DeadlineTag> {
-  enum class Kind : uint8_t { operation, hello, select, load_script, asking, cluster_slots, master_address };
+  enum class Kind : uint8_t { operation, hello, select, load_script, trial, asking, cluster_slots, master_address };
 
   explicit RedisRequest(Kind its_kind) : kind(its_kind) {}
 
-  [[nodiscard]] bool is_greeting() const { return kind >= Kind::hello && kind <= Kind::load_script; }
+  [[nodiscard]] bool is_greeting() const { return kind >= Kind::hello && kind <= Kind::trial; }
 
   Kind kind;
   Operation operation = Operation::get;
@@ -81,7 +81,7 @@ struct RedisGreeting {
   std::string username;
   std::string password;
   uint32_t db = 0;
-  bool load_scripts = false;
+  bool serves_operations = false;  // it is told the scripts, and must answer one read before it counts as ready
   bool wants_master = false;
 };
 

@@ -15,7 +15,8 @@ constexpr Millis kParkedRetry{10};
 RedisStore::RedisStore(event::Loop& loop, RedisOptions options)
     : loop_(loop),
       options_(std::move(options)),
-      greeting_{.username = options_.username, .password = options_.password, .db = options_.db, .load_scripts = true},
+      greeting_{
+          .username = options_.username, .password = options_.password, .db = options_.db, .serves_operations = true},
       shared_{loop_, requests_, random_, figures_, digests_, options_},
       turn_end_(std::make_unique<TurnEnd>(TurnEnd{this})),
       deadline_timer_(

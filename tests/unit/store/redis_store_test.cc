@@ -61,7 +61,7 @@ class FakeServer {
 std::string good_greeting() {
   std::string text = "*2\r\n$4\r\nrole\r\n$6\r\nmaster\r\n";
   for (size_t i = 0; i < kScripts; ++i) text += "$40\r\n" + std::string(40, 'a') + "\r\n";
-  return text;
+  return text + "$-1\r\n";
 }
 }  // namespace
 
@@ -534,6 +534,15 @@ TEST_CASE("a server that talks nonsense is left alone, with pauses that grow", "
     CHECK(MonoClock::now() - begin > Millis(1'300));
     CHECK(MonoClock::now() - begin < Millis(4'500));
     CHECK_FALSE(world.store->available());
+  }
+  SECTION("to the last question of the greeting") {
+    server.greeting = good_greeting();
+    server.greeting.replace(server.greeting.size() - 5, 5,
+                            GENERATE(as<std::string>(), "?\r\n", ":1\r\n", "*2\r\n+a\r\n+b\r\n"));
+    RedisWorld world(options);
+    REQUIRE(world.driver.until([&] { return server.serve(), server.accepted == 3; }));
+    CHECK_FALSE(world.store->available());
+    CHECK(world.store->figures().reconnects == 0);  // it has never been ready
   }
   SECTION("as the answer to a command") {
     server.greeting = good_greeting();
