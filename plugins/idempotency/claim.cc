@@ -8,9 +8,10 @@ namespace {
 
 constexpr size_t kSpareClaims = 64;
 constexpr size_t kSpareValueBytes = 4096;
-// An end that cannot be written is tried again for about a minute. So many at once, whose results stay in memory meanwhile.
-constexpr unsigned kAttempts = 8;
-constexpr std::chrono::milliseconds kFirstPause{250};
+// An end that cannot be written is tried again for a minute, and soon after the store is back: until then the key's next request is told
+// to wait. So many at once, whose results stay in memory meanwhile.
+constexpr unsigned kAttempts = 120;
+constexpr std::chrono::milliseconds kPause{500};
 constexpr size_t kMaxRetrying = 256;
 
 }  // namespace
@@ -188,7 +189,8 @@ void Claim::on_written(const StoreResult& result) {
 bool Claim::try_again() {
   if (attempts_ == kAttempts || (attempts_ == 0 && claims_.retrying_ == kMaxRetrying)) return false;
   if (attempts_ == 0) ++claims_.retrying_;
-  timer_.set(claims_.worker(), kFirstPause * (1 << attempts_++));
+  ++attempts_;
+  timer_.set(claims_.worker(), kPause);
   return true;
 }
 
