@@ -7,5 +7,5 @@ from .dns import DnsServer
 from .gateway import (BINARY, SANITIZER, Sluice, assert_problem, free_port, merged, proxy_config, proxying, sluice,
                       upstream)
 from .origin import OK, RawOrigin, answering, echo, greeting
-from .redis import Redis, redis_store
+from .redis import Redis, RedisCluster, SentinelTrio, redis_store
 from .wire import CHUNKED, End, NotHttp, PeerEnded, RawClient, chunked, request, response

@@ -1,28 +1,31 @@
-"""Redis: a real redis-server on a free loopback port, its data in a temporary folder, stopped by its process id."""
+"""Redis: a real redis-server on a free loopback port, its data in a temporary folder, stopped by its process id; SentinelTrio and
+RedisCluster: some of them that belong together."""
 
+import contextlib
 import os
 import shutil
 import signal
 import socket
 import subprocess
 import tempfile
+import uuid
 
 from .deadline import DEADLINE, wait_until
 from .gateway import free_port
 
 
 class Redis:
-    def __init__(self, port=None, tls=None, durable=False):
+    def __init__(self, port=None, tls=None, durable=False, options=()):
         """`tls`: (authority, certificate, key) paths; then `tls_address` speaks TLS and asks its clients for a certificate.
-        `durable`: what it confirmed is still there after kill() and start()."""
+        `durable`: what it confirmed is still there after kill() and start(). `options`: more of redis-server's."""
         self.port = port or free_port()
         self.persistence = ["--appendonly", "yes", "--appendfsync", "always"] if durable else ["--appendonly", "no"]
         self.address = f"127.0.0.1:{self.port}"
-        self.options = []
+        self.options = [*options]
         if tls:
             port = free_port()
             self.tls_address = f"127.0.0.1:{port}"
-            self.options = ["--tls-port", str(port), "--tls-ca-cert-file", tls[0], "--tls-cert-file", tls[1], "--tls-key-file",
+            self.options += ["--tls-port", str(port), "--tls-ca-cert-file", tls[0], "--tls-cert-file", tls[1], "--tls-key-file",
                             tls[2]]
         self.directory = None
         self.process = None
@@ -37,9 +40,11 @@ class Redis:
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def start(self):
-        self.process = subprocess.Popen(
-            ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", *self.persistence, "--dir",
-             self.directory, *self.options], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self._start(["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", *self.persistence, "--dir",
+                     self.directory, *self.options])
+
+    def _start(self, command):
+        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         wait_until(self._answers, "redis-server answers")
 
     def kill(self):
@@ -68,10 +73,96 @@ class Redis:
             return reply
 
     def _answers(self):
-        try:
+        with contextlib.suppress(OSError):
             return self.command("PING") == b"+PONG\r\n"
-        except OSError:
-            return False
+
+
+class Sentinel(Redis):
+    """Watches one master under the name "main". Its word alone is enough."""
+
+    def __init__(self, master):
+        super().__init__()
+        self.master = master
+
+    def start(self):
+        file = os.path.join(self.directory, "sentinel.conf")  # which it writes to itself
+        with open(file, "w") as config:
+            config.write(f"port {self.port}\nbind 127.0.0.1\ndir {self.directory}\n"
+                         f"sentinel monitor main 127.0.0.1 {self.master.port} 1\n"
+                         "sentinel down-after-milliseconds main 300\nsentinel failover-timeout main 2000\n")
+        self._start(["redis-server", file, "--sentinel"])
+
+
+class SentinelTrio:
+    """A master, its replica, and a sentinel that knows both, so that the replica can take over."""
+
+    def __enter__(self):
+        with contextlib.ExitStack() as stack:
+            at_once = ["--repl-diskless-sync-delay", "0"]
+            self.master = stack.enter_context(Redis(options=at_once))
+            self.replica = stack.enter_context(Redis(options=[*at_once, "--replicaof", f"127.0.0.1 {self.master.port}"]))
+            self.wait_replicated()  # it says that it is in step some time before it gets the first command
+            self.sentinel = stack.enter_context(Sentinel(self.master))
+            wait_until(lambda: b"master-link-status\r\n$2\r\nok" in self.sentinel.command("SENTINEL", "replicas", "main"),
+                       "the sentinel knows the replica", 3 * DEADLINE)
+            self.stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *what):
+        return self.stack.__exit__(*what)
+
+    def wait_replicated(self):
+        """Until the replica has all that the master was told before."""
+        mark = str(uuid.uuid4())
+        self.master.command("SET", "mark", mark)
+        wait_until(lambda: mark.encode() in self.replica.command("GET", "mark"), "the replica has what the master has")
+
+    def has_failed_over(self):
+        """The sentinel names the replica now."""
+        return str(self.replica.port).encode() in self.sentinel.command("SENTINEL", "get-master-addr-by-name", "main")
+
+    def store(self, **settings):
+        return redis_store(self.sentinel, mode="sentinel", master_name="main", **settings)
+
+
+class RedisCluster:
+    """Three masters with a third of the slots each, and a fourth one that has none."""
+
+    SLOTS = 16384
+    MASTERS = 3
+
+    def __enter__(self):
+        with contextlib.ExitStack() as stack:
+            self.nodes = []
+            for _ in range(self.MASTERS + 1):
+                bus = str(free_port())
+                node = Redis(options=["--cluster-enabled", "yes", "--cluster-port", bus, "--cluster-node-timeout", "2000"])
+                self.nodes.append(stack.enter_context(node))
+                assert node.command("CLUSTER", "SET-CONFIG-EPOCH", str(len(self.nodes))) == b"+OK\r\n"
+                assert self.nodes[0].command("CLUSTER", "MEET", "127.0.0.1", str(node.port), bus) == b"+OK\r\n"
+            first = [self.SLOTS * i // self.MASTERS for i in range(self.MASTERS + 1)]
+            for node, begin, end in zip(self.nodes, first, first[1:]):
+                assert node.command("CLUSTER", "ADDSLOTSRANGE", str(begin), str(end - 1)) == b"+OK\r\n"
+            wait_until(self._settled, "the cluster serves", 3 * DEADLINE)
+            self.stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *what):
+        return self.stack.__exit__(*what)
+
+    def _settled(self):
+        return all(b"cluster_state:ok" in node.command("CLUSTER", "INFO")
+                   and node.command("CLUSTER", "NODES").count(b" connected") == len(self.nodes) for node in self.nodes)
+
+    def reshard(self, slots):
+        """Begins to move so many slots, a third from each, to the fourth node; the process that does it."""
+        target = self.nodes[-1].command("CLUSTER", "MYID").split(b"\r\n")[1].decode()
+        return subprocess.Popen(["redis-cli", "--cluster", "reshard", self.nodes[0].address, "--cluster-from", "all", "--cluster-to",
+                                 target, "--cluster-slots", str(slots), "--cluster-yes"],
+                                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def store(self, **settings):
+        return redis_store(self.nodes[0], mode="cluster", **settings)
 
 
 def redis_store(redis, **settings):
