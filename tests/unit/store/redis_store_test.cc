@@ -145,6 +145,58 @@ TEST_CASE("every operation does what its line in store.h says", "[redis]") {
   }
 }
 
+TEST_CASE("a time to live is exact to the millisecond", "[redis]") {
+  RedisServer server;
+  RedisWorld world(options_for(server.address()));
+  REQUIRE(world.comes_up());
+  const auto server_ms = [&] {
+    const std::string time = server.ask({"TIME"});  // seconds and microseconds
+    return std::stoll(time) * 1000 + std::stoll(time.substr(time.find(' '))) / 1000;
+  };
+  constexpr Millis kOdd{61'357};
+
+  SECTION("whatever began it") {
+    const Operation operation = GENERATE(Operation::put, Operation::put_if_absent, Operation::touch,
+                                         Operation::replace_if, Operation::add, Operation::take);
+    CAPTURE(static_cast<int>(operation));
+    const bool needs_it = operation == Operation::touch || operation == Operation::replace_if;
+    if (needs_it) REQUIRE(server.ask({"SET", "k", "v"}) == "OK");
+    // One unit in kOdd: that is how long a bucket that lacks one is worth remembering.
+    const Command command{
+        .operation = operation, .key = "k", .value = "v", .ttl = kOdd, .rate = {.period = Micros(kOdd)}};
+    const int64_t before = server_ms();
+    const Kind kind = world.kind(command);
+    const int64_t after = server_ms();
+    CHECK(kind == (operation == Operation::touch ? Kind::found : Kind::done));
+    const int64_t ends = std::stoll(server.ask({"PEXPIRETIME", "k"}));
+    CHECK(ends >= before + kOdd.count());
+    CHECK(ends <= after + kOdd.count());
+  }
+  SECTION("the value is there until then, and not after") {
+    const auto now_ms = [] {
+      return std::chrono::duration_cast<Millis>(std::chrono::system_clock::now().time_since_epoch()).count();
+    };
+    REQUIRE(world.kind({.operation = Operation::put, .key = "k", .value = "v", .ttl = Millis(357)}) == Kind::done);
+    const int64_t ends = std::stoll(server.ask({"PEXPIRETIME", "k"}));
+    constexpr int64_t kSlack = 10;
+    size_t found = 0;
+    for (;;) {
+      const int64_t before = now_ms();
+      const Kind kind = world.kind({.operation = Operation::get, .key = "k"});
+      const int64_t after = now_ms();
+      if (kind == Kind::found) {
+        ++found;
+        REQUIRE(before <= ends + kSlack);
+      } else {
+        REQUIRE(kind == Kind::absent);
+        REQUIRE(after >= ends - kSlack);
+        break;
+      }
+    }
+    CHECK(found > 0);
+  }
+}
+
 TEST_CASE("take lets the burst through, then one unit each interval", "[redis]") {
   RedisServer server;
   RedisWorld world(options_for(server.address()));
