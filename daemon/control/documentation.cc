@@ -148,7 +148,7 @@ void append_variables(std::string& out) {
 
 void append_log_fields(std::string& out, std::span<const LogFieldRow> fields) {
   out +=
-      "\n## Access log\n\nA line of `format: json` is an object with these fields, but for the last two; a "
+      "\n## Access log\n\nA line of `format: json` is an object with these fields, but for the last three; a "
       "template names them "
       "as `{field}`, with `{{` and `}}`\nfor literal braces, as in `format: '{time} {client_ip} {method} "
       "{path} {status}'`.\n\n";

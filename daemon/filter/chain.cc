@@ -30,7 +30,7 @@ void Chain::add(std::span<WorkerInstance* const> instances) {
   for (size_t i = 0; i < instances.size(); ++i) {
     const auto index = static_cast<uint32_t>(count_);
     filters_[count_++] =
-        new (&memory[i]) Filter{{sizeof(sluice_filter), instances[i]->handle(), nullptr}, this, 0, index};
+        new (&memory[i]) Filter{{sizeof(sluice_filter), instances[i]->handle(), nullptr}, this, {}, index};
     if (instances[i]->has(Phase::request_body)) wants_request_body_ = true;
     if (instances[i]->has(Phase::response_body)) body_readers_ |= FilterSet{1} << index;
   }
@@ -113,7 +113,7 @@ inline void Chain::begin_calls() {
 inline void Chain::account(Filter& filter, Phase phase) {
   const uint64_t now = TickClock::now();
   const uint64_t ticks = now - std::exchange(last_ticks_, now);
-  filter.ticks += ticks;
+  filter.ticks[static_cast<size_t>(phase)] += ticks;
   filter.instance().count_call(phase, host_.ticks().nanos(ticks));
 }
 

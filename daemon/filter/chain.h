@@ -98,18 +98,18 @@ class Chain final : public snapshot::ClaimSource {
   /// For the host: the pause of this number is over.
   void go_on(uint64_t token, sluice_verdict verdict);
 
-  /// Runs through the filters that took part, in the order of the chain: name and nanoseconds of each, for the log.
+  /// Runs through the filters that took part, in the order of the chain: name of each, and its ticks in each phase, for the log.
   template <typename Visit>
   void for_each_cost(Visit&& visit) {
     for (size_t i = 0; i < entered_; ++i) {
-      visit(std::string_view(filters_[i]->instance().instance().name), host_.ticks().nanos(filters_[i]->ticks));
+      visit(std::string_view(filters_[i]->instance().instance().name), filters_[i]->ticks);
     }
   }
 
  private:
   struct Filter : sluice_filter {
     Chain* chain;
-    uint64_t ticks;  // so far
+    std::array<uint64_t, kPhases> ticks;  // so far
     uint32_t index;
     [[nodiscard]] WorkerInstance& instance() const { return WorkerInstance::of(worker); }
   };

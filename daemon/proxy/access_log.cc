@@ -4,7 +4,7 @@ namespace sluice::proxy {
 
 namespace {
 
-constexpr size_t kTexts = 11;
+constexpr size_t kTexts = 12;
 
 // Calls `visit` with each text of a record, const or not.
 template <typename Record, typename Visit>
@@ -21,6 +21,7 @@ template <typename Record, typename Visit>
   visit(record.protocol);
   visit(record.tls);
   visit(record.plugins);
+  visit(record.plugin_phases);
 }
 
 size_t text_bytes_of(const AccessRecord& record) {

@@ -21,6 +21,8 @@ class AccessLog {
       : format_(std::move(format)), ring_(&ring), random_(seed) {}
 
   [[nodiscard]] bool enabled() const { return format_.kind() != LogFormat::Kind::off; }
+  /// Its lines show this field.
+  [[nodiscard]] bool names(LogField field) const { return format_.names(field); }
   /// Writes the line, unless the format is off or the sample leaves it out. Status >= 500 is always logged.
   /// True if a line was handed to the writer.
   bool write(const AccessRecord& record);

@@ -112,6 +112,14 @@ bool LogFormat::compile_template(std::string_view source, std::string& error) {
 }
 
 void LogFormat::measure() {
+  static_assert(static_cast<unsigned>(LogField::literal) < 64);
+  constexpr auto bit_of = [](LogField field) { return uint64_t{1} << static_cast<unsigned>(field); };
+#define SL_ROW(name, ...) named_ |= bit_of(LogField::name);
+  if (kind_ == Kind::json) {
+    SL_LOG_FIELDS(SL_ROW)
+  }
+#undef SL_ROW
+  for (const Part& part : parts_) named_ |= bit_of(part.field);
   fixed_bytes_ = kJsonFixedBytes;
   text_factor_ = kMaxEscapedBytes;
   if (parts_.empty()) return;

@@ -32,7 +32,8 @@ struct AccessRecord {
   uint16_t status = 0;
   Reason reason = Reason::none;
   std::string_view plugin_reason;  // instead of reason, if a plugin has a code of its own; at most 64 bytes
-  std::string_view plugins;        // "jwt:12 session:4"
+  std::string_view plugins;        // "jwt:12 session:4"; empty if the format does not name it, as is the next one
+  std::string_view plugin_phases;  // "jwt:request=11.8,complete=0.1 session:request=3.9"
   uint64_t bytes_in = 0;
   uint64_t bytes_out = 0;
   uint32_t attempts = 0;
@@ -83,6 +84,7 @@ std::string_view client_ip(std::string_view client);
 
 // For templates only.
 #define SL_LOG_TEMPLATE_FIELDS(X) \
+  X(plugin_phases,          text,    r.plugin_phases,       "microseconds of CPU that each plugin took in each phase: `session:request=3.9,response=0.2`") \
   X(client_ip,              text,    client_ip(r.client),   "address of the client without port") \
   X(time_clf,               clf,     r.wall_start,          "time as in Apache's common log format, without brackets")
 // clang-format on
@@ -111,6 +113,7 @@ class LogFormat {
   /// Share of the requests to log, of 2^32.
   [[nodiscard]] uint64_t sample() const { return sample_; }
   [[nodiscard]] const std::vector<Part>& parts() const { return parts_; }
+  [[nodiscard]] bool names(LogField field) const { return (named_ >> static_cast<unsigned>(field) & 1) != 0; }
   /// The longest line of a record whose texts have `text_bytes` in all, escapes and slack included.
   [[nodiscard]] size_t line_bound(size_t text_bytes) const { return fixed_bytes_ + text_factor_ * text_bytes; }
 
@@ -122,6 +125,7 @@ class LogFormat {
   uint64_t sample_ = 0;
   size_t fixed_bytes_ = 0;
   size_t text_factor_ = 0;
+  uint64_t named_ = 0;       // fields, bit by bit
   std::vector<Part> parts_;  // of combined and custom
 };
 

@@ -163,6 +163,7 @@ class Exchange final : private upstream::Connection::User, private upstream::Poo
   static void drop_named_fields(http::HeaderMap& headers, http::ConnectionOptions& connection, Arena& arena);
   void complete_filters();
   [[nodiscard]] std::string_view plugin_costs();
+  [[nodiscard]] std::string_view plugin_phase_costs();
 
   // exchange_filter_response.cc: and on the way back
   void filter_response(const http::ResponseHead& head, const http::ResponseFraming& framing);

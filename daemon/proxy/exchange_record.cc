@@ -58,6 +58,7 @@ void Exchange::log() {
   const bool is_peer = request_.client.data() == request_.peer.data();
   const std::string_view client_text = write_client(client, request_.client, is_peer ? downstream_->peer_port() : 0);
   const event::Loop& loop = engine_.loop();
+  const auto tells = [this](LogField field) { return filtering_ != nullptr && engine_.access_log()->names(field); };
   const bool written = engine_.access_log()->write({
       .wall_start = loop.wall() - (loop.now() - slices_.began),
       .request_id = request_.id,
@@ -74,7 +75,8 @@ void Exchange::log() {
       .status = status_,
       .reason = reason_,
       .plugin_reason = reason_ == Reason::plugin_response ? filtering_->reason : std::string_view(),
-      .plugins = filtering_ == nullptr ? std::string_view() : plugin_costs(),
+      .plugins = tells(LogField::plugins) ? plugin_costs() : std::string_view(),
+      .plugin_phases = tells(LogField::plugin_phases) ? plugin_phase_costs() : std::string_view(),
       .bytes_in = request_bytes_,
       .bytes_out = to_client_.sent() + body_sent_,
       .attempts = tries_,

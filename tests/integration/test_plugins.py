@@ -620,3 +620,21 @@ def test_the_log_and_the_metrics_say_what_each_plugin_cost():
         metrics = gateway.metrics()
         assert metrics.total("sluice_plugin_calls_total", plugin="a", phase="request") == 1
         assert metrics.total("sluice_plugin_cpu_seconds_total", plugin="a", phase="request") > 0
+
+
+def test_a_template_can_ask_for_what_each_phase_cost():
+    pausing = probe("b", pause=["response"], delay="20ms")
+    with proxying(answering(echo), process={"plugin_dir": PLUGINS}, plugins={"a": probe("a"), "b": pausing, "c": {"module": "nothing"}},
+                  listener={"plugins": ["a"]}, route={"plugins": ["b", "c"]}, access_log={"format": "{plugins}|{plugin_phases}"}) as (gateway, _):
+        gateway.ask("POST", "/", body=b"body")
+        whole, phases = wait_until(lambda: gateway.log_path.read_text(), "a line").rstrip("\n").split("|")
+        whole = {name: int(cost) for name, cost in (part.split(":") for part in whole.split())}
+        phases = {name: {phase: float(cost) for phase, cost in (pair.split("=") for pair in costs.split(","))}
+                  for name, costs in (part.split(":") for part in phases.split(" "))}
+        of_a_route = ["request", "request_body", "response", "response_body", "complete"]
+        assert list(phases) == ["a", "b", "c"]
+        assert list(phases["a"]) == ["request_start", *of_a_route] and list(phases["b"]) == of_a_route
+        assert list(phases["c"]) == ["request", "response"]
+        for name, costs in phases.items():
+            assert abs(sum(costs.values()) - whole.get(name, 0)) <= 0.5 + 0.1 * len(costs)
+        assert phases["b"]["response"] < 20000  # what it waits for is not counted
