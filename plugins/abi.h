@@ -350,7 +350,8 @@ struct sluice_plugin {
   const char* version;
 
   /* Reads the configuration and returns it compiled, for all workers to share and none to change; or NULL after an error that
-   * it reported. NULL here: the plugin takes no configuration. Called for `sluice check` too. */
+   * it reported. NULL here: the plugin takes no configuration. Called for `sluice check` too, and by a reload on a thread of its own
+   * while workers serve with what was configured before: write a global once. */
   void* (*configure)(struct sluice_setup*);
   void (*discard)(void* config);
   /* On each worker's thread, before the first exchange and after the last. */

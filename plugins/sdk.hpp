@@ -485,7 +485,7 @@ namespace detail {
 
 template <typename Config>
 void* configure(sluice_setup* raw) {
-  host = raw->host;
+  if (host == nullptr) host = raw->host;  // once: a reload configures while workers read it
   Setup setup(raw);
   return new Config(setup);
 }

@@ -13,8 +13,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
-from harness import (DEADLINE, RawOrigin, answering, assert_problem, echo, free_port, proxying, request, response, sluice, upstream,
-                     wait_until)
+from harness import (DEADLINE, RawOrigin, answering, assert_problem, echo, free_port, in_background, proxying, request, response, sluice,
+                     upstream, wait_until)
 
 SECRET = "0123456789abcdef0123456789abcdef"
 
@@ -74,11 +74,11 @@ def key_set(*keys):
     return json.dumps({"keys": [key.jwk() if isinstance(key, Key) else key for key in keys]})
 
 
-def guarded(where="route", upstreams=None, **config):
+def guarded(where="route", upstreams=None, workers=1, **config):
     """An echoing origin behind the plugin, which knows SECRET if nothing else is said."""
     config = {"keys": [{"secret": SECRET}], "claims_to_headers": {"sub": "X-User"}, **config}
     return proxying(answering(echo), plugins={"door": {"module": "jwt", "config": config}}, upstreams=upstreams or {},
-                    **{where: {"plugins": ["door"]}})
+                    process={"workers": workers}, **{where: {"plugins": ["door"]}})
 
 
 def events(gateway, event):
@@ -353,10 +353,10 @@ class Issuer:
 
 
 @contextmanager
-def issued(*keys, jwks=None, issuer=None, where="route", **config):
+def issued(*keys, jwks=None, issuer=None, where="route", more_keys=(), **config):
     issuer = issuer or Issuer(*keys)
     source = {"upstream": "issuer", "min_interval": "100ms", **(jwks or {})}
-    with issuer.origin, guarded(where, upstreams={"issuer": upstream(issuer.origin)}, keys=[{"jwks": source}], **config) as (gateway, origin):
+    with issuer.origin, guarded(where, upstreams={"issuer": upstream(issuer.origin)}, keys=[{"jwks": source}, *more_keys], **config) as (gateway, origin):
         yield gateway, origin, issuer
 
 
@@ -416,6 +416,53 @@ def test_a_withdrawn_key_verifies_nothing_any_more_not_even_what_is_remembered()
         assert_problem(gateway.get("/", bearer(tokens[1])), 401, "jwt_key_unknown")
         assert gateway.get("/", bearer(tokens[0])).status == 200
         assert events(gateway, "cached") == cached + 1  # the key that stays is the same key
+
+
+@pytest.mark.workers
+def test_keys_that_come_and_go_while_several_workers_verify(tmp_path):
+    """Keys of a file, which the workers share and a reload changes, and those that each worker fetches for itself."""
+    workers, rounds = 3, 5
+    file = tmp_path / "keys.json"
+    stays, held = Key("ES256", "stays"), Key("RS256", "held", RSA.key)
+    fetched = [Key("ES256", f"fetched{i}") for i in range(rounds + 1)]
+    filed = [Key("EdDSA", f"filed{i}") for i in range(rounds + 1)]
+    file.write_text(key_set(held, filed[0]))
+    with issued(stays, fetched[0], more_keys=[{"jwks_file": str(file)}], workers=workers, wait="10s") as (gateway, _, issuer):
+        gateway.wait_for_metric("sluice_plugin_events_total", workers, plugin="door", event="jwks_fetched")
+        good = [stays.token(), held.token()]
+
+        def keep_asking(over):
+            kept = gateway.client()
+            while not over.is_set():
+                with gateway.client() as fresh:
+                    for client in (kept, fresh):
+                        assert [client.get("/", bearer(token)).status for token in good] == [200, 200]
+                        assert client.get("/", bearer(stays.token())).status == 200  # not remembered
+
+        def on_many_connections(check):
+            """Each is some worker's, and stays with it."""
+            for _ in range(12):
+                with gateway.client() as client:
+                    check(client)
+
+        def knows(client, token):
+            wait_until(lambda: client.get("/", bearer(token)).status == 200, "the worker knows the key")
+
+        with in_background(4, keep_asking):
+            for i in range(rounds):
+                tokens = [fetched[i].token(), filed[i].token()]
+                on_many_connections(lambda client: [knows(client, token) for token in tokens])
+                issuer.publish(stays, fetched[i + 1])
+                file.write_text(key_set(held, filed[i + 1]))
+                assert gateway.reload()["accepted"]
+                new = fetched[i + 1].token()
+
+                def has_forgotten(client):
+                    knows(client, new)
+                    assert [client.get("/", bearer(token)).status for token in tokens] == [401, 401]
+
+                on_many_connections(has_forgotten)
+        assert events(gateway, "cached") > 0
 
 
 def test_a_key_that_changed_under_its_id_is_another_one():

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from harness import (CHUNKED, End, RawOrigin, Sluice, answering, assert_problem, chunked, echo, free_port, proxying, request, response,
-                     sluice, upstream, wait_until)
+from harness import (CHUNKED, End, RawOrigin, Sluice, answering, assert_problem, chunked, echo, free_port, in_background, proxying, request,
+                     response, sluice, upstream, wait_until)
 
 SOURCE = Path(os.environ.get("SLUICE_SOURCE_DIR", Path(__file__).parents[2]))
 PLUGINS = os.environ.get("SLUICE_TEST_PLUGINS", "")
@@ -23,9 +23,9 @@ def probe(tag, module="probe", **config):
     return {"module": module, "config": {"tag": tag, **config}}
 
 
-def probed(script=None, listener=(), route=(), upstreams=None, **probes):
+def probed(script=None, listener=(), route=(), upstreams=None, workers=1, **probes):
     """A gateway with the probes of those names, and who uses them."""
-    return proxying(script or answering(echo), process={"plugin_dir": PLUGINS}, upstreams=upstreams or {},
+    return proxying(script or answering(echo), process={"plugin_dir": PLUGINS, "workers": workers}, upstreams=upstreams or {},
                     plugins={name: probe(name, **config) for name, config in probes.items()},
                     listener={"plugins": list(listener)}, route={"plugins": list(route)})
 
@@ -497,6 +497,43 @@ def test_a_changed_instance_ends_with_the_last_exchange_that_uses_it(tmp_path):
         client.reset()
         wait_until(lambda: ledger.count("a discarded"), "the old instance is discarded")
         assert ledger.count("a stopped") == 1
+
+
+@pytest.mark.workers
+def test_requests_that_pause_on_several_workers_pass_the_plugins_of_one_configuration_whatever_reloads(tmp_path):
+    reloads, workers = 15, 3
+    ledger = Ledger(tmp_path)
+
+    def generation(number):
+        """Both instances are others in each; some resume from a timer, some before they return."""
+        config = {"pause": PHASES, "delay": ["1ms", "0"][number % 2], "ledger": str(ledger.path)}
+        return {name: probe(f"{name}{number}", **config) for name in "ab"}
+
+    with probed(listener=["a"], route=["b"], workers=workers, a={}, b={}) as (gateway, _):
+        assert gateway.reload(plugins=generation(0))["accepted"]
+        seen = []
+
+        def keep_asking(over):
+            kept = gateway.client()
+            while not over.is_set():
+                with gateway.client() as fresh:
+                    for client in (kept, fresh):
+                        answer = client.ask("POST", "/", body=BODY)
+                        assert (answer.status, answer.body) == (200, BODY)
+                        seen.append(traces(answer))
+
+        with in_background(6, keep_asking):
+            for number in range(1, reloads + 1):
+                before = len(seen)
+                assert gateway.reload(plugins=generation(number))["accepted"]
+                wait_until(lambda: len(seen) > before + 12, "requests go on")
+        generations = {tuple(trace) for trace in seen}
+        assert generations <= {(f"b{number}.response", f"a{number}.response") for number in range(reloads + 1)}
+        assert len(generations) > reloads / 2
+        gateway.wait_gauges_zero()
+        gone = [f"{name}{number}" for name in "ab" for number in range(reloads)]
+        wait_until(lambda: all(ledger.count(f"{name} discarded") == 1 for name in gone), "all but the last are discarded")
+        assert all(ledger.count(f"{name} {what}") == workers for name in gone for what in ("started", "stopped"))
 
 
 def test_who_resumes_an_exchange_that_is_over_does_no_harm():

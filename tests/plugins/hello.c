@@ -19,7 +19,7 @@ struct config {
 
 static void* configure(struct sluice_setup* setup) {
   struct sluice_str name = TEXT("stranger");
-  host = setup->host;
+  if (host == NULL) host = setup->host; /* once: a reload configures while workers read it */
   const struct sluice_node* node = setup->child(setup, setup->root, TEXT("name"));
   if (node != NULL && !setup->text(setup, node, &name)) return NULL; /* the host has told what is wrong, and where */
   struct config* config = calloc(1, sizeof(*config));

@@ -109,7 +109,7 @@ static void note(const struct config* config, const char* what) {
 }
 
 static void* configure(struct sluice_setup* setup) {
-  host = setup->host;
+  if (host == NULL) host = setup->host;
   struct config* config = calloc(1, sizeof(*config));
   const struct sluice_node* node;
   config->status = 200;

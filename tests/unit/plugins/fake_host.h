@@ -54,7 +54,7 @@ class FakeHost {
   uint32_t counter(const std::string& name);
   [[nodiscard]] uint64_t counted(const std::string& name) const;
 
-  sluice_host table{};
+  static inline sluice_host table{};                        // plugins learn of it once
   std::chrono::microseconds now{std::chrono::hours(1000)};  // the wall's too
   std::map<std::string, std::string> files;
   std::vector<std::string> errors;  // of the configuration: "path: message"
