@@ -53,6 +53,26 @@ def test_a_reload_forgets_no_count():
         assert gateway.get("/").status == 429
 
 
+@pytest.mark.workers
+def test_workers_that_share_a_store_in_memory_let_pass_exactly_what_is_allowed():
+    keys, burst = ["a", "b", "c"], 50
+    with proxying(answering(OK), **limited(requests=1, per="1h", burst=burst, key="header:X-Key"), process={"workers": 3}) as (gateway, _):
+        statuses = {key: [] for key in keys}
+
+        def ask(_):
+            kept = gateway.client()
+            for _ in range(2 * burst // 8):
+                with gateway.client() as fresh:
+                    for client in (kept, fresh):
+                        for key in keys:
+                            statuses[key].append(client.get("/", {"X-Key": key}).status)
+
+        with in_background(8, ask):
+            pass
+        for key in keys:
+            assert sorted(statuses[key]) == [200] * burst + [429] * (len(statuses[key]) - burst)
+
+
 def test_two_gateways_share_one_limit_in_redis():
     with Redis() as redis, RawOrigin(answering(OK)) as origin:
         settings = limited(redis_store(redis), requests=1, per="1h", burst=20, key="all")
