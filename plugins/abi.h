@@ -112,6 +112,10 @@ struct sluice_setup {
 
   /* The id, for http(), of the upstream that the node names. SLUICE_NONE after an error. */
   uint32_t (*upstream)(struct sluice_setup*, const struct sluice_node*);
+
+  /* No phase shows a response's trailers. Those whose names begin so, in any case and with - or _, go no further where this instance
+   * takes part: for a plugin that keeps such fields of the head from the client. */
+  void (*drop_trailers)(struct sluice_setup*, struct sluice_str prefix);
 };
 
 /* ---- the host's functions ---- */

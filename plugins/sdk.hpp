@@ -160,6 +160,9 @@ class Setup {
   }
   [[nodiscard]] uint32_t counter(std::string_view name) const { return setup_->counter(setup_, to_abi(name)); }
   [[nodiscard]] uint32_t histogram(std::string_view name) const { return setup_->histogram(setup_, to_abi(name)); }
+  void drop_trailers(std::string_view prefix) const {
+    if (SLUICE_HAS(setup_, drop_trailers)) setup_->drop_trailers(setup_, to_abi(prefix));
+  }
   /// About the instance as a whole.
   void error(std::string_view message) const { setup_->error(setup_, nullptr, to_abi(message)); }
   void warning(std::string_view message) const { setup_->warning(setup_, nullptr, to_abi(message)); }

@@ -195,6 +195,10 @@ struct PluginSetup::Functions {
     return is_figure_name(text_of(name)) ? index_of(of(handle).made_.histograms, text_of(name)) : SLUICE_NONE;
   }
 
+  static void drop_trailers(sluice_setup* handle, sluice_str prefix) {
+    index_of(of(handle).made_.dropped_trailers, text_of(prefix));
+  }
+
   static void error(sluice_setup* handle, const sluice_node* node, sluice_str message) {
     PluginSetup& self = of(handle);
     if (node != nullptr) return self.refuse(*to_node(node), std::string(text_of(message)));
@@ -230,7 +234,8 @@ PluginSetup::PluginSetup(filter::Instance& made, const Node* config, Place place
                    .histogram = Functions::histogram,
                    .error = Functions::error,
                    .warning = Functions::warning,
-                   .upstream = Functions::upstream},
+                   .upstream = Functions::upstream,
+                   .drop_trailers = Functions::drop_trailers},
       made_(made),
       place_(place),
       known_(known),

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/log.h"
+#include "base/strings.h"
 
 namespace sluice::filter {
 
@@ -226,6 +227,18 @@ const Chain::Shared* Chain::find_shared(std::string_view key) const {
   const Shared* at = shared_;
   while (at != nullptr && at->key != key) at = at->next;
   return at;
+}
+
+bool Chain::drops_trailer(std::string_view name) const {
+  const auto seen = [](char c) { return c == '-' ? '_' : to_lower(c); };
+  const auto is_ours = [&](std::string_view prefix) {
+    return std::equal(prefix.begin(), prefix.end(), name.begin(), name.begin() + std::min(name.size(), prefix.size()),
+                      [&](char a, char b) { return seen(a) == seen(b); });
+  };
+  return std::any_of(filters_.begin(), filters_.begin() + entered_, [&](const Filter* filter) {
+    const auto& prefixes = filter->instance().instance().dropped_trailers;
+    return std::any_of(prefixes.begin(), prefixes.end(), is_ours);
+  });
 }
 
 bool Chain::find_claim(std::string_view name, std::string_view& value) const {

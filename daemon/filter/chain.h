@@ -90,6 +90,8 @@ class Chain final : public snapshot::ClaimSource {
   [[nodiscard]] bool wants_request_body() const { return wants_request_body_; }
   [[nodiscard]] bool wants_response_body() const { return (readers_ | replacers_) != 0; }
   [[nodiscard]] bool replaces_response_body() const { return replacers_ != 0; }
+  /// A field of this name in the response's trailers is for none but a plugin.
+  [[nodiscard]] bool drops_trailer(std::string_view name) const;
   /// What a plugin shared as jwt.<name>.
   [[nodiscard]] bool find_claim(std::string_view name, std::string_view& value) const override;
   /// What is to be sent after `respond`.

@@ -29,6 +29,7 @@ class Instance {
   std::vector<std::string> upstreams;
   std::vector<std::string> counters;
   std::vector<std::string> histograms;
+  std::vector<std::string> dropped_trailers;  // beginnings of their names
 
   // What it was made of: if all that is the same at a reload, the instance lives on.
   struct File {

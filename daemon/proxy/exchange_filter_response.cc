@@ -112,6 +112,15 @@ bool Exchange::filter_response_end(const http::HeaderMap& trailers) {
   return false;
 }
 
+// The head has gone, so what would be a plugin's there comes too late: it is nobody's.
+http::HeaderMap Exchange::without_dropped(const http::HeaderMap& trailers) {
+  const auto kept = arena_.allocate_array<http::HeaderField>(trailers.size());
+  const auto end = std::copy_if(trailers.begin(), trailers.end(), kept.begin(), [this](const http::HeaderField& field) {
+    return !filtering_->chain.drops_trailer(field.name);
+  });
+  return http::HeaderMap(kept.first(static_cast<size_t>(end - kept.begin())));
+}
+
 // The piece that waited goes on behind the filter that paused; what came behind it follows.
 void Exchange::resume_response_body() {
   Filtering& filtering = *filtering_;

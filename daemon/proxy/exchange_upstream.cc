@@ -200,7 +200,7 @@ void Exchange::end_response(const http::HeaderMap& trailers) {
       to_client_.add("0\r\n\r\n");
     } else {
       to_client_.add("0\r\n");
-      to_client_.add(compose_trailers(trailers, arena_));
+      to_client_.add(compose_trailers(filtering_ == nullptr ? trailers : without_dropped(trailers), arena_));
     }
   }
   if (!request_sent()) {

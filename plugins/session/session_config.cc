@@ -44,6 +44,7 @@ Config::Config(Setup& setup) {
     setup["header_prefix"].error("names of header fields begin with it, so it must be as X-Session-, with its hyphen");
   check_prefix(setup["header_prefix"], header_prefix, kOfTheGateway);
   check_prefix(setup["header_prefix"], header_prefix, kRemadeForUpstreams);
+  setup.drop_trailers(header_prefix);
   subject_header = header_prefix + "Subject";
   data_header = header_prefix + "Data";
   setup["max_data"].read_size(max_data, 1, 16 * 1024);

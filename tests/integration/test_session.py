@@ -11,8 +11,8 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import pytest
 
-from harness import (DEADLINE, DelayProxy, OK, RawOrigin, Redis, SLOW, Sluice, answering, assert_problem, in_background, milliseconds,
-                     proxy_config, proxying, redis_store, request, response, sluice, wait_until)
+from harness import (CHUNKED, DEADLINE, DelayProxy, OK, RawOrigin, Redis, SLOW, Sluice, answering, assert_problem, chunked,
+                     in_background, milliseconds, proxy_config, proxying, redis_store, request, response, sluice, wait_until)
 
 NAME = "__Host-session"
 FIELDS = {"create": "X-Session-Create", "data": "X-Session-Data", "rotate": "X-Session-Rotate", "destroy": "X-Session-Destroy",
@@ -187,6 +187,30 @@ def test_the_cookie_may_be_passed_on():
     with proxying(answering(application), **sessions(forward_cookie=True)) as (gateway, _):
         browser = Browser(gateway).log_in()
         assert json.loads(browser.ask().body)["cookie"] == [f"{NAME}={browser.cookie}"]
+
+
+@pytest.mark.parametrize("framing, ends", [("pieces", "at once"), ("pieces", "later"), ("one write", "at once")])
+def test_trailers_say_nothing_of_sessions_and_those_that_would_reach_no_client(framing, ends):
+    """Their head is on its way to the client when they come."""
+    trailers = [("X-Session-Create", "mallory"), ("X-Sum", "7"), ("x-session-data", "secret"), ("X_Session_Foo", "1"), ("X-Sessions", "2")]
+    body = chunked(b"body", trailers=trailers)
+
+    def script(connection):
+        while True:
+            connection.read_request()
+            head = response(headers=CHUNKED, framed=False)
+            connection.send(head + body) if framing == "one write" else connection.send(head, body)
+
+    config = sessions()
+    config["plugins"]["once"] = {"module": "idempotency"}  # before session in the list: it holds the end back
+    config["route"]["plugins"] = ["once", "session"] if ends == "later" else ["session"]
+    with proxying(script, **config) as (gateway, _):
+        client = gateway.client()
+        for key in ("a", "b"):
+            answer = client.ask("POST", "/", {"Idempotency-Key": key})
+            assert (answer.body, answer.trailers) == (b"body", [("X-Sum", "7"), ("X-Sessions", "2")])
+            assert answer.get("set-cookie") is None
+        assert events(gateway, "created") == 0
 
 
 def test_only_an_upstream_is_believed():

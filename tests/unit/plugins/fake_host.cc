@@ -106,6 +106,7 @@ void fill_setup(sluice_setup& setup, const sluice_host& table, const Value& root
   };
   setup.store = [](sluice_setup*, const sluice_node*) { return uint32_t{0}; };
   setup.upstream = setup.store;
+  setup.drop_trailers = [](sluice_setup*, sluice_str) {};
   setup.error = report;
   setup.warning = [](sluice_setup*, const sluice_node*, sluice_str) {};
 }
