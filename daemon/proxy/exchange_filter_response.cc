@@ -35,6 +35,11 @@ http::ResponseHead kept_head(const http::ResponseHead& head, Arena& arena) {
   return kept;
 }
 
+// Why an exchange ends with an answer that cannot be given any more, since a head has gone.
+Reason failure_of(const filter::Answer& answer) {
+  return answer.failure == Reason::none ? Reason::plugin_failed : answer.failure;
+}
+
 }  // namespace
 
 // --- the response ---
@@ -83,7 +88,7 @@ bool Exchange::filter_response_body(std::string_view data, bool last) {
     case Step::next: return !filtering.chain.replaces_response_body();
     case Step::wait: break;
     case Step::respond:
-    case Step::read_body: abort(Reason::plugin_failed); return false;
+    case Step::read_body: abort(failure_of(filtering_->chain.take_answer())); return false;
   }
   filtering.holds_body = true;
   filtering.end_was_seen = false;
@@ -131,7 +136,7 @@ void Exchange::resume_response_body() {
     case Step::next: break;
     case Step::wait: return;
     case Step::respond:
-    case Step::read_body: return abort(Reason::plugin_failed);
+    case Step::read_body: return abort(failure_of(filtering_->chain.take_answer()));
   }
   filtering.holds_body = false;
   if (!filtering.chain.replaces_response_body()) send_response_body(piece);
@@ -157,7 +162,7 @@ void Exchange::release_response(size_t at, bool end_was_seen) {
     case Step::next: break;
     case Step::wait: filtering.holds_body = true; return flush_client();
     case Step::respond:
-    case Step::read_body: return abort(Reason::plugin_failed);
+    case Step::read_body: return abort(failure_of(filtering_->chain.take_answer()));
   }
   if (filtering.holds_end) return end_response(filtering.trailers);
   if (lease_) lease_->resume_reading();
@@ -169,7 +174,7 @@ void Exchange::release_response(size_t at, bool end_was_seen) {
 // What a plugin said instead of the upstream, or in place of what it answered.
 void Exchange::answer_plugin() {
   const filter::Answer answered = filtering_->chain.take_answer();
-  if (response_begun_) return abort(Reason::plugin_failed);
+  if (response_begun_) return abort(failure_of(answered));
   file_left_ = 0;
   filtering_->holds_head = false;
   filtering_->held_response.clear();
@@ -255,7 +260,7 @@ bool Exchange::pass_answer_piece() {
     return false;
   }
   if (step != Step::next) {
-    abort(Reason::plugin_failed);
+    abort(failure_of(filtering_->chain.take_answer()));
     return false;
   }
   if (!filtering.chain.replaces_response_body()) send_response_body(filtering.answer_body);

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from harness import (CHUNKED, End, RawOrigin, Sluice, answering, assert_problem, chunked, echo, free_port, in_background, proxying, request,
-                     response, sluice, upstream, wait_until)
+from harness import (CHUNKED, SANITIZER, End, RawOrigin, Sluice, answering, assert_problem, chunked, echo, free_port, in_background,
+                     proxy_config, proxying, request, response, sluice, upstream, wait_until)
 
 SOURCE = Path(os.environ.get("SLUICE_SOURCE_DIR", Path(__file__).parents[2]))
 PLUGINS = os.environ.get("SLUICE_TEST_PLUGINS", "")
@@ -385,6 +385,46 @@ def test_a_timer_of_the_route_ends_a_pause():
     with probed(route=["a"], a={"pause": ["request"], "never": True}) as (gateway, _):
         gateway.reload(routes=[{**gateway.config["routes"][0], "timeout": "50ms"}])
         assert_problem(gateway.get("/"), 504, "route_timeout")
+
+
+@pytest.mark.skipif(bool(SANITIZER), reason="its runtime wants to be loaded before our clock")
+@pytest.mark.parametrize("phase", PHASES)
+def test_a_plugin_that_does_not_resume_within_a_minute_is_answered_for(tmp_path, phase):
+    seconds = tmp_path / "seconds"
+    seconds.write_bytes(bytes(8))
+    clock = {"LD_PRELOAD": f"{PLUGINS}/clock_ahead.so", "CLOCK_AHEAD": str(seconds)}
+    patient = {"response_header": "1h", "idle": "1h"}
+    with RawOrigin(answering(echo)) as origin:
+        config = proxy_config(origin, process={"plugin_dir": PLUGINS}, upstream_settings={"timeouts": patient},
+                              plugins={"a": probe("a", pause=[phase], delay="70s", haunts=True)},
+                              listener={"plugins": ["a"], "timeouts": {"request_body": "1h", "write": "1h"}})
+        config["listeners"]["other"] = {}  # for requests that show the worker what time it is
+        with Sluice(config, env=clock) as gateway:
+
+            def move_on_to(time):
+                with open(seconds, "r+b") as file:
+                    file.write(time.to_bytes(8, "little"))
+                with gateway.client("other") as other:
+                    assert other.ask("POST", "/", body=b"tick").status == 200
+
+            client = gateway.client()
+            client.send(request("POST", "/", body=b"hello"))
+            gateway.wait_for_metric("sluice_plugin_events_total", 1, event="paused")
+            move_on_to(58)
+            assert client.is_silent() or phase == "response_body"  # whose head has gone
+            move_on_to(61)
+            line = gateway.logged(reason="plugin_timeout")
+            if phase == "response_body":
+                assert client.read_response().end is not End.complete
+            else:
+                assert_problem(client.read_response(), 504, "plugin_timeout")
+                assert line["status"] == 504
+            assert gateway.metrics().total("sluice_request_failures_total", reason="plugin_timeout") == 1
+            move_on_to(71)
+            gateway.wait_for_metric("sluice_plugin_events_total", 1, event="haunted")  # it resumes, and nothing comes of it
+            move_on_to(72)
+            assert len(gateway.access_log(5)) == 5
+            gateway.wait_gauges_zero()
 
 
 @pytest.mark.parametrize("phase", ["request", "request_body"])

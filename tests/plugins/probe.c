@@ -153,7 +153,7 @@ static void* configure(struct sluice_setup* setup) {
     config->status = (uint32_t)status;
   }
   if ((node = setup->child(setup, setup->root, str("delay"))) != NULL)
-    setup->duration(setup, node, 0, 60000, &config->delay_ms);
+    setup->duration(setup, node, 0, 100000, &config->delay_ms);
   if ((node = setup->child(setup, setup->root, str("never"))) != NULL) setup->boolean(setup, node, &config->never);
   if ((node = setup->child(setup, setup->root, str("late"))) != NULL) setup->boolean(setup, node, &config->late);
   if ((node = setup->child(setup, setup->root, str("read_body"))) != NULL)
