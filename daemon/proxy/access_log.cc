@@ -4,7 +4,7 @@ namespace sluice::proxy {
 
 namespace {
 
-constexpr size_t kTexts = 12;
+constexpr size_t kTexts = 13;
 
 // Calls `visit` with each text of a record, const or not.
 template <typename Record, typename Visit>

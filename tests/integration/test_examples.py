@@ -154,3 +154,14 @@ def test_the_commands_of_the_readme_work_as_printed(tmp_path):
     assert heads == ["401", "200", "200", "200", "422"], done.stdout + done.stderr
     assert done.stdout.count("Idempotent-Replayed: true") == 1
     assert "alice" in done.stdout and "WWW-Authenticate: Bearer" in done.stdout
+
+
+@pytest.mark.skipif(shutil.which("curl") is None or shutil.which("openssl") is None, reason="curl and openssl are needed")
+def test_https_of_the_readme_works_as_printed(tmp_path):
+    block = next(text for text in re.findall(r"```sh\n(.*?)```", (SOURCE / "README.md").read_text(), re.DOTALL) if "https.yaml" in text)
+    # But for where the binary is, and which ports are free.
+    block = block.replace("8443", str(free_port())).replace("build/release/sluice", str(BINARY))
+    block = block.replace("version: 1", f'version: 1\nadmin: {{listen: "127.0.0.1:{free_port()}"}}').replace("curl", "curl -s --retry 20 --retry-connrefused")
+    script = "trap 'kill $(jobs -p)' EXIT\n" + block
+    done = subprocess.run(["bash", "-eu", "-c", script], capture_output=True, text=True, timeout=60, check=False, cwd=tmp_path)
+    assert "X-TLS: TLSv1.3" in done.stdout and "hello" in done.stdout, done.stdout + done.stderr
