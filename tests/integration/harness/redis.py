@@ -154,11 +154,28 @@ class RedisCluster:
         return all(b"cluster_state:ok" in node.command("CLUSTER", "INFO")
                    and node.command("CLUSTER", "NODES").count(b" connected") == len(self.nodes) for node in self.nodes)
 
+    def owner_of(self, key):
+        return next(node for node in self.nodes if not node.command("EXISTS", key).startswith(b"-MOVED"))
+
+    def move(self, key):
+        """The slot of this key, with all that is in it, to the fourth node."""
+        owner, target = self.owner_of(key), self.nodes[-1]
+        slot = self.nodes[0].command("CLUSTER", "KEYSLOT", key)[1:-2].decode()
+        assert target.command("CLUSTER", "SETSLOT", slot, "IMPORTING", self.id_of(owner)) == b"+OK\r\n"
+        assert owner.command("CLUSTER", "SETSLOT", slot, "MIGRATING", self.id_of(target)) == b"+OK\r\n"
+        while keys := owner.command("CLUSTER", "GETKEYSINSLOT", slot, "100").split(b"\r\n")[2::2]:
+            owner.command("MIGRATE", "127.0.0.1", str(target.port), "", "0", "5000", "KEYS", *(key.decode() for key in keys))
+        for node in (target, owner, *self.nodes):
+            assert node.command("CLUSTER", "SETSLOT", slot, "NODE", self.id_of(target)) == b"+OK\r\n"
+
+    @staticmethod
+    def id_of(node):
+        return node.command("CLUSTER", "MYID").split(b"\r\n")[1].decode()
+
     def reshard(self, slots):
         """Begins to move so many slots, a third from each, to the fourth node; the process that does it."""
-        target = self.nodes[-1].command("CLUSTER", "MYID").split(b"\r\n")[1].decode()
         return subprocess.Popen(["redis-cli", "--cluster", "reshard", self.nodes[0].address, "--cluster-from", "all", "--cluster-to",
-                                 target, "--cluster-slots", str(slots), "--cluster-yes"],
+                                 self.id_of(self.nodes[-1]), "--cluster-slots", str(slots), "--cluster-yes"],
                                 stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def store(self, **settings):
