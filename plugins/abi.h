@@ -113,8 +113,9 @@ struct sluice_setup {
   /* The id, for http(), of the upstream that the node names. SLUICE_NONE after an error. */
   uint32_t (*upstream)(struct sluice_setup*, const struct sluice_node*);
 
-  /* No phase shows a response's trailers. Those whose names begin so, in any case and with - or _, go no further where this instance
-   * takes part: for a plugin that keeps such fields of the head from the client. */
+  /* No phase shows a response's trailers, nor the heads that come before the final one (1xx). Fields of both whose names begin so, in
+   * any case and with - or _, go no further where this instance takes part: for a plugin that keeps such fields of the head from
+   * the client. */
   void (*drop_trailers)(struct sluice_setup*, struct sluice_str prefix);
 };
 

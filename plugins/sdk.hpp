@@ -160,8 +160,11 @@ class Setup {
   }
   [[nodiscard]] uint32_t counter(std::string_view name) const { return setup_->counter(setup_, to_abi(name)); }
   [[nodiscard]] uint32_t histogram(std::string_view name) const { return setup_->histogram(setup_, to_abi(name)); }
-  void drop_trailers(std::string_view prefix) const {
-    if (SLUICE_HAS(setup_, drop_trailers)) setup_->drop_trailers(setup_, to_abi(prefix));
+  /// False: this gateway cannot, and lets them pass.
+  [[nodiscard]] bool drop_trailers(std::string_view prefix) const {
+    if (!SLUICE_HAS(setup_, drop_trailers)) return false;
+    setup_->drop_trailers(setup_, to_abi(prefix));
+    return true;
   }
   /// About the instance as a whole.
   void error(std::string_view message) const { setup_->error(setup_, nullptr, to_abi(message)); }

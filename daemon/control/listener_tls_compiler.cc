@@ -1,8 +1,10 @@
 #include "control/listener_tls_compiler.h"
 
+#include <algorithm>
 #include <utility>
 #include <vector>
 
+#include "base/assert.h"
 #include "base/clock.h"
 #include "base/format.h"
 #include "control/load.h"
@@ -39,8 +41,12 @@ TlsServerSpec ListenerTlsCompiler::compile(const TlsServerDraft& draft, const st
                        "\"client_certificate\" is used with \"client_ca_file\" only");
   }
   const Node* list = node.find("certificates");
-  if (list != nullptr && list->kind == Node::Kind::list && list->entries.empty()) {
-    diagnostics_.error(list->place, "a listener with TLS needs at least one certificate");
+  const bool is_empty =
+      list != nullptr && (list->kind == Node::Kind::null || list->kind == Node::Kind::list) && list->entries.empty();
+  if (is_empty) diagnostics_.error(list->place, "a listener with TLS needs at least one certificate");
+  if (!spec.session_tickets && !draft.ticket_key_files.empty()) {
+    diagnostics_.error(draft.ticket_key_files.front()->place,
+                       "ticket_key_files is not used with session_tickets: false");
   }
   for (const TlsCertificateDraft& certificate : draft.certificates) {
     if (CertificateRef made = read(certificate)) spec.certificates.push_back(std::move(made));
@@ -49,6 +55,7 @@ TlsServerSpec ListenerTlsCompiler::compile(const TlsServerDraft& draft, const st
   std::vector<std::string> ticket_keys;
   bool good = read_file(draft.client_ca_file, "client_ca_file", client_ca);
   good = read_tickets(draft, ticket_keys) && good;
+  SL_ASSERT(!spec.certificates.empty() || diagnostics_.error_count() > 0);
   if (!good || spec.certificates.empty() || spec.certificates.size() < draft.certificates.size()) return spec;
 
   Failure failure;
@@ -58,7 +65,7 @@ TlsServerSpec ListenerTlsCompiler::compile(const TlsServerDraft& draft, const st
       .tls13 = spec.max_version == TlsServerSpec::Version::tls13,
       .alpn = {"http/1.1"},
       .client_ca_pem = std::move(client_ca),
-      .session_scope = listener,
+      .name = listener,
   };
   if (!options.tls12 && !options.tls13) return spec;  // reported
   if (draft.ciphers != nullptr) options.ciphers = draft.ciphers->text;
@@ -66,7 +73,8 @@ TlsServerSpec ListenerTlsCompiler::compile(const TlsServerDraft& draft, const st
     const bool required = spec.client_certificate == TlsServerSpec::ClientCertificate::required;
     options.client_certificates = required ? tls::ClientCertificates::required : tls::ClientCertificates::optional;
   }
-  if (spec.session_tickets) {
+  // Who is let in by a certificate shows it each time: a session would outlive the certificate, and who vouched for it.
+  if (spec.session_tickets && draft.client_ca_file == nullptr) {
     options.tickets = ticket_keys.empty() ? tls::TicketKeys::own() : tls::TicketKeys::of_files(ticket_keys, failure);
     if (options.tickets == nullptr) report(*draft.ticket_key_files[failure.which], "ticket_key_files", failure.why);
     if (options.tickets == nullptr) return spec;
@@ -75,6 +83,8 @@ TlsServerSpec ListenerTlsCompiler::compile(const TlsServerDraft& draft, const st
   if (spec.context != nullptr) return spec;
   if (failure.part == Failure::Part::ca) {
     report(*draft.client_ca_file, "client_ca_file", failure.why);
+  } else if (failure.part == Failure::Part::certificate) {
+    report(*draft.certificates[failure.which].cert_file, "cert_file", failure.why);
   } else {
     diagnostics_.error(draft.ciphers->place, fmt::format("ciphers: {}", failure.why));
   }
@@ -97,11 +107,9 @@ ListenerTlsCompiler::CertificateRef ListenerTlsCompiler::read(const TlsCertifica
   if (!good) return nullptr;
   if (draft.ocsp_file != nullptr && files.ocsp_der.empty()) report(*draft.ocsp_file, "ocsp_file", "it is empty");
   const auto [first, last] = known_.equal_range(files.certificate_pem);
-  for (auto at = first; at != last; ++at) {
-    if (at->second->files() == files) return at->second;
-  }
+  const auto same = std::find_if(first, last, [&](const auto& known) { return known.second->files() == files; });
   Failure failure;
-  CertificateRef made = tls::Certificate::make(std::move(files), failure);
+  CertificateRef made = same != last ? same->second : tls::Certificate::make(std::move(files), failure);
   if (made == nullptr) {
     using Part = Failure::Part;
     const bool is_key = failure.part == Part::key;
@@ -113,7 +121,7 @@ ListenerTlsCompiler::CertificateRef ListenerTlsCompiler::read(const TlsCertifica
     diagnostics_.warning(draft.cert_file->place, fmt::format("cert_file: {} has expired; clients will refuse it",
                                                              resolve_path(diagnostics_, *draft.cert_file)));
   }
-  known_.emplace(made->files().certificate_pem, made);
+  if (same == last) known_.emplace(made->files().certificate_pem, made);
   return made;
 }
 

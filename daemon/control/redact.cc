@@ -16,7 +16,7 @@ bool carries_credentials(std::string_view key) {
   constexpr std::string_view kWords[] = {"authorization", "cookie", "token", "secret", "password", "key", "credential"};
   std::string lower;
   for (const char c : key) lower += to_lower(c);
-  if (lower.ends_with("_file")) return false;  // names a secret's place, which is none
+  if (lower.ends_with("_file") || lower.ends_with("_files")) return false;  // names a secret's place, which is none
   return std::any_of(std::begin(kWords), std::end(kWords),
                      [&](std::string_view word) { return lower.find(word) != std::string::npos; });
 }

@@ -292,7 +292,7 @@ constexpr Row kRows[] = {
     {.section = S::listener_timeouts, .key = "idle", .type = T::duration, .fallback = "1m", .range = kTimeout,
      .help = "Between two requests, and for silent WebSocket and other tunnels.",
      .binding = into<&ListenerTimeouts::idle>},
-    {.section = S::listener_timeouts, .key = "tls_handshake", .type = T::duration, .fallback = "10s", .range = kTimeout,
+    {.section = S::listener_timeouts, .key = "tls_handshake", .type = T::duration, .fallback = "3s", .range = kTimeout,
      .help = "For the TLS handshake.", .binding = into<&ListenerTimeouts::tls_handshake>},
 
     {.section = S::listener_tls, .key = "certificates", .shape = kList, .child = S::certificate, .presence = kRequired,
@@ -314,7 +314,7 @@ constexpr Row kRows[] = {
      .help = "With `client_ca_file`: whether clients without a certificate are let in. One that is given must be good either way.",
      .binding = choose<&TlsServerDraft::spec, &TlsServerSpec::client_certificate>},
     {.section = S::listener_tls, .key = "session_tickets", .type = T::boolean, .fallback = "true",
-     .help = "Clients that come back within 12 hours resume their session, which spares both sides the signature.",
+     .help = "Clients that come back within 12 hours resume their session, which spares both sides the signature. Not with `client_ca_file`: those show their certificate each time.",
      .binding = into<&TlsServerDraft::spec, &TlsServerSpec::session_tickets>},
     {.section = S::listener_tls, .key = "ticket_key_files", .type = T::file, .shape = kList, .fallback = "[]",
      .help = "Files of 80 random bytes that a fleet of gateways shares, so that each resumes what another began. The first one seals new "

@@ -78,7 +78,7 @@ std::string_view client_ip(std::string_view client);
   X(upstream_first_byte_us, number,  r.upstream_first_byte, "microseconds until the upstream's first response byte") \
   X(response_us,            number,  r.response,            "microseconds from there to the last byte sent") \
   X(total_us,               number,  r.total,               "microseconds from first to last byte") \
-  X(plugins,                text,    r.plugins,             "microseconds of CPU that each plugin took, if it took any") \
+  X(plugins,                text,    r.plugins,             "microseconds of CPU of each plugin that took half a microsecond or more") \
   X(user_agent,             text,    r.user_agent,          "User-Agent of the request") \
   X(referer,                text,    r.referer,             "Referer of the request")
 

@@ -92,6 +92,7 @@ void Downstream::on_handshake_failed() {
 }
 
 void Downstream::part(const GenerationRef& last) {
+  if (state_ == ConnectionState::handshake && !generation_) generation_ = last;  // parts when that is done
   if (closed_ || lingering_ || state_ != ConnectionState::idle) return;
   if (!generation_) generation_ = last;
   arm(parting_time(engine_.current().snapshot()), Reason::drained);

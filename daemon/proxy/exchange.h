@@ -171,7 +171,7 @@ class Exchange final : private upstream::Connection::User, private upstream::Poo
   void send_filtered_head();
   bool filter_response_body(std::string_view data, bool last);
   [[nodiscard]] bool filter_response_end(const http::HeaderMap& trailers);
-  [[nodiscard]] http::HeaderMap without_dropped(const http::HeaderMap& trailers);
+  [[nodiscard]] http::HeaderMap without_dropped(const http::HeaderMap& fields);
   void resume_response_body();
   void release_response(size_t at, bool end_was_seen);
   void answer_plugin();

@@ -117,10 +117,10 @@ bool Exchange::filter_response_end(const http::HeaderMap& trailers) {
   return false;
 }
 
-// The head has gone, so what would be a plugin's there comes too late: it is nobody's.
-http::HeaderMap Exchange::without_dropped(const http::HeaderMap& trailers) {
-  const auto kept = arena_.allocate_array<http::HeaderField>(trailers.size());
-  const auto end = std::copy_if(trailers.begin(), trailers.end(), kept.begin(), [this](const http::HeaderField& field) {
+// Plugins see neither trailers nor 1xx heads: what would be theirs there comes too late, or too early. It is nobody's.
+http::HeaderMap Exchange::without_dropped(const http::HeaderMap& fields) {
+  const auto kept = arena_.allocate_array<http::HeaderField>(fields.size());
+  const auto end = std::copy_if(fields.begin(), fields.end(), kept.begin(), [this](const http::HeaderField& field) {
     return !filtering_->chain.drops_trailer(field.name);
   });
   return http::HeaderMap(kept.first(static_cast<size_t>(end - kept.begin())));

@@ -112,7 +112,9 @@ void Exchange::repeat(upstream::Endpoint& endpoint, Reason why, bool fresh) {
 
 void Exchange::on_informational(const http::ResponseHead& head) {
   if (request_.head.version == http::Version::http10) return;  // RFC 9110 §15.2
-  const Result<std::string_view> composed = compose_informational(head, arena_);
+  http::ResponseHead shown = head;
+  if (filtering_ != nullptr) shown.headers = without_dropped(head.headers);
+  const Result<std::string_view> composed = compose_informational(shown, arena_);
   if (composed) to_client_.add(*composed);
 }
 

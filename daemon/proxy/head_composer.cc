@@ -46,6 +46,16 @@ bool is_edited_away(std::string_view name, const snapshot::HeaderEdits& edits) {
   return names(edits.set, name);
 }
 
+// CGI and its heirs read X_Forwarded_For as X-Forwarded-For (RFC 3875 §4.1.18), so that a client could say what only we say.
+bool reads_like_remade(std::string_view name) {
+  if (name.find('_') == std::string_view::npos) return false;
+  const auto same = [](char a, char b) { return (a == '_' ? '-' : to_lower(a)) == b; };
+  for (const std::string_view ours : {"x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-request-id"}) {
+    if (std::equal(name.begin(), name.end(), ours.begin(), ours.end(), same)) return true;
+  }
+  return false;
+}
+
 struct Filter {
   uint64_t remade;  // bit per HeaderId
   const HeaderMap& headers;
@@ -54,6 +64,10 @@ struct Filter {
 
   [[nodiscard]] bool keeps(const HeaderField& field) const {
     if (field.id != HeaderId::other && (remade & bit(field.id)) != 0) return false;
+    if (field.id == HeaderId::other && (remade & bit(HeaderId::x_forwarded_for)) != 0 &&
+        reads_like_remade(field.name)) {
+      return false;
+    }
     if (connection.names_fields && http::is_hop_by_hop(field, headers, connection)) return false;
     return edits == nullptr || !is_edited_away(field.name, *edits);
   }

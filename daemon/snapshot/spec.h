@@ -76,7 +76,7 @@ struct ListenerTimeouts {
   Millis request_body{30'000};  // between reads
   Millis write{30'000};         // between writes
   Millis idle{60'000};          // keep-alive, and silent tunnels
-  Millis tls_handshake{10'000};
+  Millis tls_handshake{3'000};
 };
 
 /// TLS with clients: what of it stands in the configuration, and what it came to.

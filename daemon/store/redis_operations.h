@@ -3,6 +3,7 @@
 //
 // Redis 7.0 or later. An ACL user needs GET, GETEX, SET, DEL, INCRBY, PTTL, PEXPIRE, TIME, EVAL and EVALSHA on its keys; SCRIPT
 // LOAD spares sending scripts whole; SELECT if there is a db, CLUSTER SLOTS and ASKING in a cluster.
+// Each new connection reads the key "sluice", to see that it is served; that the ACL refuses it is an answer too.
 #pragma once
 
 #include <array>

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <ctime>
+#include <limits>
 #include <utility>
 
 #include "base/assert.h"
@@ -46,13 +47,24 @@ int64_t seconds_of(const ASN1_TIME* time) {
   return ASN1_TIME_to_tm(time, &parts) == 1 ? static_cast<int64_t>(timegm(&parts)) : 0;
 }
 
-bool is_ocsp_response(const std::string& der) {
+struct FreeOcsp {
+  void operator()(OCSP_RESPONSE* response) const { OCSP_RESPONSE_free(response); }
+  void operator()(OCSP_BASICRESP* basic) const { OCSP_BASICRESP_free(basic); }
+};
+
+// Until when the response (RFC 6960) can be stapled; 0: it is none for a good certificate.
+int64_t end_of_ocsp(const std::string& der) {
   const auto* at = reinterpret_cast<const unsigned char*>(der.data());
-  OCSP_RESPONSE* response = d2i_OCSP_RESPONSE(nullptr, &at, static_cast<long>(der.size()));
-  const bool good = response != nullptr && OCSP_response_status(response) == OCSP_RESPONSE_STATUS_SUCCESSFUL;
-  OCSP_RESPONSE_free(response);
-  ERR_clear_error();
-  return good;
+  const std::unique_ptr<OCSP_RESPONSE, FreeOcsp> response(
+      d2i_OCSP_RESPONSE(nullptr, &at, static_cast<long>(der.size())));
+  if (response == nullptr || OCSP_response_status(response.get()) != OCSP_RESPONSE_STATUS_SUCCESSFUL) return 0;
+  const std::unique_ptr<OCSP_BASICRESP, FreeOcsp> basic(OCSP_response_get1_basic(response.get()));
+  OCSP_SINGLERESP* single = basic == nullptr ? nullptr : OCSP_resp_get0(basic.get(), 0);
+  if (single == nullptr) return 0;
+  ASN1_GENERALIZEDTIME* next = nullptr;
+  const int status = OCSP_single_get0_status(single, nullptr, nullptr, nullptr, &next);
+  if (status != V_OCSP_CERTSTATUS_GOOD) return 0;
+  return next == nullptr ? std::numeric_limits<int64_t>::max() : seconds_of(next);
 }
 
 }  // namespace
@@ -70,12 +82,16 @@ std::shared_ptr<const Certificate> Certificate::make(Files files, Failure& failu
   const bool belongs = X509_check_private_key(certificates.front().get(), key.get()) == 1;
   ERR_clear_error();
   if (!belongs) return fail(Part::key, "the key does not belong to the certificate");
-  if (!files.ocsp_der.empty() && !is_ocsp_response(files.ocsp_der)) {
-    return fail(Part::ocsp, "it holds no successful OCSP response in DER");
+  const int64_t ocsp_until = files.ocsp_der.empty() ? 0 : end_of_ocsp(files.ocsp_der);
+  ERR_clear_error();
+  if (!files.ocsp_der.empty() && ocsp_until == 0) {
+    return fail(Part::ocsp, "it holds no OCSP response, in DER, that says that the certificate is good");
   }
   const std::shared_ptr<Certificate> made(new Certificate(std::move(files)));
   made->names_ = names_of(certificates.front().get());
   made->expires_ = seconds_of(X509_get0_notAfter(certificates.front().get()));
+  made->ocsp_until_ = ocsp_until;
+  made->key_type_ = EVP_PKEY_get_base_id(key.get());
   return made;
 }
 
@@ -89,6 +105,24 @@ void Certificate::unpack() const {
   leaf_ = std::move(certificates.front());
   chain_.reset(sk_X509_new_null());
   for (size_t i = 1; i < certificates.size(); ++i) sk_X509_push(chain_.get(), certificates[i].release());
+}
+
+// Once: it costs as much as it takes to unpack it, and thousands that did not change come again with each reload.
+const char* Certificate::why_not_in(SSL_CTX* context) const {
+  if (std::exchange(tried_, true)) return nullptr;
+  std::string ignored;
+  const std::vector<CertificatePtr> certificates = read_certificates(files_.certificate_pem, ignored);
+  ChainPtr chain(sk_X509_new_null());
+  for (size_t i = 1; i < certificates.size(); ++i) {
+    X509_up_ref(certificates[i].get());
+    sk_X509_push(chain.get(), certificates[i].get());
+  }
+  const SslPtr trial(SSL_new(context));
+  const KeyPtr key = read_key(files_.key_pem, ignored);
+  const bool good = SSL_use_cert_and_key(trial.get(), certificates.front().get(), key.get(), chain.get(), 1) == 1;
+  const char* why = good ? nullptr : last_error();
+  ERR_clear_error();
+  return why;
 }
 
 bool Certificate::offer(SSL* ssl) const {

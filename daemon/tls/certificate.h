@@ -7,6 +7,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "tls/pem.h"
@@ -34,6 +35,15 @@ class Certificate {
   /// Seconds since the epoch.
   [[nodiscard]] int64_t expires() const { return expires_; }
 
+  /// Kind of its key: two of one kind cannot stand side by side.
+  [[nodiscard]] int key_type() const { return key_type_; }
+  /// Why connections of this context cannot use it, in words; nullptr: they can.
+  [[nodiscard]] const char* why_not_in(SSL_CTX* context) const;
+  /// The OCSP response, unless its time is over; else empty.
+  [[nodiscard]] std::string_view ocsp_at(int64_t seconds) const {
+    return seconds < ocsp_until_ ? std::string_view(files_.ocsp_der) : std::string_view();
+  }
+
   /// Offers it in this handshake, beside others of another kind of key. False if memory is short.
   [[nodiscard]] bool offer(SSL* ssl) const;
   /// The certificate that was offered as `leaf` was this one.
@@ -46,6 +56,9 @@ class Certificate {
   Files files_;
   std::vector<std::string> names_;
   int64_t expires_ = 0;
+  int64_t ocsp_until_ = 0;
+  int key_type_ = 0;
+  mutable bool tried_ = false;  // by the control thread
   // Of the first handshake:
   mutable std::once_flag unpacked_;
   mutable CertificatePtr leaf_;

@@ -95,16 +95,41 @@ std::string text_of(BIO* bio) {
   return {data, static_cast<size_t>(size)};
 }
 
+struct FreeNames {
+  void operator()(GENERAL_NAMES* names) const { GENERAL_NAMES_free(names); }
+};
+
+// Whoever reads the list splits it at ", ": a name must not look like two (CVE-2021-44532 of Node.js was that).
+bool is_plain(std::string_view name) {
+  return !name.empty() && std::all_of(name.begin(), name.end(),
+                                      [](char c) { return c > ' ' && c < 0x7f && c != ',' && c != '"' && c != '\\'; });
+}
+
+// DNS names, URIs and mail addresses; what is not plain is left out.
+std::string names_in(const X509* client) {
+  const std::unique_ptr<GENERAL_NAMES, FreeNames> all(
+      static_cast<GENERAL_NAMES*>(X509_get_ext_d2i(client, NID_subject_alt_name, nullptr, nullptr)));
+  std::string text;
+  for (int i = 0; i < sk_GENERAL_NAME_num(all.get()); ++i) {
+    const GENERAL_NAME* name = sk_GENERAL_NAME_value(all.get(), i);
+    const char* const kind = name->type == GEN_DNS     ? "DNS:"
+                             : name->type == GEN_URI   ? "URI:"
+                             : name->type == GEN_EMAIL ? "email:"
+                                                       : nullptr;
+    if (kind == nullptr) continue;
+    const std::string_view value(reinterpret_cast<const char*>(ASN1_STRING_get0_data(name->d.ia5)),
+                                 static_cast<size_t>(ASN1_STRING_length(name->d.ia5)));
+    if (is_plain(value)) ((text += text.empty() ? "" : ", ") += kind) += value;
+  }
+  return text;
+}
+
 void describe(X509* client, Agreement& agreed) {
   const BioPtr subject(BIO_new(BIO_s_mem()));
-  X509_NAME_print_ex(subject.get(), X509_get_subject_name(client), 0, XN_FLAG_RFC2253 & ~ASN1_STRFLGS_ESC_MSB);
-  agreed.client_subject = text_of(subject.get());
-  const int at = X509_get_ext_by_NID(client, NID_subject_alt_name, -1);
-  if (at >= 0) {
-    const BioPtr names(BIO_new(BIO_s_mem()));
-    X509V3_EXT_print(names.get(), X509_get_ext(client, at), 0, 0);
-    agreed.client_names = text_of(names.get());
-  }
+  constexpr unsigned long kForm = XN_FLAG_RFC2253 & ~ASN1_STRFLGS_ESC_MSB;
+  const int written = X509_NAME_print_ex(subject.get(), X509_get_subject_name(client), 0, kForm);
+  if (written >= 0) agreed.client_subject = text_of(subject.get());
+  agreed.client_names = names_in(client);
   unsigned char digest[32];
   unsigned size = 0;
   if (X509_digest(client, EVP_sha256(), digest, &size) != 1) return;

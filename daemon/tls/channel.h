@@ -21,11 +21,12 @@ namespace sluice::tls {
 struct Agreement {
   std::string_view version;  // "TLSv1.3"; static storage, as the cipher
   std::string_view cipher;   // "TLS_AES_128_GCM_SHA256"
-  std::string server_name;   // SNI, as the client wrote it
+  std::string server_name;   // SNI, as the client wrote it when the session began
   std::string alpn;
   bool resumed = false;
-  std::string client_subject;      // RFC 2253, "CN=app,O=Example"
-  std::string client_names;        // of its subjectAltName: "DNS:app.example.com, URI:spiffe://example.com/app"
+  std::string client_subject;  // RFC 2253, "CN=app,O=Example"
+  std::string
+      client_names;  // of its subjectAltName: "DNS:app.example.com, URI:spiffe://example.com/app"; plain ones only
   std::string client_fingerprint;  // SHA-256, in lower-case hexadecimal digits
 };
 

@@ -7,6 +7,8 @@
 #include <utility>
 
 #include "base/assert.h"
+#include "base/clock.h"
+#include "base/format.h"
 #include "base/strings.h"
 
 namespace sluice::tls {
@@ -25,18 +27,32 @@ std::string wire_form(const std::vector<std::string>& protocols) {
   return wire;
 }
 
+// Of several of one kind of key and for one name the first is meant.
+void add_to(ServerContext::Choice& choice, const std::shared_ptr<const Certificate>& certificate) {
+  const bool taken = std::any_of(choice.begin(), choice.end(), [&](const std::shared_ptr<const Certificate>& other) {
+    return other->key_type() == certificate->key_type();
+  });
+  if (!taken) choice.push_back(certificate);
+}
+
+std::vector<std::string> sorted(std::vector<std::string> names) {
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
 ServerContext* self_of(SSL* ssl) { return static_cast<ServerContext*>(SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl))); }
 
 }  // namespace
 
 ServerContext::ServerContext(Options options) : options_(std::move(options)), alpn_(wire_form(options_.alpn)) {
   SL_ASSERT(!options_.certificates.empty());
+  const std::vector<std::string> default_names = sorted(options_.certificates.front()->names());
   for (const auto& certificate : options_.certificates) {
     // The default may be a pair of an RSA and an ECDSA certificate for the same names.
-    if (certificate->names() == options_.certificates.front()->names()) default_.push_back(certificate);
+    if (sorted(certificate->names()) == default_names) add_to(default_, certificate);
     for (const std::string& name : certificate->names()) {
       const bool wildcard = name.starts_with("*.");
-      (wildcard ? wildcard_ : exact_)[wildcard ? name.substr(2) : name].push_back(certificate);
+      add_to((wildcard ? wildcard_ : exact_)[wildcard ? name.substr(2) : name], certificate);
     }
   }
 }
@@ -57,12 +73,15 @@ bool ServerContext::configure(Failure& failure) {
   SSL_CTX_set_min_proto_version(context, options_.tls12 ? TLS1_2_VERSION : TLS1_3_VERSION);
   SSL_CTX_set_max_proto_version(context, options_.tls13 ? TLS1_3_VERSION : TLS1_2_VERSION);
   // The client's order among ciphers that are all good: it knows whether it has AES in hardware.
-  SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_PRIORITIZE_CHACHA);
+  SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
   SSL_CTX_set_mode(context,
                    SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
   SSL_CTX_set_read_ahead(context, 1);
   SSL_CTX_set_dh_auto(context, 1);
   SSL_CTX_set_cert_cb(context, on_certificate, this);
+  // Only if somebody says that the name is good does OpenSSL keep it with a session.
+  SSL_CTX_set_tlsext_servername_callback(
+      context, +[](SSL*, int*, void*) -> int { return SSL_TLSEXT_ERR_OK; });
   SSL_CTX_set_tlsext_status_cb(context, on_status);
   SSL_CTX_set_tlsext_status_arg(context, this);
   if (!alpn_.empty()) SSL_CTX_set_alpn_select_cb(context, on_alpn, this);
@@ -71,7 +90,19 @@ bool ServerContext::configure(Failure& failure) {
     return false;
   }
   use_tickets();
+  if (!try_certificates(failure)) return false;
   return options_.client_certificates == ClientCertificates::off || ask_clients(failure);
+}
+
+// What OpenSSL's security level refuses, say a short key, it would refuse in each handshake.
+bool ServerContext::try_certificates(Failure& failure) const {
+  for (size_t i = 0; i < options_.certificates.size(); ++i) {
+    if (const char* why = options_.certificates[i]->why_not_in(context_.get())) {
+      failure = {.part = Part::certificate, .why = why, .which = i};
+      return false;
+    }
+  }
+  return true;
 }
 
 void ServerContext::use_tickets() {
@@ -79,18 +110,26 @@ void ServerContext::use_tickets() {
   // Sessions are the clients' to keep: nothing here grows with their number.
   SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
   SSL_CTX_set_timeout(context, kSessionSeconds);
-  const auto scope = reinterpret_cast<const unsigned char*>(options_.session_scope.data());
-  SSL_CTX_set_session_id_context(
-      context, scope, static_cast<unsigned>(std::min<size_t>(options_.session_scope.size(), SSL_MAX_SID_CTX_LENGTH)));
+  // What was agreed on elsewhere, or under other rules, is not resumed here.
+  const std::string rules =
+      fmt::format("{}\n{}{}\n{}", options_.name, options_.tls12, options_.tls13, options_.ciphers);
+  std::array<unsigned char, SSL_MAX_SID_CTX_LENGTH> scope;
+  static_assert(scope.size() == 32);
+  SL_ASSERT(EVP_Digest(rules.data(), rules.size(), scope.data(), nullptr, EVP_sha256(), nullptr) == 1);
+  SSL_CTX_set_session_id_context(context, scope.data(), static_cast<unsigned>(scope.size()));
   if (options_.tickets == nullptr) {
     SSL_CTX_set_options(context, SSL_OP_NO_TICKET);
     SSL_CTX_set_num_tickets(context, 0);
     return;
   }
-  SSL_CTX_set_num_tickets(context, 1);
+  SSL_CTX_set_num_tickets(context, 2);  // browsers open several connections
   SSL_CTX_set_tlsext_ticket_key_evp_cb(context, [](SSL* ssl, unsigned char* name, unsigned char* iv,
                                                    EVP_CIPHER_CTX* cipher, EVP_MAC_CTX* mac, int seal) {
-    return seal_or_open(*self_of(ssl)->options_.tickets, name, iv, cipher, mac, seal != 0);
+    const int done = seal_or_open(*self_of(ssl)->options_.tickets, name, iv, cipher, mac, seal != 0);
+    // In TLS 1.3 a ticket is good for one use (RFC 8446 §C.4), so that whoever used one needs another.
+    constexpr int kGood = 1;
+    constexpr int kGoodButOld = 2;
+    return seal == 0 && done == kGood && SSL_version(ssl) == TLS1_3_VERSION ? kGoodButOld : done;
   });
 }
 
@@ -126,16 +165,16 @@ const ServerContext::Choice& ServerContext::choice_for(std::string_view name) co
 int ServerContext::on_certificate(SSL* ssl, void* self) {
   const char* name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
   const Choice& choice = static_cast<ServerContext*>(self)->choice_for(name != nullptr ? name : "");
-  const bool good = std::all_of(choice.begin(), choice.end(),
-                                [ssl](const std::shared_ptr<const Certificate>& one) { return one->offer(ssl); });
-  return good ? 1 : 0;
+  int offered = 0;
+  for (const std::shared_ptr<const Certificate>& one : choice) offered += one->offer(ssl) ? 1 : 0;
+  return offered > 0 ? 1 : 0;
 }
 
 // OCSP stapling (RFC 6066 §8).
 int ServerContext::on_status(SSL* ssl, void* self) {
   const char* name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
   for (const auto& certificate : static_cast<ServerContext*>(self)->choice_for(name != nullptr ? name : "")) {
-    const std::string& response = certificate->files().ocsp_der;
+    const std::string_view response = certificate->ocsp_at(wall_now().count() / 1'000'000);
     if (response.empty() || !certificate->is(SSL_get_certificate(ssl))) continue;
     void* copy = OPENSSL_memdup(response.data(), response.size());
     if (copy == nullptr) return SSL_TLSEXT_ERR_NOACK;

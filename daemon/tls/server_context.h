@@ -34,7 +34,7 @@ class ServerContext : public std::enable_shared_from_this<ServerContext> {
     ClientCertificates client_certificates = ClientCertificates::off;
     std::string client_ca_pem;            // whose client certificates are good, if we ask for them
     std::shared_ptr<TicketKeys> tickets;  // nullptr: no session is resumed
-    std::string session_scope;            // sessions of another scope are not resumed here
+    std::string name;                     // the listener's: sessions of another one are not resumed here
   };
   /// nullptr, with `failure`, if something cannot be used.
   [[nodiscard]] static std::shared_ptr<const ServerContext> make(Options options, Failure& failure);
@@ -49,6 +49,7 @@ class ServerContext : public std::enable_shared_from_this<ServerContext> {
  private:
   explicit ServerContext(Options options);
   bool configure(Failure& failure);
+  [[nodiscard]] bool try_certificates(Failure& failure) const;
   [[nodiscard]] bool ask_clients(Failure& failure);
   void use_tickets();
   static int on_certificate(SSL* ssl, void* self);

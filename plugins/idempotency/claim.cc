@@ -8,9 +8,10 @@ namespace {
 
 constexpr size_t kSpareClaims = 64;
 constexpr size_t kSpareValueBytes = 4096;
-// An end that cannot be written is tried again for a minute, and soon after the store is back: until then the key's next request is told
-// to wait. So many at once, whose results stay in memory meanwhile.
-constexpr unsigned kAttempts = 120;
+// An end that cannot be written is tried again for a minute: soon after the store is back, for until then the key's next request is
+// told to wait; and ever more seldom where the store answers, but a claim may still be on its way. So many at once, whose results
+// stay in memory meanwhile.
+constexpr std::chrono::seconds kPatience{60};
 constexpr std::chrono::milliseconds kPause{500};
 constexpr size_t kMaxRetrying = 256;
 
@@ -179,18 +180,24 @@ void Claim::on_written(const StoreResult& result) {
       drop_result();  // that it was carried out takes no more room than the claim
       return write_end();
   }
-  if (!try_again()) return end(result.outcome == SLUICE_ABSENT);
+  if (!try_again(result.outcome == SLUICE_FAILED)) return end(result.outcome == SLUICE_ABSENT);
   if (user_ != nullptr && !told_) {
     told_ = true;
     user_->on_settled();
   }
 }
 
-bool Claim::try_again() {
-  if (attempts_ == kAttempts || (attempts_ == 0 && claims_.retrying_ == kMaxRetrying)) return false;
-  if (attempts_ == 0) ++claims_.retrying_;
+bool Claim::try_again(bool store_failed) {
+  constexpr unsigned kMostDoublings = 6;
+  const auto now = claims_.worker().now();
+  if (attempts_ == 0) {
+    if (claims_.retrying_ == kMaxRetrying) return false;
+    ++claims_.retrying_;
+    gives_up_at_ = now + kPatience;
+  }
+  if (now >= gives_up_at_) return false;
+  timer_.set(claims_.worker(), store_failed ? kPause : kPause * (1 << std::min(attempts_, kMostDoublings)));
   ++attempts_;
-  timer_.set(claims_.worker(), kPause);
   return true;
 }
 

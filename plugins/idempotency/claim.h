@@ -87,7 +87,7 @@ class Claim {
   void end(bool stored);
   void renew();
   void watch_lease();
-  bool try_again();
+  bool try_again(bool store_failed);
   [[nodiscard]] bool is_own(std::string_view value) const;
   [[nodiscard]] std::string_view token() const { return {record_.token.data(), record_.token.size()}; }
   /// What the store's value begins with as long as this claim is no more than claimed.
@@ -113,9 +113,10 @@ class Claim {
   std::string value_;  // of the result
   Phase phase_ = Phase::idle;
   unsigned attempts_ = 0;
-  bool unclear_ = false;    // a claim of ours may still be on its way to the store
-  bool removes_ = false;    // settling: by removing it
-  bool put_again_ = false;  // the store lost the claim: the value is put as a new one
+  std::chrono::microseconds gives_up_at_{0};  // once there was an attempt
+  bool unclear_ = false;                      // a claim of ours may still be on its way to the store
+  bool removes_ = false;                      // settling: by removing it
+  bool put_again_ = false;                    // the store lost the claim: the value is put as a new one
   bool told_ = false;
 
   friend Call;

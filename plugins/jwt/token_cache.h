@@ -5,6 +5,8 @@
 // for only texts that an issuer signed come in here, and whoever asks for others learns nothing: their hashes differ.
 #pragma once
 
+#include <string.h>
+
 #include <list>
 #include <string>
 #include <unordered_map>
@@ -16,6 +18,11 @@ namespace sluice::jwt {
 class TokenCache {
  public:
   explicit TokenCache(size_t max_bytes) : max_bytes_(max_bytes) {}
+  ~TokenCache() {
+    while (!entries_.empty()) remove(entries_.begin());
+  }
+  TokenCache(const TokenCache&) = delete;
+  TokenCache& operator=(const TokenCache&) = delete;
 
   /// Until the next call; nullptr if it is not there.
   [[nodiscard]] const VerifiedToken* find(std::string_view text, Micros now) {
@@ -58,16 +65,22 @@ class TokenCache {
   // An entry, its place in the index, and what malloc adds to five blocks.
   static constexpr size_t kEntryBytes = sizeof(Entry) + sizeof(std::string_view) + 8 * sizeof(void*) + 5 * 16;
 
+  // Of a type of its own: with the library's for texts a table of up to 20 entries is searched without a hash.
+  struct Hash {
+    size_t operator()(std::string_view text) const { return std::hash<std::string_view>()(text); }
+  };
+
   void remove(Entries::iterator entry) {
     bytes_ -= entry->bytes;
     index_.erase(entry->text);
+    explicit_bzero(entry->text.data(), entry->text.size());  // whoever has it, may use it
     entries_.erase(entry);
   }
 
   const size_t max_bytes_;
   size_t bytes_ = 0;
   Entries entries_;
-  std::unordered_map<std::string_view, Entries::iterator> index_;
+  std::unordered_map<std::string_view, Entries::iterator, Hash> index_;
 };
 
 }  // namespace sluice::jwt

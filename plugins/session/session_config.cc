@@ -44,7 +44,8 @@ Config::Config(Setup& setup) {
     setup["header_prefix"].error("names of header fields begin with it, so it must be as X-Session-, with its hyphen");
   check_prefix(setup["header_prefix"], header_prefix, kOfTheGateway);
   check_prefix(setup["header_prefix"], header_prefix, kRemadeForUpstreams);
-  setup.drop_trailers(header_prefix);
+  if (!setup.drop_trailers(header_prefix))
+    setup.warning("this gateway is older than the module: fields for it in trailers of answers reach the client");
   subject_header = header_prefix + "Subject";
   data_header = header_prefix + "Data";
   setup["max_data"].read_size(max_data, 1, 16 * 1024);

@@ -396,6 +396,16 @@ def test_x_forwarded_from_a_stranger_is_replaced(echoing):
     assert (sent.get("x-forwarded-proto"), sent.get("x-forwarded-host")) == ("http", "test.local")
 
 
+def test_what_reads_like_the_gateways_own_fields_is_dropped():
+    """CGI and its heirs read X_Forwarded_For as X-Forwarded-For."""
+    forged = {"X_Forwarded_For": "10.0.0.1", "x-forwarded_proto": "https", "X_Forwarded-Host": "h", "X_REQUEST_ID": "i", "X_Other": "1"}
+    with proxying(answering(echo)) as (gateway, origin):
+        assert gateway.get("/", forged).status == 200
+        names = {name.lower() for name, _ in origin.requests[0].headers}
+        assert {name for name in names if "_" in name} == {"x_other"}
+        assert origin.requests[0].get("x-forwarded-for") == "127.0.0.1"
+
+
 def test_x_forwarded_from_a_trusted_proxy_is_kept_and_appended_to():
     with proxying(answering(echo), trusted_proxies=["127.0.0.0/8"]) as (gateway, origin):
         gateway.get("/", FORGED)

@@ -189,6 +189,14 @@ def test_the_cookie_may_be_passed_on():
         assert json.loads(browser.ask().body)["cookie"] == [f"{NAME}={browser.cookie}"]
 
 
+def test_heads_before_the_answer_say_nothing_of_sessions():
+    hints = "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\nX-Session-Data: secret\r\nx_session_foo: 1\r\n\r\n"
+    with proxying(answering(hints, response(b"body")), **sessions()) as (gateway, _):
+        answer = gateway.get("/")
+        assert [interim.headers for interim in answer.interim] == [[("Link", "</a>")]]
+        assert answer.body == b"body"
+
+
 @pytest.mark.parametrize("framing, ends", [("pieces", "at once"), ("pieces", "later"), ("one write", "at once")])
 def test_trailers_say_nothing_of_sessions_and_those_that_would_reach_no_client(framing, ends):
     """Their head is on its way to the client when they come."""

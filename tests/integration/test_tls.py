@@ -101,12 +101,13 @@ def resumed(gateway, context, session):
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 def test_sessions_are_resumed_also_after_a_reload(authority, server, version):
-    with serving(server) as (gateway, _):
+    with serving(server, route={"headers": {"request": {"set": {"X-Name": "{tls_server_name}"}}}}) as (gateway, origin):
         context = trusting(authority, minimum_version=version, maximum_version=version)
         was_resumed, session = resumed(gateway, context, None)
         assert not was_resumed
         was_resumed, session = resumed(gateway, context, session)
         assert was_resumed
+        assert origin.requests[1].get("x-name") == "a.test"
         gateway.reload(process={"shutdown_grace": "300ms"})
         assert resumed(gateway, context, session)[0]
         assert gateway.metrics().total("sluice_tls_handshakes_total", session="resumed") == 2
@@ -173,14 +174,74 @@ def test_a_client_certificate_may_be_optional(authority, server, tmp_path):
         assert origin.requests[0].get("x-client") == "|||a.test|TLSv1.3"
 
 
-def test_a_resumed_session_still_knows_its_client(authority, server, tmp_path):
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_no_session_outlives_what_its_client_showed(authority, server, tmp_path, version):
+    """Neither one that began before clients were asked, nor one of a client whose authority is withdrawn."""
+    clients = Authority(tmp_path, "clients")
+    context = trusting(authority, minimum_version=version, maximum_version=version)
+    with serving(server) as (gateway, origin):
+        _, session = resumed(gateway, context, None)
+        section = {"certificates": [entry(server)], "client_ca_file": clients.certificate}
+        assert gateway.reload(listeners={"public": {"tls": section}})["accepted"]
+        with pytest.raises((ssl.SSLError, ConnectionResetError)):
+            resumed(gateway, context, session)
+        context.load_cert_chain(*clients.issue("app", "DNS:app.test"))
+        _, session = resumed(gateway, context, None)
+        assert session is None or not resumed(gateway, context, session)[0]
+        assert len(origin.requests) == (2 if session is None else 3)
+
+
+def test_names_of_listeners_that_begin_alike_share_no_sessions(authority, server, tmp_path):
+    front = "a-name-of-thirty-two-characters-"
+    section = {"tls": {"certificates": [entry(server)]}}
+    with serving(server, listeners={front + "1": section, front + "2": section}) as (gateway, _):
+        context = trusting(authority)
+
+        def ask(listener, session):
+            raw = socket.create_connection(gateway.address(listener).rsplit(":", 1), DEADLINE)
+            with context.wrap_socket(raw, server_hostname="a.test", session=session) as connection:
+                connection.sendall(b"GET / HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n")
+                while connection.recv(65536):
+                    pass
+                return connection.session_reused, connection.session
+
+        _, session = ask(front + "1", None)
+        assert not ask(front + "2", session)[0]
+        assert ask(front + "1", session)[0]
+
+
+def test_a_name_in_a_client_certificate_cannot_look_like_two(authority, server, tmp_path):
     clients = Authority(tmp_path, "clients")
     with asking_clients(authority, server, clients) as (gateway, origin):
         context = trusting(authority)
-        context.load_cert_chain(*clients.issue("app", "DNS:app.test"))
-        _, session = resumed(gateway, context, None)
-        assert resumed(gateway, context, session)[0]
-        assert origin.requests[1].get("x-client").startswith("CN=clients-app|DNS:app.test|")
+        (tmp_path / "names.conf").write_text("[ext]\nsubjectAltName=@names\n[names]\nURI.1=\"https://x, DNS:admin.internal\"\nDNS.1=app.test\n")
+        issued, key = clients.issue("app")
+        asked = tmp_path / "app.csr"
+        for arguments in (["req", "-new", "-key", key, "-subj", "/CN=app", "-out", asked],
+                          ["x509", "-req", "-in", asked, "-CA", clients.certificate, "-CAkey", clients.key, "-CAcreateserial", "-days", "1",
+                           "-extfile", tmp_path / "names.conf", "-extensions", "ext", "-out", issued]):
+            subprocess.run(["openssl", *arguments], check=True, capture_output=True, timeout=DEADLINE)
+        context.load_cert_chain(issued, key)
+        with gateway.client(tls=context, server_name="a.test") as client:
+            assert client.get("/").status == 200
+        assert origin.requests[0].get("x-client").split("|")[1] == "DNS:app.test"
+
+
+def test_a_listener_that_goes_away_during_a_handshake_takes_the_connection_along(authority, server):
+    """The handshake goes on; then the connection parts, as an idle one of the listener would have."""
+    section = {"tls": {"certificates": [entry(server)]}}
+    with serving(server, listeners={"old": section}) as (gateway, _):
+        raw = socket.create_connection(gateway.address("old").rsplit(":", 1), DEADLINE)
+        wait_until(lambda: gateway.metrics().total("sluice_downstream_connections", listener="old", state="handshake") == 1, "it begins")
+        assert gateway.reload(listeners={"old": None})["accepted"]
+        assert gateway.reload(listeners={"new": section})["accepted"]
+        with trusting(authority).wrap_socket(raw, server_hostname="a.test") as connection:
+            connection.sendall(b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n")
+            answer = b""
+            while piece := connection.recv(65536):
+                answer += piece
+            assert answer.startswith(b"HTTP/1.1 200") and b"connection: close" in answer.lower()
+        gateway.wait_gauges_zero()
 
 
 # --- who is not ---
@@ -346,12 +407,15 @@ def test_mistakes_are_told_with_their_place(authority, server, tmp_path):
     for tls, wanted in [
         ({}, 'certificates'),
         ({"certificates": []}, "at least one certificate"),
+        ({"certificates": None}, "at least one certificate"),
+        ({"certificates": [entry(authority.issue("weak", "DNS:a.test", key=["-newkey", "rsa:1024"]))]}, "key too small"),
+        ({"certificates": [entry(server)], "session_tickets": False, "ticket_key_files": [server[0]]}, "session_tickets: false"),
         ({"certificates": [{"cert_file": server[0]}]}, "key_file"),
         ({"certificates": [{"cert_file": server[0], "key_file": other[1]}]}, "the key does not belong to the certificate"),
         ({"certificates": [{"cert_file": str(tmp_path / "empty.pem"), "key_file": server[1]}]}, "there is no certificate in it"),
         ({"certificates": [{"cert_file": server[0], "key_file": server[0]}]}, "there is no private key in it"),
         ({"certificates": [{"cert_file": "nowhere.pem", "key_file": server[1]}]}, "No such file"),
-        ({"certificates": [entry(server, ocsp_file=server[0])]}, "no successful OCSP response"),
+        ({"certificates": [entry(server, ocsp_file=server[0])]}, "no OCSP response"),
         ({"certificates": [entry(server)], "min_version": "1.3", "max_version": "1.2"}, "min_version is newer than max_version"),
         ({"certificates": [entry(server)], "ciphers": "NOTHING"}, "OpenSSL knows none of them"),
         ({"certificates": [entry(server)], "client_certificate": "optional"}, '"client_ca_file" only'),

@@ -123,6 +123,8 @@ TEST_CASE("listeners have names, addresses that differ, and limits that fit toge
        "3:16 \"example.com:80\" is not an address to listen on; write 0.0.0.0:8080, [::]:8080 or "
        "unix:/run/sluice.sock (a "
        "listener has an address, not a name)\n"},
+      {head + "a: {address: \":80\", tls: {certificates: }}\n",
+       "3:29 a listener with TLS needs at least one certificate\n"},
       {head + "a: {address: 8080}\n",
        "3:16 \"8080\" is not an address to listen on; write 0.0.0.0:8080, [::]:8080 or "
        "unix:/run/sluice.sock\n"},

@@ -120,7 +120,7 @@ TEST_CASE("a plugin that never resumes is answered for after a minute, and its r
   CHECK(world.resumed == std::vector{phase});
 }
 
-TEST_CASE("a minute's patience begins with each pause, and ends with it") {
+TEST_CASE("a pause that was resumed in time costs nothing later") {
   World world;
   plugin.pauses = Phase::request;
   REQUIRE(world.run(Phase::request) == Chain::Step::wait);

@@ -45,11 +45,12 @@ struct IdentityOptions {
   long valid_for_seconds = 3600;     // below 0: it has expired
   const Identity* signer = nullptr;  // nullptr: signed by itself
   bool is_authority = false;
+  bool rsa = false;  // and not ECDSA
 };
 
 inline Identity make_identity(const std::string& name, const IdentityOptions& options = {}) {
   static long serial = 0;
-  Identity made{KeyPtr(EVP_EC_gen("P-256")), CertificatePtr(X509_new())};
+  Identity made{KeyPtr(options.rsa ? EVP_RSA_gen(2048) : EVP_EC_gen("P-256")), CertificatePtr(X509_new())};
   X509* certificate = made.certificate.get();
   X509_set_version(certificate, X509_VERSION_3);
   ASN1_INTEGER_set(X509_get_serialNumber(certificate), ++serial);

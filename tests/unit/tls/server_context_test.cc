@@ -11,8 +11,8 @@ using namespace sluice::tls::test;
 
 namespace {
 
-std::shared_ptr<const Certificate> certificate(const std::string& names) {
-  const Identity made = make_identity("server", {.alternative_names = names});
+std::shared_ptr<const Certificate> certificate(const std::string& names, bool rsa = false) {
+  const Identity made = make_identity("server", {.alternative_names = names, .rsa = rsa});
   Failure failure;
   auto result = Certificate::make(
       {.certificate_pem = made.certificate_pem(), .key_pem = made.key_pem(), .ocsp_der = {}}, failure);
@@ -46,17 +46,19 @@ TEST_CASE("a name is answered with its own certificate, then a wildcard's, then 
   CHECK(context->choice_for(std::string(300, 'a') + ".wild.test") == Choice{first});
 }
 
-TEST_CASE("certificates for the same names stand side by side") {
+TEST_CASE("certificates for the same names stand side by side, the first of each kind of key") {
   const auto one = certificate("DNS:a.test,DNS:b.test");
-  const auto other = certificate("DNS:a.test,DNS:b.test");
-  const auto third = certificate("DNS:b.test");
+  const auto renewed = certificate("DNS:a.test,DNS:b.test");
+  const auto rsa = certificate("DNS:b.test,DNS:a.test", true);
+  const auto third = certificate("DNS:b.test,DNS:c.test");
   Failure failure;
-  const auto context = ServerContext::make({.certificates = {one, other, third}}, failure);
+  const auto context = ServerContext::make({.certificates = {one, renewed, rsa, third}}, failure);
   REQUIRE(context != nullptr);
   using Choice = ServerContext::Choice;
-  CHECK(context->choice_for("a.test") == Choice{one, other});
-  CHECK(context->choice_for("b.test") == Choice{one, other, third});
-  CHECK(context->choice_for("unknown.test") == Choice{one, other});
+  CHECK(context->choice_for("a.test") == Choice{one, rsa});
+  CHECK(context->choice_for("b.test") == Choice{one, rsa});
+  CHECK(context->choice_for("c.test") == Choice{third});
+  CHECK(context->choice_for("unknown.test") == Choice{one, rsa});
 }
 
 TEST_CASE("ticket keys are made anew, and the last ones are good for as long again") {
