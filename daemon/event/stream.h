@@ -54,6 +54,8 @@ class Stream final : private Poller::Watcher {
   [[nodiscard]] Result<void> outcome() const;
   /// Why the Transport failed, in words; empty if it did not, or if there is none.
   [[nodiscard]] std::string_view failure() const { return transport_ != nullptr ? transport_->failure() : ""; }
+  /// nullptr: plain bytes.
+  [[nodiscard]] const Transport* transport() const { return transport_.get(); }
 
   IoResult read(std::span<char> into);
   /// Gathers up to 16 pieces; MSG_NOSIGNAL. May write less than all. After `again` the next write begins with

@@ -44,6 +44,10 @@ class Transport {
   [[nodiscard]] virtual bool has_pending() const = 0;
   /// What went wrong, in words of static storage; empty if nothing did.
   [[nodiscard]] virtual const char* failure() const = 0;
+  /// It went wrong since the peer said so, and why: it took nothing of what it was sent after that.
+  [[nodiscard]] virtual bool was_refused() const { return false; }
+  /// The handshake took up an earlier session.
+  [[nodiscard]] virtual bool resumed() const { return false; }
 
  protected:
   Need handshake_needs_;

@@ -176,6 +176,7 @@ IoResult Channel::concluded(int returned, Need& needs) {
   if (reason == SSL_R_CERTIFICATE_VERIFY_FAILED && verified != X509_V_OK) {
     return failed(X509_verify_cert_error_string(verified));
   }
+  refused_ = reason >= SSL_AD_REASON_OFFSET;  // where OpenSSL's numbers of alerts that came begin
   return failed(text_of(error));
 }
 

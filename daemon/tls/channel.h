@@ -39,6 +39,8 @@ class Channel final : public event::Transport {
   event::IoResult read(std::span<char> into) override;
   event::IoResult write(std::span<const iovec> pieces) override;
   void end_writing() override;
+  [[nodiscard]] bool was_refused() const override { return refused_; }
+  [[nodiscard]] bool resumed() const override { return SSL_session_reused(ssl_.get()) == 1; }
   [[nodiscard]] bool has_pending() const override { return pending_; }
   [[nodiscard]] const char* failure() const override { return failure_; }
 
@@ -60,6 +62,7 @@ class Channel final : public event::Transport {
   Reason handshake_failure_ = Reason::none;
   event::IoStatus end_ = event::IoStatus::ok;  // what read() says from now on: eof or error
   bool broken_ = false;                        // nothing may be sent any more
+  bool refused_ = false;                       // by an alert of the peer's
   bool pending_ = false;
 };
 

@@ -48,6 +48,26 @@ bool use_key(SSL_CTX* context, const std::string& pem, std::string& why) {
   return false;
 }
 
+void offer(SSL_CTX* context, const std::string& protocol) {
+  if (protocol.empty()) return;
+  const std::string list = static_cast<char>(protocol.size()) + protocol;  // RFC 7301 §3.1
+  SL_ASSERT(SSL_CTX_set_alpn_protos(context, reinterpret_cast<const unsigned char*>(list.data()),
+                                    static_cast<unsigned>(list.size())) == 0);
+}
+
+// The place of a connection's ClientSessions; made once.
+int sessions_index() {
+  static const int index = SSL_get_ex_new_index(0, nullptr, nullptr, nullptr, nullptr);
+  return index;
+}
+
+// The server offers a session.
+int on_new_session(SSL* ssl, SSL_SESSION* session) {
+  auto* sessions = static_cast<ClientSessions*>(SSL_get_ex_data(ssl, sessions_index()));
+  if (sessions != nullptr) sessions->put(*session);
+  return 0;
+}
+
 bool is_ip(const std::string& name) {
   unsigned char ignored[sizeof(in6_addr)];
   return ::inet_pton(AF_INET, name.c_str(), ignored) == 1 || ::inet_pton(AF_INET6, name.c_str(), ignored) == 1;
@@ -66,6 +86,9 @@ std::shared_ptr<const ClientContext> ClientContext::make(const Options& options,
                    SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
   SSL_CTX_set_read_ahead(context, 1);
   SSL_CTX_set_verify(context, options.verify ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, nullptr);
+  SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+  SSL_CTX_sess_set_new_cb(context, on_new_session);
+  offer(context, options.alpn);
   const bool identified = !options.certificate_pem.empty();
   bool usable = true;
   const auto check = [&](Part part, bool good) {
@@ -80,7 +103,8 @@ std::shared_ptr<const ClientContext> ClientContext::make(const Options& options,
   return std::shared_ptr<const ClientContext>(new ClientContext(std::move(made)));
 }
 
-std::unique_ptr<event::Transport> ClientContext::connect(int fd, const std::string& name) const {
+std::unique_ptr<event::Transport> ClientContext::connect(int fd, const std::string& name,
+                                                         ClientSessions* sessions) const {
   SslPtr ssl(SSL_new(context_.get()));
   SL_ASSERT(ssl != nullptr);
   SSL_set_connect_state(ssl.get());
@@ -91,6 +115,10 @@ std::unique_ptr<event::Transport> ClientContext::connect(int fd, const std::stri
     SL_ASSERT(SSL_set_tlsext_host_name(ssl.get(), name.c_str()) == 1);
     SSL_set_hostflags(ssl.get(), X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
     SL_ASSERT(SSL_set1_host(ssl.get(), name.c_str()) == 1);
+  }
+  if (sessions != nullptr) {
+    SSL_set_ex_data(ssl.get(), sessions_index(), sessions);
+    if (const SessionPtr session = sessions->take()) SSL_set_session(ssl.get(), session.get());
   }
   return std::make_unique<Channel>(std::move(ssl), fd, event::Transport::Need::writable);
 }

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "event/transport.h"
+#include "tls/client_sessions.h"
 #include "tls/openssl.h"
 #include "tls/pem.h"
 
@@ -18,6 +19,7 @@ class ClientContext {
     std::string certificate_pem;  // ours, and those between it and its CA; empty: none
     std::string key_pem;          // of our certificate
     bool verify = true;           // false: any certificate will do
+    std::string alpn;             // the protocol that we offer to speak; empty: that is not talked about
   };
   using Failure = tls::Failure;
 
@@ -25,8 +27,9 @@ class ClientContext {
   [[nodiscard]] static std::shared_ptr<const ClientContext> make(const Options& options, Failure& failure);
 
   /// For one connection, to the server that its certificate must call `name`: a host name, which is sent as SNI too, or an IP
-  /// address. `fd` belongs to the Stream.
-  [[nodiscard]] std::unique_ptr<event::Transport> connect(int fd, const std::string& name) const;
+  /// address. `fd` belongs to the Stream. `sessions` are of that server, or nullptr: a whole handshake each time.
+  [[nodiscard]] std::unique_ptr<event::Transport> connect(int fd, const std::string& name,
+                                                          ClientSessions* sessions = nullptr) const;
 
  private:
   explicit ClientContext(SslContextPtr context) : context_(std::move(context)) {}

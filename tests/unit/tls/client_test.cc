@@ -49,8 +49,8 @@ struct World : Stream::Handler {
   virtual ~World() = default;
 
   void begin(const std::string& name = "redis.test",
-             const ClientContext::Options& options = trusting(names().authority)) {
-    stream.secure(context_for(options)->connect(stream.fd(), name));  // and the context is gone
+             const ClientContext::Options& options = trusting(names().authority), ClientSessions* sessions = nullptr) {
+    stream.secure(context_for(options)->connect(stream.fd(), name, sessions));  // and the context is gone
   }
   /// True if the handshake succeeded.
   bool settle() {
@@ -343,4 +343,99 @@ TEST_CASE("our own end is a close_notify, but for a reset", "[tls]") {
   REQUIRE(world.until([&] { return world.server->ended; }));
   CHECK(world.server->got == "last words");
   CHECK(world.server->error.empty() == politely);
+}
+
+TEST_CASE("the protocol that we offer is heard by the server", "[tls]") {
+  World world;
+  const auto choose = [](SSL*, const unsigned char** chosen, unsigned char* size, const unsigned char* offered,
+                         unsigned bytes, void*) {
+    if (bytes != 9 || std::string(reinterpret_cast<const char*>(offered), bytes) != "\x08http/1.1")
+      return SSL_TLSEXT_ERR_NOACK;
+    *chosen = offered + 1;
+    *size = 8;
+    return SSL_TLSEXT_ERR_OK;
+  };
+  SSL_CTX_set_alpn_select_cb(world.server->context(), choose, nullptr);
+  ClientContext::Options options = trusting(names().authority);
+  options.alpn = "http/1.1";
+  world.begin("redis.test", options);
+  REQUIRE(world.settle());
+  const unsigned char* agreed = nullptr;
+  unsigned size = 0;
+  SSL_get0_alpn_selected(world.server->ssl(), &agreed, &size);
+  CHECK(std::string(reinterpret_cast<const char*>(agreed), size) == "http/1.1");
+}
+
+namespace {
+/// One connection to a server whose ticket keys are those of all; true if it took up an earlier session.
+bool resumes(ClientSessions* sessions, int version) {
+  World world;
+  std::array<unsigned char, 80> keys{};
+  SSL_CTX_set_tlsext_ticket_keys(world.server->context(), keys.data(), keys.size());
+  SSL_CTX_set_max_proto_version(world.server->context(), version);
+  world.server->to_send = "a word behind the tickets";
+  world.begin("redis.test", trusting(names().authority), sessions);
+  REQUIRE(world.settle());
+  REQUIRE(world.until([&] { return world.got == "a word behind the tickets"; }));
+  world.stream.close();
+  return SSL_session_reused(world.server->ssl()) == 1;
+}
+}  // namespace
+
+TEST_CASE("a session is taken up again, of TLS 1.3 once", "[tls]") {
+  const int version = GENERATE(TLS1_2_VERSION, TLS1_3_VERSION);
+  CAPTURE(version);
+  ClientSessions sessions;
+  CHECK_FALSE(resumes(&sessions, version));
+  const size_t offered = sessions.size();
+  CHECK(offered == (version == TLS1_3_VERSION ? 2 : 1));  // OpenSSL's servers send two tickets
+  CHECK(resumes(&sessions, version));
+  CHECK(sessions.size() == offered);  // one was used, one is new; or none
+  const SessionPtr taken = sessions.take();
+  CHECK(sessions.size() == 1);
+  sessions.clear();
+  CHECK_FALSE(resumes(&sessions, version));
+  CHECK_FALSE(resumes(nullptr, version));
+}
+
+TEST_CASE("a session that the server cannot take up costs a whole handshake", "[tls]") {
+  ClientSessions sessions;
+  resumes(&sessions, TLS1_3_VERSION);
+  World world;  // whose server has other keys
+  world.begin("redis.test", trusting(names().authority), &sessions);
+  REQUIRE(world.settle());
+  CHECK_FALSE(world.stream.transport()->resumed());
+}
+
+TEST_CASE("only the newest sessions are kept", "[tls]") {
+  const auto session = [](unsigned char id) {
+    SessionPtr made(SSL_SESSION_new());
+    SSL_SESSION_set_protocol_version(made.get(), TLS1_3_VERSION);
+    if (id != 0) SSL_SESSION_set1_id(made.get(), &id, 1);
+    return made;
+  };
+  ClientSessions sessions;
+  CHECK(sessions.take() == nullptr);
+  sessions.put(*session(0));  // cannot be taken up again
+  CHECK(sessions.size() == 0);
+  for (unsigned char id = 1; id <= ClientSessions::kMost + 2; ++id) sessions.put(*session(id));
+  CHECK(sessions.size() == ClientSessions::kMost);
+  for (unsigned char id = ClientSessions::kMost + 2; id > 2; --id) {
+    const SessionPtr taken = sessions.take();
+    REQUIRE(taken != nullptr);
+    unsigned length = 0;
+    CHECK(*SSL_SESSION_get_id(taken.get(), &length) == id);
+  }
+  CHECK(sessions.take() == nullptr);
+}
+
+TEST_CASE("a server that says why it does not want us is told from one that is gone", "[tls]") {
+  World world;
+  const bool says = GENERATE(true, false);
+  if (says) SSL_CTX_set_verify(world.server->context(), SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nullptr);
+  world.begin();
+  REQUIRE(world.settle());
+  if (!says) world.server->close(false);
+  REQUIRE(world.until([&] { return world.end != IoStatus::ok; }));
+  CHECK(world.stream.transport()->was_refused() == says);
 }
