@@ -143,7 +143,8 @@ class Exchange final : private upstream::Connection::User, private upstream::Poo
 
   // exchange_local.cc: answers that the gateway makes itself
   void answer_error(Error error);
-  void answer_problem(Reason reason, uint16_t status, http::HeadWriter& fields);
+  void answer_problem(Reason reason, std::string_view detail, uint16_t status, http::HeadWriter& fields);
+  [[nodiscard]] std::string_view detail_of(Error error);
   void answer_options();
   void answer_respond();
   void answer_redirect();

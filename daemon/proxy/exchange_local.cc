@@ -1,5 +1,7 @@
 // The answers that the gateway makes itself: errors, fixed responses, redirects, files.
 
+#include <algorithm>
+
 #include "http/parser.h"
 #include "proxy/engine.h"
 #include "proxy/problem.h"
@@ -52,14 +54,26 @@ void Exchange::answer_error(Error error) {
   const uint16_t status = row(error.reason).status != 0 ? row(error.reason).status : 502;
   if (status == 405) write_allow(fields, request_.match.allowed);
   if (status == 503) fields.field("Retry-After", 1);
-  answer_problem(error.reason, status, fields);
+  answer_problem(error.reason, detail_of(error), status, fields);
+}
+
+// What an endpoint did, if more is known than the reason.
+std::string_view Exchange::detail_of(Error error) {
+  const std::string_view text = row(error.reason).text, more = error.detail;
+  if (row(error.reason).side != Side::upstream || more.empty()) return text;
+  char* const memory = arena_.allocate(text.size() + more.size() + sizeof(" ()"));
+  char* at = std::copy(text.begin(), text.end(), memory);
+  for (const std::string_view piece : {std::string_view(" ("), more, std::string_view(")")}) {
+    at = std::copy(piece.begin(), piece.end(), at);
+  }
+  return {memory, static_cast<size_t>(at - memory)};
 }
 
 // `fields` are those that the status asks for; the content type comes here.
-void Exchange::answer_problem(Reason reason, uint16_t status, HeadWriter& fields) {
+void Exchange::answer_problem(Reason reason, std::string_view detail, uint16_t status, HeadWriter& fields) {
   reason_ = reason;
   char* memory = arena_.allocate(kMaxProblemBytes);
-  const size_t length = write_problem(reason, status, request_.id, {memory, kMaxProblemBytes});
+  const size_t length = write_problem({status, name(reason), detail, request_.id}, {memory, kMaxProblemBytes});
   fields.field("Content-Type", kProblemType);
   answer(status, fields.view(), {memory, length});
 }
@@ -92,7 +106,7 @@ void Exchange::answer_file() {
       open_static(*request_.route->files, path_below_root(request_), request_.head.method, request_.head.headers);
   HeadWriter fields = lines(arena_, request_.head.target.size() + 2 * kSmallLines);
   file.write_fields(fields, request_.target.query);
-  if (file.reason != Reason::none) return answer_problem(file.reason, file.status, fields);
+  if (file.reason != Reason::none) return answer_problem(file.reason, row(file.reason).text, file.status, fields);
   if (!file.head_only && file.file) {
     file_offset_ = file.offset;
     file_left_ = file.length;
