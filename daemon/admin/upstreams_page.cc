@@ -58,8 +58,23 @@ std::vector<Server> servers_of(const snapshot::ClusterSpec& cluster, const upstr
   return servers;
 }
 
-void append_server(std::string& out, const std::string& cluster, const Server& server,
+// The handshakes that succeeded.
+void append_tls_figures(std::string& out, const std::string& cluster, const Server& server,
+                        const stats::Registry& registry) {
+  const auto run = registry.find(Family::upstream_tls_handshakes, {cluster, server.name});
+  const auto& sessions = stats::row(Family::upstream_tls_handshakes).last_values;
+  out += ",\"tls_handshakes\":{";
+  for (size_t i = 0; i < sessions.size(); ++i) {
+    if (i > 0) out += ',';
+    out += json_quoted(sessions[i]) + ":";
+    out += std::to_string(run ? registry.value(pick(*run, static_cast<stats::TlsSession>(i))) : 0);
+  }
+  out += '}';
+}
+
+void append_server(std::string& out, const snapshot::ClusterSpec& spec, const Server& server,
                    const stats::Registry& registry) {
+  const std::string& cluster = spec.name;
   out += "{\"name\":" + json_quoted(server.name);
   out += ",\"address\":" + json_quoted(server.address);
   if (!server.host.empty()) out += ",\"dns\":" + json_quoted(server.host);
@@ -69,6 +84,7 @@ void append_server(std::string& out, const std::string& cluster, const Server& s
     out.append(",\"").append(figure.key).append("\":");
     stats::append_number(out, stats::row(figure.family), id ? registry.value(*id) : 0);
   }
+  if (spec.tls) append_tls_figures(out, cluster, server, registry);
   const auto id = registry.find(Family::upstream_response_time, {cluster, server.name});
   out += ",\"response_seconds\":{";
   stats::append_histogram_json(out, stats::row(Family::upstream_response_time),
@@ -108,6 +124,14 @@ void append_names(std::string& out, const snapshot::ClusterSpec& cluster, const 
   if (!names.empty()) out += ",\"names\":[" + names + ']';
 }
 
+// Server names that are not given are those of the endpoints.
+void append_tls(std::string& out, const snapshot::ClusterSpec& cluster) {
+  if (!cluster.tls) return;
+  const std::string& name = cluster.tls->server_name;
+  out += ",\"tls\":{\"server_name\":" + (name.empty() ? "null" : json_quoted(name));
+  out += cluster.tls->verify ? ",\"verify\":true}" : ",\"verify\":false}";
+}
+
 void append_retries(std::string& out, const snapshot::ClusterSpec& cluster, const stats::Registry& registry) {
   const auto run = registry.find(Family::upstream_retries, {cluster.name});
   const auto& kinds = stats::row(Family::upstream_retries).last_values;
@@ -129,13 +153,14 @@ std::string upstreams_json(const Sources& sources, MonoTime now) {
   for (const snapshot::ClusterSpec& cluster : snapshot->clusters) {
     out += &cluster == &snapshot->clusters.front() ? "\n" : ",\n";
     out += "{\"name\":" + json_quoted(cluster.name) + ",\"balance\":" + json_quoted(name(cluster.balance));
+    append_tls(out, cluster);
     append_retries(out, cluster, sources.registry);
     append_names(out, cluster, sources.discovery, now);
     out += ",\"endpoints\":[";
     std::string servers;
     for (const Server& server : servers_of(cluster, sources.discovery)) {
       servers += servers.empty() ? "\n  " : ",\n  ";
-      append_server(servers, cluster.name, server, sources.registry);
+      append_server(servers, cluster, server, sources.registry);
     }
     out += servers + "]}";
   }

@@ -62,7 +62,7 @@ enum class RetryHint : uint8_t { no, if_reused, yes };
   X(pool_wait_timeout,        503, upstream,   no,        "No connection became free within pool.pending_timeout.") \
   X(connect_failed,           502, upstream,   yes,       "The endpoint refused the connection or cannot be reached.") \
   X(connect_timeout,          504, upstream,   yes,       "The endpoint did not accept a connection within timeouts.connect.") \
-  X(tls_handshake_failed,     502, upstream,   yes,       "TLS with the endpoint could not be agreed on: its certificate, ours, or what it speaks; the log says which.") \
+  X(tls_handshake_failed,     502, upstream,   yes,       "TLS with the endpoint could not be agreed on: its certificate, ours, or what it speaks.") \
   X(upstream_reset,           502, upstream,   if_reused, "The endpoint closed or reset the connection before it answered.") \
   X(upstream_timeout,         504, upstream,   no,        "The endpoint sent no response head within timeouts.response_header.") \
   X(upstream_try_timeout,     504, upstream,   yes,       "The endpoint did not answer within retry.per_try.") \

@@ -7,6 +7,7 @@
 
 #include "base/format.h"
 #include "control/binding.h"
+#include "control/client_tls_compiler.h"
 #include "control/draft.h"
 #include "control/listener_compiler.h"
 #include "control/load.h"
@@ -40,7 +41,7 @@ bool check_keys(const EndpointDraft& endpoint, Diagnostics& diagnostics) {
   return false;
 }
 
-void compile_endpoints(UpstreamDraft& draft, Diagnostics& diagnostics) {
+void compile_endpoints(UpstreamDraft& draft, ClientTlsCompiler& tls, Diagnostics& diagnostics) {
   const Node* list = draft.node->find("endpoints");
   const bool is_empty =
       list != nullptr && list->entries.empty() && (list->kind == Kind::list || list->kind == Kind::null);
@@ -58,15 +59,18 @@ void compile_endpoints(UpstreamDraft& draft, Diagnostics& diagnostics) {
       diagnostics.error(node->place, fmt::format("{} is already an endpoint of \"{}\", at {}; give it a weight instead",
                                                  place, draft.name, diagnostics.describe(first->second)));
     }
+    if (draft.spec.tls && spec.host.empty() && spec.address.family() == AF_UNIX) tls.refuse_unix(node->place);
     draft.spec.endpoints.push_back(std::move(endpoint.spec));
   }
 }
 
-std::vector<snapshot::ClusterSpec> compile_upstreams(std::span<UpstreamDraft> drafts, Diagnostics& diagnostics) {
+std::vector<snapshot::ClusterSpec> compile_upstreams(std::span<UpstreamDraft> drafts, ClientTlsCompiler& tls,
+                                                     Diagnostics& diagnostics) {
   std::vector<snapshot::ClusterSpec> clusters;
   for (UpstreamDraft& draft : drafts) {
     draft.spec.name = draft.name;
-    compile_endpoints(draft, diagnostics);
+    draft.spec.tls = tls.compile(draft.tls, draft.node->find("tls"), "http/1.1");
+    compile_endpoints(draft, tls, diagnostics);
     if (draft.spec.retry.on_timeout && draft.spec.retry.per_try.count() == 0) {
       diagnostics.warning(draft.name_place,
                           fmt::format("upstream \"{}\": retry.on has \"timeout\", which never happens "
@@ -142,8 +146,9 @@ std::shared_ptr<const Snapshot> compile_tree(Node& root, const Tree& tree, const
   ListenerCompiler listeners(running, diagnostics, result.sources);
   snapshot->listeners = listeners.compile(draft.listeners);
   snapshot->admin = result.admin = listeners.compile(draft.admin);
-  snapshot->clusters = compile_upstreams(draft.upstreams, diagnostics);
-  snapshot->stores = compile_stores(draft.stores, diagnostics, result.sources);
+  ClientTlsCompiler tls(diagnostics, result.sources);
+  snapshot->clusters = compile_upstreams(draft.upstreams, tls, diagnostics);
+  snapshot->stores = compile_stores(draft.stores, tls, diagnostics, result.sources);
   const std::string& plugin_dir = draft.process.plugin_dir;
   PluginCompiler plugins(plugin_dir.empty() ? usual_plugin_dir() : plugin_dir, running, diagnostics, result.sources);
   KnownNames known;

@@ -219,20 +219,41 @@ std::vector<std::string> diff(std::string_view running_yaml, std::string_view ne
   return sentences;
 }
 
+namespace {
+// What a key names holds something else.
+void compare(const std::optional<snapshot::TlsClientSpec>& before, const std::optional<snapshot::TlsClientSpec>& now,
+             const std::string& title, std::vector<std::string>& sentences) {
+  if (!before || !now) return;
+  const auto told = [&](const char* what) { sentences.push_back(fmt::format("{}: tls.{}", title, what)); };
+  if (before->ca_pem != now->ca_pem) told("ca_file: it holds other certificates");
+  if (before->certificate_pem != now->certificate_pem) told("cert_file: it holds another certificate");
+  if (before->key_pem != now->key_pem) told("key_file: it holds another key");
+}
+
+template <typename Spec>
+std::unordered_map<std::string_view, const Spec*> by_name(const std::vector<Spec>& specs) {
+  std::unordered_map<std::string_view, const Spec*> found;
+  for (const Spec& spec : specs) found.emplace(spec.name, &spec);
+  return found;
+}
+}  // namespace
+
 std::vector<std::string> changed_contents(const snapshot::Snapshot& running, const snapshot::Snapshot& next) {
   std::vector<std::string> sentences;
+  const auto clusters = by_name(running.clusters);
+  for (const snapshot::ClusterSpec& now : next.clusters) {
+    const auto before = clusters.find(now.name);
+    if (before == clusters.end()) continue;
+    compare(before->second->tls, now.tls, fmt::format("upstream \"{}\"", now.name), sentences);
+  }
+  const auto stores = by_name(running.stores);
   for (const snapshot::StoreSpec& now : next.stores) {
-    const auto before = std::find_if(running.stores.begin(), running.stores.end(),
-                                     [&](const snapshot::StoreSpec& store) { return store.name == now.name; });
-    if (before == running.stores.end() || before->type != now.type) continue;
-    const auto told = [&](const char* what) { sentences.push_back(fmt::format("store \"{}\": {}", now.name, what)); };
-    if (before->redis.password != now.redis.password) told("password_file: it holds another password");
-    const auto& old_tls = before->redis.tls;
-    const auto& new_tls = now.redis.tls;
-    if (!old_tls || !new_tls) continue;
-    if (old_tls->ca_pem != new_tls->ca_pem) told("tls.ca_file: it holds other certificates");
-    if (old_tls->certificate_pem != new_tls->certificate_pem) told("tls.cert_file: it holds another certificate");
-    if (old_tls->key_pem != new_tls->key_pem) told("tls.key_file: it holds another key");
+    const auto before = stores.find(now.name);
+    if (before == stores.end() || before->second->type != now.type) continue;
+    const std::string title = fmt::format("store \"{}\"", now.name);
+    const snapshot::RedisSpec& redis = before->second->redis;
+    if (redis.password != now.redis.password) sentences.push_back(title + ": password_file: it holds another password");
+    compare(redis.tls, now.redis.tls, title, sentences);
   }
   return sentences;
 }

@@ -56,19 +56,21 @@ struct EndpointDraft {
   snapshot::EndpointSpec spec;
 };
 
+struct TlsClientDraft {
+  bool enabled = true;
+  Node* ca_file = nullptr;
+  Node* cert_file = nullptr;
+  Node* key_file = nullptr;
+  snapshot::TlsClientSpec spec;
+};
+
 struct UpstreamDraft {
   std::string name;
   Place name_place;
   Node* node = nullptr;  // the whole upstream
   std::vector<EndpointDraft> endpoints;
+  TlsClientDraft tls;  // if the upstream has the key
   snapshot::ClusterSpec spec;
-};
-
-struct TlsClientDraft {
-  Node* ca_file = nullptr;
-  Node* cert_file = nullptr;
-  Node* key_file = nullptr;
-  snapshot::TlsClientSpec spec;
 };
 
 struct StoreDraft {

@@ -132,14 +132,14 @@ constexpr SectionRow kSections[] = {
      "When a failed request is tried again. A POST is never sent twice unless the first one surely did not "
      "arrive.",
      owned_by<RetrySpec>()},
+    {S::client_tls, "upstreams.<name>.tls, stores.<name>.tls", "enabled",
+     "TLS 1.2 or 1.3 to the servers of an upstream, or of a `redis` store, its sentinels included. `tls: true` is enough where the "
+     "system's authorities vouch for them. Certificates and keys are PEM files; a file that changed is read at the next reload.",
+     owned_by<TlsClientDraft>()},
     {S::store, "stores.<name>", "",
      "Where plugins keep what they must remember; the name is yours. `memory`: in this process, gone when it ends. `redis`: "
      "shared with other gateways.",
      owned_by<StoreDraft>()},
-    {S::store_tls, "stores.<name>.tls", "",
-     "TLS 1.2 or 1.3 to the servers of a `redis` store, its sentinels included. `tls: {}` is enough where the system's "
-     "authorities vouch for them. Certificates and keys are PEM files; a file that changed is read at the next reload.",
-     owned_by<TlsClientDraft>()},
     {S::route, "routes[]", "",
      "Which requests go where. Exactly one of `upstream`, `split`, `respond`, `redirect` and `static` is "
      "given.",
@@ -342,7 +342,8 @@ constexpr Row kRows[] = {
      .help = "When to try again.", .binding = section<&UpstreamDraft::spec, &ClusterSpec::retry>},
     {.section = S::upstream, .key = "health", .presence = kLater, .help = "Active health checks."},
     {.section = S::upstream, .key = "breaker", .presence = kLater, .help = "Circuit breaker."},
-    {.section = S::upstream, .key = "tls", .presence = kLater, .help = "TLS to the endpoints."},
+    {.section = S::upstream, .key = "tls", .child = S::client_tls,
+     .help = "TLS to the endpoints; without it bytes go in the clear.", .binding = section<&UpstreamDraft::tls>},
     {.section = S::upstream, .key = "protocol", .presence = kLater, .help = "HTTP/2 to the endpoints."},
 
     {.section = S::endpoint, .key = "address", .type = T::address,
@@ -386,7 +387,7 @@ constexpr Row kRows[] = {
     {.section = S::retry, .key = "attempts", .type = T::integer, .fallback = "1", .range = {0, 10},
      .help = "Further attempts after the first; 0: never.", .binding = into<&RetrySpec::attempts>},
     {.section = S::retry, .key = "on", .type = T::retry_on, .shape = kList, .fallback = "[connect]",
-     .help = "What counts as failed. `connect`: no connection. `reset`: the connection died before any byte of the "
+     .help = "What counts as failed. `connect`: no connection, or no TLS with it. `reset`: the connection died before any byte of the "
              "response. `timeout`: `per_try` ran out. A number: that status.",
      .binding = by<read_retry_on>},
     {.section = S::retry, .key = "budget", .type = T::share, .fallback = "20%",
@@ -395,6 +396,26 @@ constexpr Row kRows[] = {
      .binding = into<&RetrySpec::budget>},
     {.section = S::retry, .key = "per_try", .type = T::duration, .fallback = "0", .range = kOptionalTimeout,
      .help = "Time for each attempt; 0: no such limit.", .binding = into<&RetrySpec::per_try>},
+
+    {.section = S::client_tls, .key = "enabled", .type = T::boolean, .fallback = "true",
+     .help = "false: no TLS, as without this section.", .binding = into<&TlsClientDraft::enabled>},
+    {.section = S::client_tls, .key = "ca_file", .type = T::file,
+     .help = "Certificates of the authorities that are trusted, or of the servers themselves; without it the system's "
+             "authorities.",
+     .binding = node_of<&TlsClientDraft::ca_file>},
+    {.section = S::client_tls, .key = "cert_file", .type = T::file,
+     .help = "The certificate that we show, followed by those between it and its authority.",
+     .binding = node_of<&TlsClientDraft::cert_file>},
+    {.section = S::client_tls, .key = "key_file", .type = T::file,
+     .help = "The key of `cert_file`, without a password.", .binding = node_of<&TlsClientDraft::key_file>},
+    {.section = S::client_tls, .key = "server_name", .type = T::text,
+     .help = "The host name (sent as SNI) or IP address that the servers' certificates must have. Without it the name of each "
+             "endpoint, or its IP address if it has none; of a store the host of `address` with `mode: single`, else the IP address of "
+             "each server, since sentinels and clusters tell addresses.",
+     .binding = into<&TlsClientDraft::spec, &TlsClientSpec::server_name>},
+    {.section = S::client_tls, .key = "verify", .type = T::boolean, .fallback = "true",
+     .help = "false: any certificate will do, so that whoever is in between can read and change everything. For tests only.",
+     .binding = into<&TlsClientDraft::spec, &TlsClientSpec::verify>},
 
     {.section = S::store, .key = "type", .type = T::choice, .presence = kRequired, .choices = kStoreTypes,
      .help = "What kind of store it is.", .binding = by<read_store_type>},
@@ -428,29 +449,12 @@ constexpr Row kRows[] = {
      .binding = into<&StoreDraft::spec, &StoreSpec::redis, &RedisSpec::connections>},
     {.section = S::store, .key = "timeout", .type = T::duration, .fallback = "50ms", .range = {1, 60'000},
      .help = "`redis`: for one operation.", .binding = into<&StoreDraft::spec, &StoreSpec::redis, &RedisSpec::timeout>},
-    {.section = S::store, .key = "tls", .child = S::store_tls,
+    {.section = S::store, .key = "tls", .child = S::client_tls,
      .help = "`redis`: TLS to the servers; without it bytes go in the clear.", .binding = section<&StoreDraft::tls>},
     {.section = S::store, .key = "required", .type = T::boolean, .fallback = "false",
      .help = "`redis`: what `/readyz` says while the store cannot be reached: with false 200 and that it is degraded, with true "
              "503, so that load balancers send requests elsewhere.",
      .binding = into<&StoreDraft::spec, &StoreSpec::required>},
-
-    {.section = S::store_tls, .key = "ca_file", .type = T::file,
-     .help = "Certificates of the authorities that are trusted, or of the servers themselves; without it the system's "
-             "authorities.",
-     .binding = node_of<&TlsClientDraft::ca_file>},
-    {.section = S::store_tls, .key = "cert_file", .type = T::file,
-     .help = "The certificate that we show, followed by those between it and its authority.",
-     .binding = node_of<&TlsClientDraft::cert_file>},
-    {.section = S::store_tls, .key = "key_file", .type = T::file,
-     .help = "The key of `cert_file`, without a password.", .binding = node_of<&TlsClientDraft::key_file>},
-    {.section = S::store_tls, .key = "server_name", .type = T::text,
-     .help = "The host name or IP address that the servers' certificates must have. Without it the host of `address` with "
-             "`mode: single`; else the IP address of each server, since sentinels and clusters tell addresses.",
-     .binding = into<&TlsClientDraft::spec, &TlsClientSpec::server_name>},
-    {.section = S::store_tls, .key = "verify", .type = T::boolean, .fallback = "true",
-     .help = "false: any certificate will do, so that whoever is in between can read and change everything. For tests only.",
-     .binding = into<&TlsClientDraft::spec, &TlsClientSpec::verify>},
 
     {.section = S::route, .key = "name", .type = T::name,
      .help = "Name in logs and metrics. Without it: the path pattern, with ` #2` and so on when several routes have "

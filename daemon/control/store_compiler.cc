@@ -9,7 +9,6 @@
 #include "control/schema.h"
 #include "control/value_reader.h"
 #include "control/values.h"
-#include "tls/client_context.h"
 
 namespace sluice::control {
 
@@ -86,74 +85,21 @@ void read_password(const Node& file, std::string& password, Diagnostics& diagnos
                     fmt::format("password_file: {} must hold a password in one line", resolve_path(diagnostics, file)));
 }
 
-// A file that cannot be read is reported; one that was not named is empty.
-bool read_pem(const Node* file, std::string_view key, std::string& pem, Diagnostics& diagnostics,
-              SourceFiles& sources) {
-  constexpr size_t kMaxPemBytes = size_t{1} << 20;
-  if (file == nullptr) return true;
-  const std::string path = resolve_path(diagnostics, *file);
-  std::string error;
-  sources.add(path);
-  if (read_whole_file(path, kMaxPemBytes, true, pem, error)) return true;
-  diagnostics.error(file->place, fmt::format("{}: cannot read {}: {}", key, path, error));
-  return false;
-}
-
-// What certificates can be checked for. OpenSSL would take an empty C string for any name.
-bool is_server_name(const std::string& name) {
-  return SocketAddress::parse_ip(name).has_value() || parse_host_and_port(name + ":1").has_value();
-}
-
-// `node`: the section.
-void compile_tls(const TlsClientDraft& draft, const Node& node, RedisSpec& redis, Diagnostics& diagnostics,
-                 SourceFiles& sources) {
-  snapshot::TlsClientSpec spec = draft.spec;
-  const EndpointSpec* const only =
-      redis.mode == Mode::single && redis.servers.size() == 1 ? &redis.servers[0] : nullptr;
-  if (only != nullptr && only->host.empty() && only->address.family() == AF_UNIX) {
-    diagnostics.error(node.place, "TLS is not possible over a unix socket");
-  }
-  if (!spec.server_name.empty() && !is_server_name(spec.server_name)) {
-    diagnostics.error(node.find("server_name")->place,
-                      fmt::format("server_name: \"{}\" is neither a host name nor an IP address", spec.server_name));
-  }
-  if (only != nullptr && spec.server_name.empty()) spec.server_name = only->host;
-  if ((draft.cert_file == nullptr) != (draft.key_file == nullptr)) {
-    diagnostics.error(draft.cert_file != nullptr ? draft.cert_file->place : draft.key_file->place,
-                      "\"cert_file\" and \"key_file\" belong together");
-  }
-  if (!spec.verify) {
-    diagnostics.warning(node.find_entry("verify")->key_place,
-                        "verify: false: the servers' certificates are not looked at, so anybody may pose as them");
-  }
-  bool read = read_pem(draft.ca_file, "ca_file", spec.ca_pem, diagnostics, sources);
-  read = read_pem(draft.cert_file, "cert_file", spec.certificate_pem, diagnostics, sources) && read;
-  read = read_pem(draft.key_file, "key_file", spec.key_pem, diagnostics, sources) && read;
-  // Empty would mean that there is none.
-  const auto hold = [](const Node* file, std::string& pem) {
-    if (file != nullptr && pem.empty()) pem = "\n";
-  };
-  hold(draft.ca_file, spec.ca_pem);
-  hold(draft.cert_file, spec.certificate_pem);
-  if (!read) return;
-  tls::ClientContext::Failure failure;
-  spec.context = tls::ClientContext::make(
-      {.ca_pem = spec.ca_pem, .certificate_pem = spec.certificate_pem, .key_pem = spec.key_pem, .verify = spec.verify},
-      failure);
-  if (spec.context == nullptr && (draft.cert_file == nullptr) == (draft.key_file == nullptr)) {
-    using Part = tls::ClientContext::Failure::Part;
-    const bool is_key = failure.part == Part::key;
-    const Node& file = failure.part == Part::ca ? *draft.ca_file : is_key ? *draft.key_file : *draft.cert_file;
-    const char* key = failure.part == Part::ca ? "ca_file" : is_key ? "key_file" : "cert_file";
-    diagnostics.error(file.place,
-                      fmt::format("{}: {} cannot be used: {}", key, resolve_path(diagnostics, file), failure.why));
-  }
-  redis.tls = std::move(spec);
+std::optional<snapshot::TlsClientSpec> compile_tls(const StoreDraft& draft, const RedisSpec& redis,
+                                                   ClientTlsCompiler& tls) {
+  const Node* section = draft.node->find("tls");
+  auto spec = tls.compile(draft.tls, section, "");
+  if (!spec || redis.mode != Mode::single || redis.servers.size() != 1) return spec;
+  const EndpointSpec& only = redis.servers[0];
+  if (only.host.empty() && only.address.family() == AF_UNIX) tls.refuse_unix(section->place);
+  if (spec->server_name.empty()) spec->server_name = only.host;
+  return spec;
 }
 
 }  // namespace
 
-std::vector<StoreSpec> compile_stores(std::span<StoreDraft> drafts, Diagnostics& diagnostics, SourceFiles& sources) {
+std::vector<StoreSpec> compile_stores(std::span<StoreDraft> drafts, ClientTlsCompiler& tls, Diagnostics& diagnostics,
+                                      SourceFiles& sources) {
   std::vector<StoreSpec> stores;
   for (StoreDraft& draft : drafts) {
     if (!draft.type) continue;  // reported; what else is right is not known
@@ -163,9 +109,7 @@ std::vector<StoreSpec> compile_stores(std::span<StoreDraft> drafts, Diagnostics&
     if (draft.spec.type == StoreSpec::Type::redis) {
       compile_servers(draft, draft.spec.redis, diagnostics);
       check_mode(draft, draft.spec.redis, diagnostics);
-      if (const Node* tls = draft.node->find("tls")) {
-        compile_tls(draft.tls, *tls, draft.spec.redis, diagnostics, sources);
-      }
+      draft.spec.redis.tls = compile_tls(draft, draft.spec.redis, tls);
       if (draft.password_file != nullptr) {
         read_password(*draft.password_file, draft.spec.redis.password, diagnostics, sources);
       }

@@ -64,7 +64,8 @@ bool Exchange::retry_after(Error error) {
   }
   const snapshot::RetrySpec& policy = cluster_->spec().retry;
   const bool wanted =
-      (policy.on_connect && (error.reason == Reason::connect_failed || error.reason == Reason::connect_timeout)) ||
+      (policy.on_connect && (error.reason == Reason::connect_failed || error.reason == Reason::connect_timeout ||
+                             error.reason == Reason::tls_handshake_failed)) ||
       (policy.on_reset && error.reason == Reason::upstream_reset) ||
       (policy.on_timeout && error.reason == Reason::upstream_try_timeout);
   if (!wanted || cluster_->empty() || !spend_retry()) return false;

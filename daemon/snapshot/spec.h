@@ -148,6 +148,22 @@ struct RetrySpec {
   friend bool operator==(const RetrySpec&, const RetrySpec&) = default;
 };
 
+/// TLS to a server: what its context was made of, and the context itself.
+struct TlsClientSpec {
+  std::string server_name;      // which its certificate must have, and SNI; empty: the address that we connect to
+  bool verify = true;           // false: any certificate will do
+  std::string ca_pem;           // empty: the system's authorities
+  std::string certificate_pem;  // ours; empty: none
+  std::string key_pem;          // Never printed.
+  std::string alpn;             // the protocol that we offer; empty: none
+  std::shared_ptr<const tls::ClientContext> context;
+
+  friend bool operator==(const TlsClientSpec& a, const TlsClientSpec& b) {
+    return a.server_name == b.server_name && a.verify == b.verify && a.ca_pem == b.ca_pem &&
+           a.certificate_pem == b.certificate_pem && a.key_pem == b.key_pem && a.alpn == b.alpn;
+  }
+};
+
 struct ClusterSpec {
   std::string name;
   std::vector<EndpointSpec> endpoints;  // never empty
@@ -155,6 +171,7 @@ struct ClusterSpec {
   PoolSpec pool;
   ClusterTimeouts timeouts;
   RetrySpec retry;
+  std::optional<TlsClientSpec> tls;
 
   friend bool operator==(const ClusterSpec&, const ClusterSpec&) = default;
 };
@@ -167,21 +184,6 @@ struct PluginSpec {
 };
 
 // --- stores ---
-
-/// TLS to a server: what its context was made of, and the context itself.
-struct TlsClientSpec {
-  std::string server_name;      // which its certificate must have, and SNI; empty: the address that we connect to
-  bool verify = true;           // false: any certificate will do
-  std::string ca_pem;           // empty: the system's authorities
-  std::string certificate_pem;  // ours; empty: none
-  std::string key_pem;          // Never printed.
-  std::shared_ptr<const tls::ClientContext> context;
-
-  friend bool operator==(const TlsClientSpec& a, const TlsClientSpec& b) {
-    return a.server_name == b.server_name && a.verify == b.verify && a.ca_pem == b.ca_pem &&
-           a.certificate_pem == b.certificate_pem && a.key_pem == b.key_pem;
-  }
-};
 
 struct RedisSpec {
   enum class Mode : uint8_t { single, sentinel, cluster };

@@ -60,6 +60,7 @@ namespace sluice::stats {
   X(upstream_pending,         gauge,     none,    "sluice_upstream_pending_requests",             "upstream endpoint",        "Requests that wait for a connection now.") \
   X(upstream_closed,          counter,   none,    "sluice_upstream_connections_closed_total",     "upstream endpoint reason", "Connections to an endpoint ended, by why.") \
   X(upstream_connect_failures, counter,  none,    "sluice_upstream_connect_failures_total",       "upstream endpoint",        "Connections to an endpoint that could not be made.") \
+  X(upstream_tls_handshakes,  counter,   none,    "sluice_upstream_tls_handshakes_total",         "upstream endpoint session", "TLS handshakes with an endpoint that succeeded: whole ones, or an earlier session taken up again; of endpoints with TLS.") \
   X(upstream_retries,         counter,   none,    "sluice_upstream_retries_total",                "upstream kind",            "Further attempts: after a stale pooled connection, by policy, or wished but over the budget.") \
   /* plugins */ \
   X(plugin_calls,             counter,   none,    "sluice_plugin_calls_total",                    "plugin phase",             "Times that a phase of a plugin was called.") \

@@ -11,7 +11,12 @@ Endpoint::Endpoint(const PoolShared& shared, const Member& member, const snapsho
       name_(member.name),
       weight_(member.weight),
       hold_(member.hold),
-      pool_(shared, member.address, cluster.pool, cluster.timeouts, member.series) {}
+      pool_(shared, member.address, cluster.pool, cluster.timeouts, member.series,
+            {cluster.tls ? cluster.tls->context : nullptr, member.server_name}) {}
+
+bool Endpoint::is(const Member& member) const {
+  return address_ == member.address && weight_ == member.weight && pool_.server_name() == member.server_name;
+}
 
 void Endpoint::observe(MonoTime now, Micros latency) {
   const auto micros = static_cast<double>(latency.count());
@@ -57,9 +62,8 @@ void Cluster::set_members(std::span<const Member> members) {
   total_weight_ = 0;
   for (const Member& member : members) {
     total_weight_ += member.weight;
-    const auto same = std::find_if(endpoints_.begin(), endpoints_.end(), [&](const EndpointRef& each) {
-      return each && each->address() == member.address && each->weight() == member.weight;
-    });
+    const auto same = std::find_if(endpoints_.begin(), endpoints_.end(),
+                                   [&](const EndpointRef& each) { return each && each->is(member); });
     next.push_back(same != endpoints_.end() ? std::move(*same) : EndpointRef(*new Endpoint(shared_, member, spec_)));
   }
   for (const EndpointRef& gone : endpoints_) {

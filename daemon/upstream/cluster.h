@@ -25,6 +25,8 @@ class Endpoint final : public event::Deferred {
   [[nodiscard]] const SocketAddress& address() const { return address_; }
   [[nodiscard]] const std::string& name() const { return name_; }
   [[nodiscard]] uint32_t weight() const { return weight_; }
+  /// It is that one: `member` changes nothing.
+  [[nodiscard]] bool is(const Member& member) const;
   [[nodiscard]] Pool& pool() { return pool_; }
   /// Exchanges that use it or wait for it.
   [[nodiscard]] uint32_t load() const { return pool_.leased() + pool_.pending(); }

@@ -67,29 +67,39 @@ void Connection::resume_reading() {
 }
 
 void Connection::on_timer() {
-  if (state_ == State::connecting) return pool_.on_connect_failed(*this, Reason::connect_timeout);
+  if (state_ == State::connecting) return pool_.on_connect_failed(*this, {Reason::connect_timeout, ""});
+  if (state_ == State::securing) {
+    return pool_.on_connect_failed(*this, {Reason::connect_timeout, "it did not end the TLS handshake"});
+  }
   if (state_ == State::idle) return pool_.on_idle_over(*this);
   fail(timeout_reason_, "");
 }
 
 void Connection::on_error() {
-  if (state_ == State::connecting) return pool_.on_connect_failed(*this, Reason::connect_failed);
+  if (!is_made()) {
+    const Result<void> made = stream_.outcome();
+    return pool_.on_connect_failed(*this, made ? Error{Reason::connect_failed, ""} : made.error());
+  }
   if (state_ == State::idle) return pool_.on_idle_closed(*this, Reason::upstream_closed_idle);
   if (user_ != nullptr) fail(Reason::upstream_reset, "socket error while reading was paused");
 }
 
 void Connection::on_writable() {
-  if (state_ != State::connecting) {
+  if (is_made()) {
     if (user_ != nullptr) user_->on_upstream_writable();
     return;
   }
+  if (const Result<void> made = stream_.outcome(); !made) return pool_.on_connect_failed(*this, made.error());
+  if (state_ == State::connecting && pool_.speaks_tls()) {
+    state_ = State::securing;
+    return stream_.secure(pool_.make_transport(stream_.fd()));
+  }
   stream_.want_write(false);
-  if (const Result<void> made = stream_.outcome(); !made) return pool_.on_connect_failed(*this, made.error().reason);
   pool_.on_connected(*this);
 }
 
 void Connection::on_readable() {
-  if (state_ == State::connecting) return;  // a refused connection shows itself as writable or as an error too
+  if (!is_made()) return;  // a refused connection shows itself as writable or as an error too
   if (state_ == State::idle) {
     // Nothing is due here: either the peer closed, or it speaks out of turn and cannot be trusted.
     char byte;
@@ -99,6 +109,8 @@ void Connection::on_readable() {
     return pool_.on_idle_closed(*this, spoke ? Reason::upstream_bad_response : Reason::upstream_closed_idle);
   }
   if (state_ == State::head && is_older_than_request()) {
+    char byte;  // TLS has messages of its own, which are nobody's
+    if (stream_.read({&byte, 1}).status == event::IoStatus::again) return;
     return fail(Reason::upstream_reset, "bytes or an end that came before the request");
   }
   read_some();
@@ -119,7 +131,7 @@ void Connection::read_some() {
     const event::IoResult result = stream_.read(buffer.first(most));
     if (result.status == event::IoStatus::again) return;
     if (result.status == event::IoStatus::eof) return on_eof();
-    if (result.status == event::IoStatus::error) return fail(Reason::upstream_reset, "read failed");
+    if (result.status == event::IoStatus::error) return fail_to_talk("read failed");
     got_bytes_ = true;
     read_all_ = result.bytes < most;
     consume({buffer.data(), result.bytes});
@@ -290,6 +302,15 @@ void Connection::on_eof() {
     return;
   }
   fail(state_ == State::head ? Reason::upstream_reset : Reason::upstream_truncated, "the endpoint closed");
+}
+
+// In TLS 1.3 a server looks at our certificate when our side of the handshake is done: then it is now that it refuses it.
+void Connection::fail_to_talk(const char* detail) {
+  const event::Transport* transport = stream_.transport();
+  if (transport != nullptr && *transport->failure() != '\0') detail = transport->failure();
+  const bool refused = transport != nullptr && transport->was_refused() && !reused() && !got_bytes_;
+  if (refused) pool_.on_tls_failed(detail);
+  fail(refused ? Reason::tls_handshake_failed : Reason::upstream_reset, detail);
 }
 
 void Connection::fail(Reason reason, const char* detail) {

@@ -3,7 +3,8 @@
 // straight to stream(). Worker thread only. Freed by the pool at the end of the turn in which it was closed.
 //
 // State        leaves by
-// connecting   socket ready -> idle; refused or timeout -> closed (the pool fails a waiter)
+// connecting   socket ready -> idle, or securing if the endpoint speaks TLS; refused or timeout -> closed (the pool fails a waiter)
+// securing     handshake done -> idle; failed or timeout -> closed (the pool fails a waiter)
 // idle         lease() -> head; peer closes, sends, or it grew old -> closed
 // head         final response head -> body; 101 -> tunnel
 // body         last byte -> done
@@ -86,7 +87,7 @@ class Connection final : public event::Deferred, public ListNode<ConnectionTag>,
 
  private:
   friend class Pool;
-  enum class State : uint8_t { connecting, idle, head, body, done, tunnel, closed };
+  enum class State : uint8_t { connecting, securing, idle, head, body, done, tunnel, closed };
 
   void on_readable() override;
   void on_writable() override;
@@ -94,6 +95,7 @@ class Connection final : public event::Deferred, public ListNode<ConnectionTag>,
   void on_timer();
 
   [[nodiscard]] bool is_older_than_request() const;
+  [[nodiscard]] bool is_made() const { return state_ != State::connecting && state_ != State::securing; }
   void read_some();
   bool splice_some();
   void consume(std::string_view bytes);
@@ -107,6 +109,7 @@ class Connection final : public event::Deferred, public ListNode<ConnectionTag>,
   [[nodiscard]] bool more_is_there();
   void on_eof();
   void fail(Reason reason, const char* detail);
+  void fail_to_talk(const char* detail);
   void become_idle(Millis idle_for);
   void close();
 

@@ -19,6 +19,7 @@ struct Member {
   uint32_t weight = 1;
   EndpointSeries series;
   std::shared_ptr<const stats::SeriesHold> hold;  // on these
+  std::string server_name;                        // which its certificate must have; empty without TLS
 };
 using Members = std::vector<Member>;
 

@@ -1,8 +1,15 @@
 #include "upstream/pool.h"
 
+#include "base/log.h"
+
 namespace sluice::upstream {
 
-EndpointSeries EndpointSeries::intern(stats::SeriesHold& hold, std::string_view cluster, std::string_view endpoint) {
+namespace {
+constexpr Millis kLogPause{60'000};  // between two lines about one endpoint's TLS
+}  // namespace
+
+EndpointSeries EndpointSeries::intern(stats::SeriesHold& hold, std::string_view cluster, std::string_view endpoint,
+                                      bool tls) {
   using stats::Family;
   const auto series = [&](Family family) { return hold.intern(family, {cluster, endpoint}); };
   return {.requests = series(Family::upstream_requests),
@@ -13,7 +20,8 @@ EndpointSeries EndpointSeries::intern(stats::SeriesHold& hold, std::string_view 
           .pending = series(Family::upstream_pending),
           .connect_failures = series(Family::upstream_connect_failures),
           .response_time = series(Family::upstream_response_time),
-          .closed = series(Family::upstream_closed)};
+          .closed = series(Family::upstream_closed),
+          .tls_handshakes = tls ? series(Family::upstream_tls_handshakes) : stats::kSink};
 }
 
 Pool::Waiter::Waiter(event::Loop& loop)
@@ -38,8 +46,8 @@ void Pool::Waiter::leave() {
 }
 
 Pool::Pool(const PoolShared& shared, const SocketAddress& address, const snapshot::PoolSpec& spec,
-           const snapshot::ClusterTimeouts& timeouts, const EndpointSeries& series)
-    : shared_(shared), address_(address), spec_(spec), timeouts_(timeouts), series_(series) {}
+           const snapshot::ClusterTimeouts& timeouts, const EndpointSeries& series, EndpointTls tls)
+    : shared_(shared), address_(address), spec_(spec), timeouts_(timeouts), series_(series), tls_(std::move(tls)) {}
 
 Pool::~Pool() {
   while (!waiters_.empty()) waiters_.front().leave();
@@ -103,24 +111,41 @@ Result<void> Pool::open_connection() {
   return {};
 }
 
+std::unique_ptr<event::Transport> Pool::make_transport(int fd) {
+  return tls_.context->connect(fd, tls_.server_name, &sessions_);
+}
+
 void Pool::on_connected(Connection& connection) {
   --connecting_;
   shared_.shard.add(series_.opened);
+  if (const event::Transport* transport = connection.stream().transport()) {
+    const auto session = transport->resumed() ? stats::TlsSession::resumed : stats::TlsSession::full;
+    shared_.shard.add(stats::pick(series_.tls_handshakes, session));
+  }
   keep_or_discard(connection);
   serve_waiters();
 }
 
-void Pool::on_connect_failed(Connection& connection, Reason reason) {
+void Pool::on_connect_failed(Connection& connection, Error error) {
   --connecting_;
   shared_.shard.add(series_.connect_failures);
-  discard(connection, reason);
+  if (error.reason == Reason::tls_handshake_failed) on_tls_failed(error.detail);
+  discard(connection, error.reason);
   // Each waiter that found no idle connection started one, so this failure belongs to whoever waits longest.
   if (!waiters_.empty()) {
     Waiter& waiter = waiters_.front();
     waiter.leave();
-    waiter.on_lease_failed({reason, ""});
+    waiter.on_lease_failed(error);
   }
   serve_waiters();
+}
+
+// Every request may fail by it, so that not each of them is worth a line.
+void Pool::on_tls_failed(const char* why) {
+  sessions_.clear();
+  if (shared_.loop.now() < quiet_until_) return;
+  quiet_until_ = shared_.loop.now() + kLogPause;
+  log::warn("upstream endpoint {} ({}): TLS handshake failed: {}", address_.to_string(), tls_.server_name, why);
 }
 
 void Pool::release(Connection& connection, Reason reason) {

@@ -3,7 +3,9 @@
 // peer is noticed by the readiness that is armed on idle connections anyway. Worker thread only.
 #pragma once
 
+#include <memory>
 #include <span>
+#include <string>
 
 #include "base/intrusive_list.h"
 #include "base/random.h"
@@ -11,6 +13,7 @@
 #include "http/message.h"
 #include "snapshot/spec.h"
 #include "stats/registry.h"
+#include "tls/client_context.h"
 #include "upstream/connection.h"
 
 namespace sluice::upstream {
@@ -18,9 +21,16 @@ namespace sluice::upstream {
 /// The series that one endpoint counts in; the same for all workers.
 struct EndpointSeries {
   stats::SeriesId requests, opened, reused, active, idle, pending, connect_failures, response_time;
-  stats::SeriesId closed;  // a run, by reason
+  stats::SeriesId closed;          // a run, by reason
+  stats::SeriesId tls_handshakes;  // a run, by session; without TLS not shown
 
-  static EndpointSeries intern(stats::SeriesHold& hold, std::string_view cluster, std::string_view endpoint);
+  static EndpointSeries intern(stats::SeriesHold& hold, std::string_view cluster, std::string_view endpoint, bool tls);
+};
+
+/// How to speak TLS with an endpoint.
+struct EndpointTls {
+  std::shared_ptr<const tls::ClientContext> context;  // nullptr: plain bytes
+  std::string server_name;                            // which its certificate must have
 };
 
 /// What all pools of a worker share.
@@ -55,7 +65,7 @@ class Pool {
   };
 
   Pool(const PoolShared& shared, const SocketAddress& address, const snapshot::PoolSpec& spec,
-       const snapshot::ClusterTimeouts& timeouts, const EndpointSeries& series);
+       const snapshot::ClusterTimeouts& timeouts, const EndpointSeries& series, EndpointTls tls = {});
   ~Pool();
   Pool(const Pool&) = delete;
   Pool& operator=(const Pool&) = delete;
@@ -78,9 +88,17 @@ class Pool {
   [[nodiscard]] const EndpointSeries& series() const { return series_; }
   [[nodiscard]] const snapshot::ClusterTimeouts& timeouts() const { return timeouts_; }
 
+  /// Which its certificate must have; empty without TLS.
+  [[nodiscard]] const std::string& server_name() const { return tls_.server_name; }
+
   // For Connection.
+  [[nodiscard]] bool speaks_tls() const { return tls_.context != nullptr; }
+  /// What a connection speaks, if it speaks_tls().
+  [[nodiscard]] std::unique_ptr<event::Transport> make_transport(int fd);
   void on_connected(Connection& connection);
-  void on_connect_failed(Connection& connection, Reason reason);
+  void on_connect_failed(Connection& connection, Error error);
+  /// The handshake failed, or was done on our side only.
+  void on_tls_failed(const char* why);
   void on_idle_closed(Connection& connection, Reason reason);
   void on_idle_over(Connection& connection);
   void arm_body_timeout(Connection& connection) { connection.arm(timeouts_.idle, Reason::upstream_idle_timeout); }
@@ -103,6 +121,9 @@ class Pool {
   snapshot::PoolSpec spec_;
   snapshot::ClusterTimeouts timeouts_;
   EndpointSeries series_;
+  EndpointTls tls_;
+  tls::ClientSessions sessions_;
+  MonoTime quiet_until_;  // no TLS failure is logged before
   IntrusiveList<Connection, ConnectionTag> idle_;
   IntrusiveList<Connection, ConnectionTag> busy_;  // connecting or leased
   IntrusiveList<Waiter, WaiterTag> waiters_;

@@ -3,6 +3,7 @@ Tokens are made by PyJWT, which knows nothing of the gateway's code."""
 
 import base64
 import json
+import ssl
 import threading
 import time
 from contextlib import contextmanager
@@ -13,8 +14,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
-from harness import (DEADLINE, RawOrigin, answering, assert_problem, echo, free_port, in_background, proxying, request, response, sluice,
-                     upstream, wait_until)
+from harness import (DEADLINE, Authority, RawOrigin, answering, assert_problem, echo, free_port, in_background, proxying, request, response,
+                     sluice, upstream, wait_until)
 
 SECRET = "0123456789abcdef0123456789abcdef"
 
@@ -327,13 +328,13 @@ def test_the_admin_listener_shows_no_secrets():
 class Issuer:
     """A server of a key set that the test changes."""
 
-    def __init__(self, *keys):
+    def __init__(self, *keys, tls=None):
         self.body = key_set(*keys)
         self.status = 200
         self.seconds = 0  # that an answer takes
         self.open = threading.Event()  # answers wait for it
         self.open.set()
-        self.origin = RawOrigin(self.script)
+        self.origin = RawOrigin(self.script, tls=tls)
 
     def script(self, connection):
         while True:
@@ -353,10 +354,10 @@ class Issuer:
 
 
 @contextmanager
-def issued(*keys, jwks=None, issuer=None, where="route", more_keys=(), **config):
+def issued(*keys, jwks=None, issuer=None, where="route", more_keys=(), tls=False, **config):
     issuer = issuer or Issuer(*keys)
     source = {"upstream": "issuer", "min_interval": "100ms", **(jwks or {})}
-    with issuer.origin, guarded(where, upstreams={"issuer": upstream(issuer.origin)}, keys=[{"jwks": source}, *more_keys], **config) as (gateway, origin):
+    with issuer.origin, guarded(where, upstreams={"issuer": upstream(issuer.origin, tls=tls)}, keys=[{"jwks": source}, *more_keys], **config) as (gateway, origin):
         yield gateway, origin, issuer
 
 
@@ -370,6 +371,19 @@ def test_keys_are_fetched_from_where_the_issuer_publishes_them():
         assert "application/json" in asked.get("accept")
         assert (issuer.fetches, events(gateway, "jwks_fetched")) == (1, 1)
         assert "1 key" in gateway.output()
+
+
+def test_keys_are_fetched_over_tls_from_an_issuer_that_is_trusted(tmp_path):
+    key, authority = Key("RS256", "one", RSA.key), Authority(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*authority.issue("issuer", "DNS:id.test"))
+    tls = {"ca_file": authority.certificate, "server_name": "id.test"}
+    with issued(issuer=Issuer(key, tls=context), tls=tls) as (gateway, _, issuer):
+        assert gateway.get("/", bearer(key.token())).status == 200
+        assert [version for version, *_ in issuer.origin.handshakes] == ["TLSv1.3"]
+    with issued(issuer=Issuer(key, tls=context), tls=tls | {"server_name": "other.test"}) as (gateway, _, issuer):
+        assert_problem(gateway.get("/", bearer(key.token())), 503, "jwks_unavailable")
+        assert issuer.fetches == 0 and "hostname mismatch" in gateway.output()
 
 
 @pytest.mark.parametrize("where", ["route", "listener"])

@@ -24,8 +24,22 @@ class Authority:
         return self._make(f"{self.name}-{name}", "-CA", self.certificate, "-CAkey", self.key, "-extensions", "leaf", *names,
                           key=key, days=days)
 
+    def issue_expired(self, name, *alternative_names):
+        """The same, of yesterday."""
+        certificate, key = self.issue(name, *alternative_names)
+        asked = str(self.directory / f"{name}.csr")
+        self._openssl("req", "-new", "-config", self.directory / "openssl.conf", "-key", key, "-subj", f"/CN={name}", "-addext",
+                      f"subjectAltName={','.join(alternative_names)}", "-out", asked)
+        self._openssl("x509", "-req", "-in", asked, "-CA", self.certificate, "-CAkey", self.key, "-CAcreateserial", "-days", "-1",
+                      "-copy_extensions", "copy", "-out", certificate)
+        return certificate, key
+
     def _make(self, name, *options, key=EC, days=1):
         certificate, key_file = (str(self.directory / f"{name}.{kind}") for kind in ("pem", "key"))
-        subprocess.run(["openssl", "req", "-x509", "-config", self.directory / "openssl.conf", *key, "-nodes", "-days", str(days),
-                        "-subj", f"/CN={name}", "-keyout", key_file, "-out", certificate, *options], check=True, capture_output=True, timeout=10)
+        self._openssl("req", "-x509", "-config", self.directory / "openssl.conf", *key, "-nodes", "-days", str(days), "-subj",
+                      f"/CN={name}", "-keyout", key_file, "-out", certificate, *options)
         return certificate, key_file
+
+    @staticmethod
+    def _openssl(*arguments):
+        subprocess.run(["openssl", *arguments], check=True, capture_output=True, timeout=10)

@@ -7,6 +7,7 @@ runs it in a thread of its own; a script that ends closes its connection, and a 
 
 import queue
 import socket
+import ssl
 import threading
 
 from .deadline import DEADLINE
@@ -25,12 +26,40 @@ class OriginConnection(Peer):
         if self.origin.recording:
             self.received += data
 
+    def secure(self):
+        """The TLS handshake; PeerEnded if it fails."""
+        origin = self.origin
+        try:
+            self.socket = origin.tls.wrap_socket(self.socket, server_side=True, suppress_ragged_eofs=False)
+        except OSError as failure:  # an SSLError is one
+            origin.refusals.append(failure)
+            raise PeerEnded(End.reset, b"") from failure
+        origin.handshakes.append((self.socket.version(), self.socket.session_reused, self.socket.selected_alpn_protocol()))
+
+    def say_end(self):
+        """Sends close_notify and goes on reading. Over TLS close() alone says nothing: it cuts the connection."""
+        self.socket.settimeout(0)
+        try:
+            self.socket.unwrap()
+        except ssl.SSLWantReadError:
+            pass  # it would wait for the gateway's
+        finally:
+            self.socket.settimeout(DEADLINE)
+
     def receive(self):
         try:
             super().receive()
         except PeerEnded as ended:
             self.ended = ended.end
             raise
+        except ssl.SSLZeroReturnError:  # an end, after say_end()
+            self.ended = End.eof
+            raise PeerEnded(End.eof, bytes(self.buffer)) from None
+        except ssl.SSLError as failure:
+            if failure.reason != "UNEXPECTED_EOF_WHILE_READING":
+                raise
+            self.ended = End.cut
+            raise PeerEnded(End.cut, bytes(self.buffer)) from None
 
     def read_request_head(self):
         message = self.read_head(REQUEST_LINE)
@@ -58,8 +87,14 @@ class OriginConnection(Peer):
 
 
 class RawOrigin:
-    def __init__(self, script=None, recording=True, backlog=512, address="127.0.0.1:0"):
+    def __init__(self, script=None, recording=True, backlog=512, address="127.0.0.1:0", tls=None):
+        """`tls`: an ssl.SSLContext; without one it speaks in the clear."""
         self.script = script
+        self.tls = tls
+        if tls:
+            tls.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF  # to Python a cut is an end, if nobody says this
+        self.handshakes = []   # those that succeeded: (version, whether a session was taken up again, ALPN's protocol)
+        self.refusals = []     # the errors of those that did not
         self.recording = recording
         self.lock = threading.Lock()
         self.requests = []     # every complete request, in order of arrival
@@ -108,9 +143,12 @@ class RawOrigin:
     def accept(self):
         """The next connection that nobody has taken yet; for origins without a script."""
         try:
-            return self.accepted.get(timeout=DEADLINE)
+            connection = self.accepted.get(timeout=DEADLINE)
         except queue.Empty:
             raise AssertionError("the gateway opened no connection to the origin") from None
+        if self.tls:
+            connection.secure()
+        return connection
 
     def answer(self, *pieces):
         """Accepts the next connection and answers its first request; returns (connection, request)."""
@@ -133,8 +171,10 @@ class RawOrigin:
                 thread.start()
 
     def _run(self, connection):
-        connection.socket.settimeout(None)  # it may idle as long as the test runs; __exit__ ends it
         try:
+            if self.tls:
+                connection.secure()
+            connection.socket.settimeout(None)  # it may idle as long as the test runs; __exit__ ends it
             self.script(connection)
         except (PeerEnded, BrokenPipeError, ConnectionResetError):
             pass  # the gateway ended it: what it means is the test's business

@@ -24,6 +24,7 @@ class End(enum.Enum):
     complete = "the message ended where its framing says"
     eof = "the peer sent FIN"
     reset = "the peer sent RST"
+    cut = "the peer sent FIN where TLS asks for a close_notify"
 
 
 class PeerEnded(Exception):

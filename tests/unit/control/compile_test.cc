@@ -105,11 +105,10 @@ TEST_CASE("keys of later versions and unknown keys are refused by name") {
       {"version: 1\nlisteners: {a: {address: \":80\", proxy_protocol: true}}\n",
        "2:33 \"proxy_protocol\" is not supported yet by this version of sluice\n"},
       {"version: 1\nlisteners: {a: {address: \":80\"}}\nupstreams: {u: {endpoints: [\"127.0.0.1:1\"], "
-       "health: {}, breaker: {}, tls: {}, protocol: http2}}\n",
+       "health: {}, breaker: {}, protocol: http2}}\n",
        "3:45 \"health\" is not supported yet by this version of sluice\n"
        "3:57 \"breaker\" is not supported yet by this version of sluice\n"
-       "3:70 \"tls\" is not supported yet by this version of sluice\n"
-       "3:79 \"protocol\" is not supported yet by this version of sluice\n"},
+       "3:70 \"protocol\" is not supported yet by this version of sluice\n"},
       {with_route("{match: {path: /, claims: {}}, upstream: app, slo: {}}"),
        "5:51 \"slo\" is not supported yet by this version of sluice\n"},
   });

@@ -269,7 +269,9 @@ TEST_CASE("what cannot be used for TLS is named with its place; not to verify is
        "5:47 TLS is not possible over a unix socket\n"},
       {with_stores("s: {type: memory, tls: {}, required: true}"),
        "5:21 \"tls\" is a key of stores of type redis\n5:30 \"required\" is a key of stores of type redis\n"},
-      {redis_with("tls: true"), "5:51 a map with keys is expected here, not a single value\n"},
+      {redis_with("tls: true"), ""},
+      {redis_with("tls: maybe"), "5:51 enabled: \"maybe\" is not a boolean; write true or false\n"},
+      {redis_with("tls: [true]"), "5:51 a map with keys is expected here, not a list\n"},
   });
 }
 

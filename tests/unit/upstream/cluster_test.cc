@@ -202,6 +202,17 @@ TEST_CASE("a member with another weight is another endpoint") {
   CHECK(fleet.shares(400) == std::vector<int>{300, 100});
 }
 
+TEST_CASE("servers at one address that have different names to be verified are different endpoints") {
+  Fleet fleet(Balance::p2c, {1, 1});
+  fleet.members[1].address = fleet.members[0].address;
+  fleet.members[0].server_name = "a.test";
+  fleet.members[1].server_name = "b.test";
+  fleet.cluster->set_members(fleet.members);
+  const Endpoint* const second = &fleet.endpoint(1);
+  fleet.cluster->set_members(std::span(fleet.members).subspan(1, 1));
+  CHECK(&fleet.endpoint(0) == second);
+}
+
 TEST_CASE("a cluster may have no members at all") {
   Fleet fleet(Balance::p2c, {1, 1});
   fleet.cluster->set_members({});

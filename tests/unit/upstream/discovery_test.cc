@@ -272,4 +272,26 @@ TEST_CASE("a cluster's members are its fixed endpoints, and each address of its 
   using stats::Family;
   CHECK(registry.find(Family::upstream_requests, {"u", "127.0.0.1:80"}) == (*members)[1].series.requests);
   CHECK(registry.find(Family::upstream_requests, {"u", "[::1]:80"}) == (*members)[2].series.requests);
+  for (const upstream::Member& member : *members) CHECK(member.server_name.empty());
+  CHECK_FALSE(registry.find(Family::upstream_tls_handshakes, {"u", "[::1]:80"}));
+}
+
+TEST_CASE("a member's certificate has the name that is given, else the endpoint's, else its IP address") {
+  stats::Registry registry(1);
+  ClusterSpec spec = World::cluster({"a.test"});
+  for (const char* address : {"[::1]:80", "LocalHost:80"}) {
+    spec.endpoints.push_back({.address = *SocketAddress::parse(address), .name = address});
+  }
+  spec.tls.emplace();
+  const SocketAddress known = *SocketAddress::parse_ip("127.0.0.1");
+  const auto names = [&] {
+    std::vector<std::string> found;
+    const auto members = upstream::members_of(spec, registry, [&](const std::string&) { return std::span(&known, 1); });
+    for (const upstream::Member& member : *members) found.push_back(member.server_name);
+    return found;
+  };
+  CHECK(names() == std::vector<std::string>{"127.0.0.9", "a.test", "::1", "localhost"});
+  CHECK(registry.find(stats::Family::upstream_tls_handshakes, {"u", "[::1]:80"}));
+  spec.tls->server_name = "b.test";
+  CHECK(names() == std::vector<std::string>(4, "b.test"));
 }

@@ -66,14 +66,23 @@ class Origin {
   [[nodiscard]] const SocketAddress& address() const { return address_; }
   /// The next connection, which must be there already: the kernel completes it without us.
   [[nodiscard]] Peer accept() {
-    pollfd ready{fd_.get(), POLLIN, 0};
-    REQUIRE(::poll(&ready, 1, 10'000) == 1);
+    await();
     return Peer(::accept4(fd_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+  }
+  /// The same, non-blocking, and the caller's.
+  [[nodiscard]] int accept_fd() {
+    await();
+    return ::accept4(fd_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
   }
   /// From now on connections are refused.
   void stop_listening() { fd_.reset(); }
 
  private:
+  void await() {
+    pollfd ready{fd_.get(), POLLIN, 0};
+    REQUIRE(::poll(&ready, 1, 10'000) == 1);
+  }
+
   UniqueFd fd_;
   SocketAddress address_;
 };
@@ -147,7 +156,7 @@ struct World {
       : pool(std::make_unique<Pool>(shared, origin.address(), pool_spec, timeouts, series_of(hold))) {}
 
   static EndpointSeries series_of(stats::SeriesHold& hold, std::string_view endpoint = "e") {
-    return EndpointSeries::intern(hold, "u", endpoint);
+    return EndpointSeries::intern(hold, "u", endpoint, false);
   }
   [[nodiscard]] uint64_t figure(stats::SeriesId id) const { return registry.value(id); }
   [[nodiscard]] uint64_t closed(Reason reason) const { return figure(stats::pick(pool->series().closed, reason)); }
