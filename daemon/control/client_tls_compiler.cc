@@ -34,9 +34,9 @@ std::optional<TlsClientSpec> ClientTlsCompiler::compile(const TlsClientDraft& dr
   check(draft, *section);
   TlsClientSpec spec = draft.spec;
   spec.alpn = std::move(alpn);
-  bool read = read_pem(draft.ca_file, "ca_file", spec.ca_pem);
-  read = read_pem(draft.cert_file, "cert_file", spec.certificate_pem) && read;
-  read = read_pem(draft.key_file, "key_file", spec.key_pem) && read;
+  bool read = read_named_file(draft.ca_file, "ca_file", spec.ca_pem, diagnostics_, sources_);
+  read = read_named_file(draft.cert_file, "cert_file", spec.certificate_pem, diagnostics_, sources_) && read;
+  read = read_named_file(draft.key_file, "key_file", spec.key_pem, diagnostics_, sources_) && read;
   // Empty would mean that there is none.
   const auto hold = [](const Node* file, std::string& pem) {
     if (file != nullptr && pem.empty()) pem = "\n";
@@ -61,18 +61,6 @@ void ClientTlsCompiler::check(const TlsClientDraft& draft, const Node& section) 
     diagnostics_.warning(section.find_entry("verify")->key_place,
                          "verify: false: the servers' certificates are not looked at, so anybody may pose as them");
   }
-}
-
-// A file that cannot be read is reported; one that was not named is empty.
-bool ClientTlsCompiler::read_pem(const Node* file, std::string_view key, std::string& pem) {
-  constexpr size_t kMaxPemBytes = size_t{1} << 20;
-  if (file == nullptr) return true;
-  const std::string path = resolve_path(diagnostics_, *file);
-  std::string error;
-  sources_.add(path);
-  if (read_whole_file(path, kMaxPemBytes, true, pem, error)) return true;
-  diagnostics_.error(file->place, fmt::format("{}: cannot read {}: {}", key, path, error));
-  return false;
 }
 
 // One that trusts the system's authorities takes 31 ms to make: once, not for each upstream.

@@ -23,7 +23,6 @@ class ClientTlsCompiler {
   void refuse_unix(Place place) { diagnostics_.error(place, "TLS is not possible over a unix socket"); }
 
  private:
-  [[nodiscard]] bool read_pem(const Node* file, std::string_view key, std::string& pem);
   void check(const TlsClientDraft& draft, const Node& section);
   void make_context(const TlsClientDraft& draft, snapshot::TlsClientSpec& spec);
 

@@ -17,8 +17,6 @@ namespace {
 using snapshot::TlsServerSpec;
 using tls::Failure;
 
-constexpr size_t kMaxPemBytes = size_t{1} << 20;
-
 }  // namespace
 
 ListenerTlsCompiler::ListenerTlsCompiler(const snapshot::Snapshot* running, Diagnostics& diagnostics,
@@ -53,7 +51,7 @@ TlsServerSpec ListenerTlsCompiler::compile(const TlsServerDraft& draft, const st
   }
   std::string client_ca;
   std::vector<std::string> ticket_keys;
-  bool good = read_file(draft.client_ca_file, "client_ca_file", client_ca);
+  bool good = read_named_file(draft.client_ca_file, "client_ca_file", client_ca, diagnostics_, sources_);
   good = read_tickets(draft, ticket_keys) && good;
   SL_ASSERT(!spec.certificates.empty() || diagnostics_.error_count() > 0);
   if (!good || spec.certificates.empty() || spec.certificates.size() < draft.certificates.size()) return spec;
@@ -101,9 +99,9 @@ void ListenerTlsCompiler::check_versions(const TlsServerDraft& draft, const Node
 ListenerTlsCompiler::CertificateRef ListenerTlsCompiler::read(const TlsCertificateDraft& draft) {
   if (draft.cert_file == nullptr || draft.key_file == nullptr) return nullptr;  // reported
   tls::Certificate::Files files;
-  bool good = read_file(draft.cert_file, "cert_file", files.certificate_pem);
-  good = read_file(draft.key_file, "key_file", files.key_pem) && good;
-  good = read_file(draft.ocsp_file, "ocsp_file", files.ocsp_der) && good;
+  bool good = read_named_file(draft.cert_file, "cert_file", files.certificate_pem, diagnostics_, sources_);
+  good = read_named_file(draft.key_file, "key_file", files.key_pem, diagnostics_, sources_) && good;
+  good = read_named_file(draft.ocsp_file, "ocsp_file", files.ocsp_der, diagnostics_, sources_) && good;
   if (!good) return nullptr;
   if (draft.ocsp_file != nullptr && files.ocsp_der.empty()) report(*draft.ocsp_file, "ocsp_file", "it is empty");
   const auto [first, last] = known_.equal_range(files.certificate_pem);
@@ -128,19 +126,9 @@ ListenerTlsCompiler::CertificateRef ListenerTlsCompiler::read(const TlsCertifica
 bool ListenerTlsCompiler::read_tickets(const TlsServerDraft& draft, std::vector<std::string>& contents) {
   bool good = true;
   for (const Node* file : draft.ticket_key_files) {
-    good = read_file(file, "ticket_key_files", contents.emplace_back()) && good;
+    good = read_named_file(file, "ticket_key_files", contents.emplace_back(), diagnostics_, sources_) && good;
   }
   return good;
-}
-
-bool ListenerTlsCompiler::read_file(const Node* file, std::string_view key, std::string& content) {
-  if (file == nullptr) return true;
-  const std::string path = resolve_path(diagnostics_, *file);
-  std::string error;
-  sources_.add(path);
-  if (read_whole_file(path, kMaxPemBytes, true, content, error)) return true;
-  diagnostics_.error(file->place, fmt::format("{}: cannot read {}: {}", key, path, error));
-  return false;
 }
 
 void ListenerTlsCompiler::report(const Node& file, std::string_view key, const std::string& why) {

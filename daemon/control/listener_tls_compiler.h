@@ -28,8 +28,6 @@ class ListenerTlsCompiler {
 
   [[nodiscard]] CertificateRef read(const TlsCertificateDraft& draft);
   [[nodiscard]] bool read_tickets(const TlsServerDraft& draft, std::vector<std::string>& contents);
-  /// A file that cannot be read is reported; one that was not named is empty.
-  [[nodiscard]] bool read_file(const Node* file, std::string_view key, std::string& content);
   void check_versions(const TlsServerDraft& draft, const Node& node);
   void report(const Node& file, std::string_view key, const std::string& why);
 

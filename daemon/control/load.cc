@@ -233,6 +233,18 @@ bool read_whole_file(const std::string& path, size_t max_bytes, bool regular_onl
   }
 }
 
+bool read_named_file(const Node* file, std::string_view key, std::string& content, Diagnostics& diagnostics,
+                     SourceFiles& sources) {
+  constexpr size_t kMaxBytes = size_t{1} << 20;
+  if (file == nullptr) return true;
+  const std::string path = resolve_path(diagnostics, *file);
+  std::string error;
+  sources.add(path);
+  if (read_whole_file(path, kMaxBytes, true, content, error)) return true;
+  diagnostics.error(file->place, fmt::format("{}: cannot read {}: {}", key, path, error));
+  return false;
+}
+
 bool read_secret_file(const Node& file, std::string_view key, std::string& secret, Diagnostics& diagnostics,
                       SourceFiles& sources) {
   constexpr size_t kMaxSecretBytes = 4096;

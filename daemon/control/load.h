@@ -33,6 +33,11 @@ std::string resolve_path(const Diagnostics& diagnostics, const Node& node);
 bool read_whole_file(const std::string& path, size_t max_bytes, bool regular_only, std::string& text,
                      std::string& error);
 
+/// The content of the file that the scalar `file` names, a certificate say, of at most a mebibyte; empty if `file` is nullptr. False,
+/// and reported under the name of `key`, if it cannot be read.
+bool read_named_file(const Node* file, std::string_view key, std::string& content, Diagnostics& diagnostics,
+                     SourceFiles& sources);
+
 /// The secret in the file that the scalar `file` names, without the ends of line after it. False, and reported under the name
 /// of `key`, if it cannot be read.
 bool read_secret_file(const Node& file, std::string_view key, std::string& secret, Diagnostics& diagnostics,

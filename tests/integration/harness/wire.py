@@ -9,6 +9,7 @@ import contextlib
 import enum
 import re
 import socket
+import ssl
 import struct
 import threading
 from dataclasses import dataclass, field
@@ -299,6 +300,8 @@ class RawClient(Peer):
             connecting.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         connecting.settimeout(DEADLINE)
         connecting.connect(place)
+        if tls:
+            tls.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF  # a cut end must not look like a good one
         try:
             super().__init__(tls.wrap_socket(connecting, server_hostname=server_name, suppress_ragged_eofs=False) if tls else connecting)
         except BaseException:
