@@ -17,7 +17,7 @@ LOG_FIELDS = {
     "time": str, "request_id": str, "client": str, "method": str, "host": str, "path": str, "protocol": str, "status": int,
     "reason": str, "route": str, "endpoint": str, "attempts": int, "upstream_reused": bool, "connection_reused": bool,
     "bytes_in": int, "bytes_out": int, "read_head_us": int, "wait_connection_us": int, "upstream_first_byte_us": int,
-    "response_us": int, "total_us": int, "plugins": str, "user_agent": str, "referer": str}
+    "response_us": int, "total_us": int, "tls": str, "plugins": str, "user_agent": str, "referer": str}
 
 
 # --- the access log ---
@@ -32,7 +32,7 @@ def test_a_line_tells_all_of_an_exchange_in_the_types_of_the_manual():
         assert TIME.fullmatch(line["time"])
         expected = {"client": client.address, "method": "POST", "host": "h.test:80", "path": "/a/b?c=d", "protocol": "HTTP/1.1",
                     "status": 200, "reason": "none", "route": "all", "endpoint": origin.endpoint, "attempts": 1,
-                    "upstream_reused": False, "connection_reused": False, "bytes_in": len(asked), "user_agent": "test/1", "plugins": "",
+                    "upstream_reused": False, "connection_reused": False, "bytes_in": len(asked), "user_agent": "test/1", "tls": "", "plugins": "",
                     "referer": "http://r/", "request_id": origin.requests[0].get("x-request-id")}
         assert expected.items() <= line.items()
         slices = line["read_head_us"] + line["wait_connection_us"] + line["upstream_first_byte_us"] + line["response_us"]
