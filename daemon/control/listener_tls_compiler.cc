@@ -81,8 +81,6 @@ TlsServerSpec ListenerTlsCompiler::compile(const TlsServerDraft& draft, const st
   if (spec.context != nullptr) return spec;
   if (failure.part == Failure::Part::ca) {
     report(*draft.client_ca_file, "client_ca_file", failure.why);
-  } else if (failure.part == Failure::Part::certificate) {
-    report(*draft.certificates[failure.which].cert_file, "cert_file", failure.why);
   } else {
     diagnostics_.error(draft.ciphers->place, fmt::format("ciphers: {}", failure.why));
   }

@@ -47,6 +47,12 @@ int64_t seconds_of(const ASN1_TIME* time) {
   return ASN1_TIME_to_tm(time, &parts) == 1 ? static_cast<int64_t>(timegm(&parts)) : 0;
 }
 
+SSL_CTX* trial_context() {
+  static const SslContextPtr context(SSL_CTX_new(TLS_server_method()));
+  SL_ASSERT(context != nullptr);
+  return context.get();
+}
+
 struct FreeOcsp {
   void operator()(OCSP_RESPONSE* response) const { OCSP_RESPONSE_free(response); }
   void operator()(OCSP_BASICRESP* basic) const { OCSP_BASICRESP_free(basic); }
@@ -75,60 +81,57 @@ std::shared_ptr<const Certificate> Certificate::make(Files files, Failure& failu
     if (!why.empty()) failure.why = std::move(why);
     return nullptr;
   };
-  const std::vector<CertificatePtr> certificates = read_certificates(files.certificate_pem, failure.why);
-  if (certificates.empty()) return fail(Part::certificate);
-  const KeyPtr key = read_key(files.key_pem, failure.why);
-  if (key == nullptr) return fail(Part::key);
-  const bool belongs = X509_check_private_key(certificates.front().get(), key.get()) == 1;
+  const auto unpacked = unpack(files, failure);
+  if (!unpacked) return nullptr;
+  X509* leaf = unpacked->leaf.get();
+  const bool belongs = X509_check_private_key(leaf, unpacked->key.get()) == 1;
   ERR_clear_error();
   if (!belongs) return fail(Part::key, "the key does not belong to the certificate");
+  // What OpenSSL's security level refuses, say a short key, it would refuse in each handshake.
+  const SslPtr trial(SSL_new(trial_context()));
+  const bool usable = unpacked->offer(trial.get());
+  const char* const why_not = usable ? "" : last_error();
+  ERR_clear_error();
+  if (!usable) return fail(Part::certificate, why_not);
   const int64_t ocsp_until = files.ocsp_der.empty() ? 0 : end_of_ocsp(files.ocsp_der);
   ERR_clear_error();
   if (!files.ocsp_der.empty() && ocsp_until == 0) {
     return fail(Part::ocsp, "it holds no OCSP response, in DER, that says that the certificate is good");
   }
   const std::shared_ptr<Certificate> made(new Certificate(std::move(files)));
-  made->names_ = names_of(certificates.front().get());
-  made->expires_ = seconds_of(X509_get0_notAfter(certificates.front().get()));
+  made->names_ = names_of(leaf);
+  made->expires_ = seconds_of(X509_get0_notAfter(leaf));
   made->ocsp_until_ = ocsp_until;
-  made->key_type_ = EVP_PKEY_get_base_id(key.get());
+  made->key_type_ = EVP_PKEY_get_base_id(unpacked->key.get());
   return made;
 }
 
 Certificate::~Certificate() { OPENSSL_cleanse(files_.key_pem.data(), files_.key_pem.size()); }
 
-void Certificate::unpack() const {
-  std::string ignored;
-  std::vector<CertificatePtr> certificates = read_certificates(files_.certificate_pem, ignored);
-  key_ = read_key(files_.key_pem, ignored);
-  SL_ASSERT(!certificates.empty() && key_ != nullptr);  // make() saw them
-  leaf_ = std::move(certificates.front());
-  chain_.reset(sk_X509_new_null());
-  for (size_t i = 1; i < certificates.size(); ++i) sk_X509_push(chain_.get(), certificates[i].release());
+std::optional<Certificate::Unpacked> Certificate::unpack(const Files& files, Failure& failure) {
+  failure.part = Part::certificate;
+  std::vector<CertificatePtr> certificates = read_certificates(files.certificate_pem, failure.why);
+  if (certificates.empty()) return std::nullopt;
+  failure.part = Part::key;
+  Unpacked made{.leaf = std::move(certificates.front()),
+                .chain = ChainPtr(sk_X509_new_null()),
+                .key = read_key(files.key_pem, failure.why)};
+  if (made.key == nullptr) return std::nullopt;
+  for (size_t i = 1; i < certificates.size(); ++i) sk_X509_push(made.chain.get(), certificates[i].release());
+  return made;
 }
 
-// Once: it costs as much as it takes to unpack it, and thousands that did not change come again with each reload.
-const char* Certificate::why_not_in(SSL_CTX* context) const {
-  if (std::exchange(tried_, true)) return nullptr;
-  std::string ignored;
-  const std::vector<CertificatePtr> certificates = read_certificates(files_.certificate_pem, ignored);
-  ChainPtr chain(sk_X509_new_null());
-  for (size_t i = 1; i < certificates.size(); ++i) {
-    X509_up_ref(certificates[i].get());
-    sk_X509_push(chain.get(), certificates[i].get());
-  }
-  const SslPtr trial(SSL_new(context));
-  const KeyPtr key = read_key(files_.key_pem, ignored);
-  const bool good = SSL_use_cert_and_key(trial.get(), certificates.front().get(), key.get(), chain.get(), 1) == 1;
-  const char* why = good ? nullptr : last_error();
-  ERR_clear_error();
-  return why;
+bool Certificate::Unpacked::offer(SSL* ssl) const {
+  constexpr int kInsteadOfOneOfItsKind = 1;
+  return SSL_use_cert_and_key(ssl, leaf.get(), key.get(), chain.get(), kInsteadOfOneOfItsKind) == 1;
 }
 
 bool Certificate::offer(SSL* ssl) const {
-  std::call_once(unpacked_, [this] { unpack(); });
-  constexpr int kInsteadOfOneOfItsKind = 1;
-  return SSL_use_cert_and_key(ssl, leaf_.get(), key_.get(), chain_.get(), kInsteadOfOneOfItsKind) == 1;
+  std::call_once(was_unpacked_, [this] {
+    Failure ignored;  // make() saw it all
+    unpacked_ = unpack(files_, ignored);
+  });
+  return unpacked_ && unpacked_->offer(ssl);
 }
 
 }  // namespace sluice::tls

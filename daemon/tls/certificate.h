@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -37,8 +38,6 @@ class Certificate {
 
   /// Kind of its key: two of one kind cannot stand side by side.
   [[nodiscard]] int key_type() const { return key_type_; }
-  /// Why connections of this context cannot use it, in words; nullptr: they can.
-  [[nodiscard]] const char* why_not_in(SSL_CTX* context) const;
   /// The OCSP response, unless its time is over; else empty.
   [[nodiscard]] std::string_view ocsp_at(int64_t seconds) const {
     return seconds < ocsp_until_ ? std::string_view(files_.ocsp_der) : std::string_view();
@@ -47,23 +46,29 @@ class Certificate {
   /// Offers it in this handshake, beside others of another kind of key. False if memory is short.
   [[nodiscard]] bool offer(SSL* ssl) const;
   /// The certificate that was offered as `leaf` was this one.
-  [[nodiscard]] bool is(const X509* leaf) const { return leaf != nullptr && leaf == leaf_.get(); }
+  [[nodiscard]] bool is(const X509* leaf) const {
+    return leaf != nullptr && unpacked_ && leaf == unpacked_->leaf.get();
+  }
 
  private:
   explicit Certificate(Files files) : files_(std::move(files)) {}
-  void unpack() const;
+  struct Unpacked {
+    CertificatePtr leaf;
+    ChainPtr chain;
+    KeyPtr key;
+
+    [[nodiscard]] bool offer(SSL* ssl) const;
+  };
+  [[nodiscard]] static std::optional<Unpacked> unpack(const Files& files, Failure& failure);
 
   Files files_;
   std::vector<std::string> names_;
   int64_t expires_ = 0;
   int64_t ocsp_until_ = 0;
   int key_type_ = 0;
-  mutable bool tried_ = false;  // by the control thread
   // Of the first handshake:
-  mutable std::once_flag unpacked_;
-  mutable CertificatePtr leaf_;
-  mutable ChainPtr chain_;
-  mutable KeyPtr key_;
+  mutable std::once_flag was_unpacked_;
+  mutable std::optional<Unpacked> unpacked_;
 };
 
 }  // namespace sluice::tls

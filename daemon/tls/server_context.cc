@@ -90,19 +90,7 @@ bool ServerContext::configure(Failure& failure) {
     return false;
   }
   use_tickets();
-  if (!try_certificates(failure)) return false;
   return options_.client_certificates == ClientCertificates::off || ask_clients(failure);
-}
-
-// What OpenSSL's security level refuses, say a short key, it would refuse in each handshake.
-bool ServerContext::try_certificates(Failure& failure) const {
-  for (size_t i = 0; i < options_.certificates.size(); ++i) {
-    if (const char* why = options_.certificates[i]->why_not_in(context_.get())) {
-      failure = {.part = Part::certificate, .why = why, .which = i};
-      return false;
-    }
-  }
-  return true;
 }
 
 void ServerContext::use_tickets() {

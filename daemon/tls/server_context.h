@@ -49,7 +49,6 @@ class ServerContext : public std::enable_shared_from_this<ServerContext> {
  private:
   explicit ServerContext(Options options);
   bool configure(Failure& failure);
-  [[nodiscard]] bool try_certificates(Failure& failure) const;
   [[nodiscard]] bool ask_clients(Failure& failure);
   void use_tickets();
   static int on_certificate(SSL* ssl, void* self);
