@@ -89,6 +89,24 @@ Reason reason_of(int error) {
   }
 }
 
+// An alert that came, by which a server refuses what we showed of ourselves; OpenSSL's numbers of those begin at an offset.
+bool is_refusal(unsigned long error) {
+  if (ERR_GET_LIB(error) != ERR_LIB_SSL) return false;
+  switch (ERR_GET_REASON(error) - SSL_AD_REASON_OFFSET) {
+    case SSL_AD_HANDSHAKE_FAILURE:
+    case SSL_AD_BAD_CERTIFICATE:
+    case SSL_AD_UNSUPPORTED_CERTIFICATE:
+    case SSL_AD_CERTIFICATE_REVOKED:
+    case SSL_AD_CERTIFICATE_EXPIRED:
+    case SSL_AD_CERTIFICATE_UNKNOWN:
+    case SSL_AD_UNKNOWN_CA:
+    case SSL_AD_ACCESS_DENIED:
+    case SSL_AD_DECRYPT_ERROR:
+    case TLS13_AD_CERTIFICATE_REQUIRED: return true;
+    default: return false;
+  }
+}
+
 std::string text_of(BIO* bio) {
   char* data = nullptr;
   const long size = BIO_get_mem_data(bio, &data);
@@ -176,7 +194,7 @@ IoResult Channel::concluded(int returned, Need& needs) {
   if (reason == SSL_R_CERTIFICATE_VERIFY_FAILED && verified != X509_V_OK) {
     return failed(X509_verify_cert_error_string(verified));
   }
-  refused_ = reason >= SSL_AD_REASON_OFFSET;  // where OpenSSL's numbers of alerts that came begin
+  refused_ = is_refusal(error);
   return failed(text_of(error));
 }
 

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/assert.h"
+#include "base/clock.h"
 #include "tls/channel.h"
 
 namespace sluice::tls {
@@ -55,6 +56,8 @@ void offer(SSL_CTX* context, const std::string& protocol) {
                                     static_cast<unsigned>(list.size())) == 0);
 }
 
+int64_t wall_seconds() { return wall_now().count() / 1'000'000; }
+
 // The place of a connection's ClientSessions; made once.
 int sessions_index() {
   static const int index = SSL_get_ex_new_index(0, nullptr, nullptr, nullptr, nullptr);
@@ -64,7 +67,7 @@ int sessions_index() {
 // The server offers a session.
 int on_new_session(SSL* ssl, SSL_SESSION* session) {
   auto* sessions = static_cast<ClientSessions*>(SSL_get_ex_data(ssl, sessions_index()));
-  if (sessions != nullptr) sessions->put(*session);
+  if (sessions != nullptr) sessions->put(*session, SSL_session_reused(ssl) == 0, wall_seconds());
   return 0;
 }
 
@@ -112,13 +115,15 @@ std::unique_ptr<event::Transport> ClientContext::connect(int fd, const std::stri
   if (is_ip(name)) {
     SL_ASSERT(X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl.get()), name.c_str()) == 1);
   } else {
-    SL_ASSERT(SSL_set_tlsext_host_name(ssl.get(), name.c_str()) == 1);
+    // The dot at the end of a name for DNS is none of the name (RFC 6066 §3).
+    const std::string host = name.substr(0, name.size() - (name.size() > 1 && name.ends_with('.') ? 1 : 0));
+    SL_ASSERT(SSL_set_tlsext_host_name(ssl.get(), host.c_str()) == 1);
     SSL_set_hostflags(ssl.get(), X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
-    SL_ASSERT(SSL_set1_host(ssl.get(), name.c_str()) == 1);
+    SL_ASSERT(SSL_set1_host(ssl.get(), host.c_str()) == 1);
   }
   if (sessions != nullptr) {
     SSL_set_ex_data(ssl.get(), sessions_index(), sessions);
-    if (const SessionPtr session = sessions->take()) SSL_set_session(ssl.get(), session.get());
+    if (const SessionPtr session = sessions->take(wall_seconds())) SSL_set_session(ssl.get(), session.get());
   }
   return std::make_unique<Channel>(std::move(ssl), fd, event::Transport::Need::writable);
 }

@@ -133,7 +133,9 @@ void Connection::read_some() {
     if (result.status == event::IoStatus::eof) return on_eof();
     if (result.status == event::IoStatus::error) return fail_to_talk("read failed");
     got_bytes_ = true;
-    read_all_ = result.bytes < most;
+    // The end may be known already: TLS tells of it together with the last bytes.
+    const event::Transport* transport = stream_.transport();
+    read_all_ = result.bytes < most && (transport == nullptr || !transport->has_pending());
     consume({buffer.data(), result.bytes});
     if (user_ != nullptr) user_->on_upstream_pause_point();
     if (state_ != State::head) head_bytes_.clear();

@@ -130,6 +130,7 @@ void Pool::on_connect_failed(Connection& connection, Error error) {
   --connecting_;
   shared_.shard.add(series_.connect_failures);
   if (error.reason == Reason::tls_handshake_failed) on_tls_failed(error.detail);
+  sessions_.clear();  // also if it took too long: perhaps since it took up a session
   discard(connection, error.reason);
   // Each waiter that found no idle connection started one, so this failure belongs to whoever waits longest.
   if (!waiters_.empty()) {
@@ -142,7 +143,6 @@ void Pool::on_connect_failed(Connection& connection, Error error) {
 
 // Every request may fail by it, so that not each of them is worth a line.
 void Pool::on_tls_failed(const char* why) {
-  sessions_.clear();
   if (shared_.loop.now() < quiet_until_) return;
   quiet_until_ = shared_.loop.now() + kLogPause;
   log::warn("upstream endpoint {} ({}): TLS handshake failed: {}", address_.to_string(), tls_.server_name, why);

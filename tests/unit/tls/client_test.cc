@@ -16,6 +16,8 @@ using event::Stream;
 
 namespace {
 
+const int64_t kNow = wall_now().count() / 1'000'000;
+
 struct Names {
   Identity authority = make_authority("the tests' authority");
   Identity server = make_identity(
@@ -391,7 +393,7 @@ TEST_CASE("a session is taken up again, of TLS 1.3 once", "[tls]") {
   CHECK(offered == (version == TLS1_3_VERSION ? 2 : 1));  // OpenSSL's servers send two tickets
   CHECK(resumes(&sessions, version));
   CHECK(sessions.size() == offered);  // one was used, one is new; or none
-  const SessionPtr taken = sessions.take();
+  const SessionPtr taken = sessions.take(kNow);
   CHECK(sessions.size() == 1);
   sessions.clear();
   CHECK_FALSE(resumes(&sessions, version));
@@ -415,18 +417,18 @@ TEST_CASE("only the newest sessions are kept", "[tls]") {
     return made;
   };
   ClientSessions sessions;
-  CHECK(sessions.take() == nullptr);
-  sessions.put(*session(0));  // cannot be taken up again
+  CHECK(sessions.take(kNow) == nullptr);
+  sessions.put(*session(0), true, kNow);  // cannot be taken up again
   CHECK(sessions.size() == 0);
-  for (unsigned char id = 1; id <= ClientSessions::kMost + 2; ++id) sessions.put(*session(id));
+  for (unsigned char id = 1; id <= ClientSessions::kMost + 2; ++id) sessions.put(*session(id), true, kNow);
   CHECK(sessions.size() == ClientSessions::kMost);
   for (unsigned char id = ClientSessions::kMost + 2; id > 2; --id) {
-    const SessionPtr taken = sessions.take();
+    const SessionPtr taken = sessions.take(kNow);
     REQUIRE(taken != nullptr);
     unsigned length = 0;
     CHECK(*SSL_SESSION_get_id(taken.get(), &length) == id);
   }
-  CHECK(sessions.take() == nullptr);
+  CHECK(sessions.take(kNow) == nullptr);
 }
 
 TEST_CASE("a server that says why it does not want us is told from one that is gone", "[tls]") {
@@ -438,4 +440,33 @@ TEST_CASE("a server that says why it does not want us is told from one that is g
   if (!says) world.server->close(false);
   REQUIRE(world.until([&] { return world.end != IoStatus::ok; }));
   CHECK(world.stream.transport()->was_refused() == says);
+}
+
+TEST_CASE("the dot at the end of a name for DNS is none of the name") {
+  World world;
+  world.begin("redis.test.");
+  CHECK(world.settle());
+}
+
+TEST_CASE("sessions are taken up until a day after the server was verified, however often they were renewed") {
+  constexpr int64_t kBegan = 1'700'000'000;
+  ClientSessions sessions;
+  const auto offer = [&](bool verified, int64_t now) {
+    const SessionPtr session(SSL_SESSION_new());
+    const unsigned char id[] = {1, 2, 3};
+    SSL_SESSION_set1_id(session.get(), id, sizeof id);
+    SSL_SESSION_set_protocol_version(session.get(), TLS1_3_VERSION);
+    sessions.put(*session, verified, now);
+  };
+  CHECK(sessions.take(kBegan) == nullptr);
+  offer(true, kBegan);
+  offer(false, kBegan + 3600);
+  CHECK(sessions.take(kBegan + 7200) != nullptr);
+  CHECK(sessions.take(kBegan + ClientSessions::kLongestSeconds - 1) != nullptr);
+  offer(false, kBegan + ClientSessions::kLongestSeconds - 1);
+  offer(false, kBegan + ClientSessions::kLongestSeconds - 1);
+  CHECK(sessions.take(kBegan + ClientSessions::kLongestSeconds) == nullptr);
+  CHECK(sessions.size() == 0);
+  offer(true, kBegan + ClientSessions::kLongestSeconds);
+  CHECK(sessions.take(kBegan + ClientSessions::kLongestSeconds) != nullptr);
 }
