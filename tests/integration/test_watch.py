@@ -86,7 +86,14 @@ def test_without_watch_a_changed_file_waits_for_a_reload_and_the_key_may_be_swit
 
 def inotify_descriptors(gateway):
     folder = f"/proc/{gateway.process.pid}/fd"
-    return [fd for fd in os.listdir(folder) if os.readlink(f"{folder}/{fd}") == "anon_inode:inotify"]
+
+    def leads_to(fd):
+        try:
+            return os.readlink(f"{folder}/{fd}")
+        except FileNotFoundError:  # it was closed since it was listed
+            return None
+
+    return [fd for fd in os.listdir(folder) if leads_to(fd) == "anon_inode:inotify"]
 
 
 def test_a_configuration_with_errors_changes_nothing_and_its_correction_is_noticed():
