@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
+#include "base/cgi_name.h"
 #include "base/log.h"
-#include "base/strings.h"
 
 namespace sluice::filter {
 
@@ -230,11 +230,7 @@ const Chain::Shared* Chain::find_shared(std::string_view key) const {
 }
 
 bool Chain::drops_trailer(std::string_view name) const {
-  const auto seen = [](char c) { return c == '-' ? '_' : to_lower(c); };
-  const auto is_ours = [&](std::string_view prefix) {
-    return std::equal(prefix.begin(), prefix.end(), name.begin(), name.begin() + std::min(name.size(), prefix.size()),
-                      [&](char a, char b) { return seen(a) == seen(b); });
-  };
+  const auto is_ours = [name](std::string_view prefix) { return cgi_begins_with(name, prefix); };
   return std::any_of(filters_.begin(), filters_.begin() + entered_, [&](const Filter* filter) {
     const auto& prefixes = filter->instance().instance().dropped_trailers;
     return std::any_of(prefixes.begin(), prefixes.end(), is_ours);

@@ -4,8 +4,8 @@
 #include <charconv>
 #include <cstring>
 
+#include "base/cgi_name.h"
 #include "base/log.h"
-#include "base/strings.h"
 #include "filter/chain.h"
 #include "filter/header_edit.h"
 #include "http/parser.h"
@@ -130,12 +130,8 @@ class HostTable {
   static size_t header_like(sluice_filter* filter, sluice_side side, sluice_str prefix, size_t from) {
     const http::HeaderMap* headers = readable(filter, side);
     if (headers == nullptr) return SIZE_MAX;
-    const auto seen = [](char c) { return c == '-' ? '_' : to_lower(c); };
     for (size_t i = from; i < headers->size(); ++i) {
-      const std::string_view name = headers->fields()[i].name;
-      if (name.size() >= prefix.size && std::equal(prefix.data, prefix.data + prefix.size, name.data(),
-                                                   [&](char a, char b) { return seen(a) == seen(b); }))
-        return i;
+      if (cgi_begins_with(headers->fields()[i].name, text_of(prefix))) return i;
     }
     return SIZE_MAX;
   }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/cgi_name.h"
 #include "base/strings.h"
 #include "http/parser.h"
 #include "http/serializer.h"
@@ -46,14 +47,12 @@ bool is_edited_away(std::string_view name, const snapshot::HeaderEdits& edits) {
   return names(edits.set, name);
 }
 
-// CGI and its heirs read X_Forwarded_For as X-Forwarded-For (RFC 3875 §4.1.18), so that a client could say what only we say.
+// An upstream may read X_Forwarded_For as X-Forwarded-For, so that a client could say what only we say.
 bool reads_like_remade(std::string_view name) {
-  if (name.find('_') == std::string_view::npos) return false;
-  const auto same = [](char a, char b) { return (a == '_' ? '-' : to_lower(a)) == b; };
-  for (const std::string_view ours : {"x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-request-id"}) {
-    if (std::equal(name.begin(), name.end(), ours.begin(), ours.end(), same)) return true;
-  }
-  return false;
+  constexpr std::string_view kOurs[] = {"x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-request-id"};
+  return name.find('_') != std::string_view::npos &&
+         std::any_of(std::begin(kOurs), std::end(kOurs),
+                     [name](std::string_view ours) { return cgi_equals(name, ours); });
 }
 
 struct Filter {
