@@ -8,10 +8,11 @@ set -euo pipefail
 
 declare -A packages=(
   [build]="g++ cmake ninja-build ccache pkg-config libuv1-dev libyaml-dev libfmt-dev libspdlog-dev libpcre2-dev
-    libsystemd-dev libc-ares-dev libhiredis-dev libssl-dev libsimdjson-dev libcrypt-dev zlib1g-dev libbrotli-dev libzstd-dev"
+    libsystemd-dev libc-ares-dev libnghttp2-dev libhiredis-dev libssl-dev libsimdjson-dev libcrypt-dev zlib1g-dev libbrotli-dev libzstd-dev"
   # node-llhttp is the oracle that the parser's tests compare with; prometheus brings promtool.
-  [test]="catch2 node-llhttp python3 python3-pytest python3-yaml python3-jsonschema python3-jwt python3-websockets prometheus curl
-    dpkg-dev groff-base iproute2 logrotate man-db openssl redis-sentinel redis-server redis-tools systemd"
+  [test]="catch2 node-llhttp python3 python3-pytest python3-yaml python3-jsonschema python3-jwt python3-websockets
+    python3-grpcio prometheus curl dpkg-dev groff-base iproute2 logrotate man-db nghttp2-client openssl redis-sentinel redis-server
+    redis-tools systemd"
   [fuzz]="clang-14 libclang-rt-14-dev llvm-14"
   [bench]="nginx haproxy redis-server wrk valgrind linux-perf strace python3 util-linux"
   [format]="clang-format-14"

@@ -47,6 +47,10 @@ enum class RetryHint : uint8_t { no, if_reused, yes };
   X(tls_client_certificate_refused, 0, downstream, no,    "The client's certificate was not made by one of tls.client_ca_file, or is over.") \
   X(tls_distrusted,           0,   downstream, no,        "The client does not accept our certificate: its CA, its dates or its name.") \
   X(tls_failed,               0,   downstream, no,        "The client's TLS handshake failed in another way, such as no common protocol (ALPN).") \
+  /* HTTP/2 with clients */ \
+  X(http2_error,              0,   downstream, no,        "The client broke a rule of HTTP/2 (RFC 9113); RST_STREAM or GOAWAY tells it which.") \
+  X(http2_flood,              0,   downstream, no,        "The client sent more resets, pings, settings or empty frames than anyone needs; GOAWAY told it so.") \
+  X(http2_reset,              499, downstream, no,        "The client took its request back (RST_STREAM) before the answer was complete.") \
   /* routing and local answers */ \
   X(no_route,                 404, downstream, no,        "No route matches this host and path; 'sluice explain' shows why.") \
   X(method_not_allowed,       405, downstream, no,        "A route matches the path, but not this method; see the Allow header.") \

@@ -59,7 +59,7 @@ bool any_element(const HeaderMap& headers, HeaderId id, Found found) {
 
 // RFC 9112 §9.3. As a gateway we are the client's origin, so an HTTP/1.0 keep-alive is honoured.
 bool goes_on(Version version, const ConnectionOptions& options) {
-  return !options.close && (version == Version::http11 || options.keep_alive);
+  return !options.close && (version != Version::http10 || options.keep_alive);
 }
 
 // Where the body ends if the head says so. Null, or what is wrong: then `reason` tells a length from an
@@ -94,7 +94,7 @@ Result<std::string_view> read_host(const RequestHead& head) {
   if (const HeaderField* field = head.headers.find(HeaderId::host); field != nullptr) {
     host = field->value;
     if (!is_valid_authority(host)) return Error{Reason::bad_host, "Host is no host[:port]"};
-  } else if (head.version == Version::http11) {
+  } else if (head.version != Version::http10) {
     return Error{Reason::bad_host, "no Host"};
   }
   if (head.target.starts_with('/') || head.target == "*") return host;
@@ -152,7 +152,7 @@ Result<RequestFraming> request_framing(const RequestHead& head) {
   if (framing.connection.upgrade) {
     if (const char* wrong = read_upgrade(head, framing)) return Error{Reason::bad_upgrade, wrong};
   }
-  if (head.headers.has(HeaderId::expect) && head.version == Version::http11) {
+  if (head.headers.has(HeaderId::expect) && head.version != Version::http10) {
     const bool known = !head.headers.repeated(HeaderId::expect) && kContinue == head.headers.value(HeaderId::expect);
     if (!known) return Error{Reason::expectation_failed, "Expect is not '100-continue'"};
     framing.expects_continue = true;

@@ -39,7 +39,7 @@ std::string_view name(Method method);
 bool is_safe(Method method);
 bool is_idempotent(Method method);
 
-enum class Version : uint8_t { http10, http11 };
+enum class Version : uint8_t { http10, http11, http2 };
 
 // Header fields that the gateway itself looks at, in lower case. All others have the id `other`.
 // clang-format off
