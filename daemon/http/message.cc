@@ -37,6 +37,11 @@ constexpr MethodSet kIdempotent = kSafe | method_bit(Method::PUT) | method_bit(M
                                   method_bit(Method::MOVE) | method_bit(Method::UNLOCK);
 }  // namespace
 
+std::string_view name(Version version) {
+  constexpr std::string_view kNames[] = {"HTTP/1.0", "HTTP/1.1", "HTTP/2"};
+  return kNames[static_cast<size_t>(version)];
+}
+
 bool is_safe(Method method) { return (kSafe & method_bit(method)) != 0; }
 bool is_idempotent(Method method) { return (kIdempotent & method_bit(method)) != 0; }
 

@@ -40,6 +40,8 @@ bool is_safe(Method method);
 bool is_idempotent(Method method);
 
 enum class Version : uint8_t { http10, http11, http2 };
+/// "HTTP/1.1"
+std::string_view name(Version version);
 
 // Header fields that the gateway itself looks at, in lower case. All others have the id `other`.
 // clang-format off

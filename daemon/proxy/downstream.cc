@@ -26,9 +26,8 @@ Millis parting_time(const snapshot::Snapshot& snapshot) {
 }  // namespace
 
 Downstream::Downstream(Engine& engine, ListenerSlot slot, const SocketAddress& peer, bool trusted)
-    : engine_(engine),
-      timer_(
-          engine.loop().timers(), [](void* self) { static_cast<Downstream*>(self)->on_timer(); }, this),
+    : Client(*this, engine.loop()),
+      engine_(engine),
       pending_(engine.loop().blocks()),
       slot_(slot),
       trusted_(trusted),
@@ -103,7 +102,7 @@ void Downstream::close(Reason reason) {
   if (exchange_ != nullptr && !lost() && exchange_->outlives_client(reason)) return lose_client(reason);
   closed_ = true;
   if (Exchange* exchange = std::exchange(exchange_, nullptr)) exchange->on_client_gone(reason);
-  timer_.cancel();
+  disarm();
   stream_.close();
   handshaking_ = nullptr;
   pending_.clear();
@@ -116,7 +115,7 @@ void Downstream::lose_client(Reason reason) {
   set_state(ConnectionState::lost);
   half_closed_ = true;
   close_reason_ = reason;
-  timer_.cancel();
+  disarm();
   pending_.clear();
   stream_.discard_writes();
   pump_later();  // what waited for the client goes nowhere now
@@ -135,16 +134,28 @@ void Downstream::set_state(ConnectionState state) {
   state_ = state;
 }
 
-void Downstream::arm(Millis after, Reason reason) {
-  timer_reason_ = reason;
-  timer_.set(engine_.loop().now() + after);
+void Downstream::on_timer() {
+  if (exchange_ != nullptr) return exchange_->on_client_timeout(timer_reason());
+  if (lingering_) return close(close_reason_);
+  if (timer_reason() == Reason::request_header_timeout) return refuse_head({Reason::request_header_timeout, ""});
+  close(timer_reason());
 }
 
-void Downstream::on_timer() {
-  if (exchange_ != nullptr) return exchange_->on_client_timeout(timer_reason_);
-  if (lingering_) return close(close_reason_);
-  if (timer_reason_ == Reason::request_header_timeout) return refuse_head({Reason::request_header_timeout, ""});
-  close(timer_reason_);
+void Downstream::send_trailers(std::string_view text, Outbox& out) {
+  out.add("0\r\n");
+  out.add(text);
+}
+
+event::IoStatus Downstream::flush(Outbox& out, bool) {
+  const uint64_t before = out.sent();
+  const event::IoStatus status = out.flush(stream_);
+  engine_.shard().add(series().sent, out.sent() - before);
+  return status;
+}
+
+void Downstream::abort(Outbox& out, bool end_means_complete, Reason reason) {
+  if (flush(out, true) != event::IoStatus::ok || end_means_complete) stream_.close_with_reset();
+  close(reason);
 }
 
 void Downstream::on_readable() {
@@ -232,7 +243,7 @@ bool Downstream::begin_request(std::string_view& bytes) {
     if (!bytes.empty()) expect_rest_of_head();
     return false;
   }
-  timer_.cancel();
+  disarm();
   ++requests_;
   set_state(ConnectionState::waiting);
   exchange_ = &engine_.start_exchange(*this);
@@ -248,7 +259,7 @@ void Downstream::expect_rest_of_head() {
 }
 
 void Downstream::refuse_head(Error error) {
-  timer_.cancel();
+  disarm();
   scanner_.reset();
   ++requests_;
   set_state(ConnectionState::waiting);

@@ -16,9 +16,8 @@
 #include "base/address.h"
 #include "base/buffer.h"
 #include "base/intrusive_list.h"
-#include "event/stream.h"
 #include "http/head_scanner.h"
-#include "proxy/generation.h"
+#include "proxy/client.h"
 #include "tls/channel.h"
 
 namespace sluice::proxy {
@@ -27,7 +26,7 @@ class Engine;
 class Exchange;
 struct DownstreamTag;
 
-class Downstream final : public ListNode<DownstreamTag>, private event::Stream::Handler {
+class Downstream final : public ListNode<DownstreamTag>, public Client, private event::Stream::Handler {
  public:
   Downstream(Engine& engine, ListenerSlot slot, const SocketAddress& peer, bool trusted);
   ~Downstream();
@@ -35,7 +34,7 @@ class Downstream final : public ListNode<DownstreamTag>, private event::Stream::
   /// Takes over the accepted descriptor.
   void open(int fd);
   /// Ends the connection, and the exchange with it, unless that outlives a client that went away. Idempotent.
-  void close(Reason reason);
+  void close(Reason reason) override;
   /// The gateway ends: closes, but what it serves is failed first, so that its client hears why as far as it can.
   void shut_down();
 
@@ -49,11 +48,6 @@ class Downstream final : public ListNode<DownstreamTag>, private event::Stream::
   [[nodiscard]] SocketAddress peer() const;
   void set_trusted(bool trusted) { trusted_ = trusted; }
 
-  // For the exchange:
-  [[nodiscard]] event::Stream& stream() { return stream_; }
-  /// What the current request holds; empty while there is none.
-  [[nodiscard]] const GenerationRef& generation() const { return generation_; }
-  [[nodiscard]] const snapshot::ListenerSpec& listener() const { return *generation_->listener(slot_); }
   [[nodiscard]] const ListenerSeries& series() const;
   [[nodiscard]] std::string_view peer_ip() const { return {peer_ip_, peer_ip_length_}; }
   [[nodiscard]] uint16_t peer_port() const { return peer_port_; }
@@ -61,32 +55,27 @@ class Downstream final : public ListNode<DownstreamTag>, private event::Stream::
   /// nullptr: bytes go in the clear.
   [[nodiscard]] const tls::Agreement* agreement() const { return agreement_.get(); }
   [[nodiscard]] uint64_t requests() const { return requests_; }
-  /// When the first byte of the current request was read.
-  [[nodiscard]] MonoTime request_began() const { return request_began_; }
   /// The client sent its FIN; it may still read.
   [[nodiscard]] bool half_closed() const { return half_closed_; }
-  /// The client is gone, but its request is carried out.
-  [[nodiscard]] bool lost() const { return state_ == stats::ConnectionState::lost; }
-  /// No request after this one: the limit of requests per connection is reached, the client's FIN stands behind it, or
-  /// the connection is parting.
-  [[nodiscard]] bool last_request() const;
   /// Why a connection ends whose last request went well.
   [[nodiscard]] Reason end_reason() const;
 
-  /// After `after` without progress the exchange hears of `reason`. Replaces the timeout before.
-  void arm(Millis after, Reason reason);
-  void disarm() { timer_.cancel(); }
-  void set_state(stats::ConnectionState state);
-  void pause_reading() { stream_.want_read(false); }
-  void resume_reading();
-  /// What becomes of the connection after an exchange.
-  enum class After : uint8_t {
-    keep_alive,  // the next request may come
-    close,       // the client said that nothing more comes, and sent all it announced
-    linger,      // it may still be sending: it gets time to read the answer
-  };
-  /// The exchange is over; `reason` is why the connection ends, if it does.
-  void on_exchange_end(After after, Reason reason);
+  // Client
+  [[nodiscard]] bool lost() const override { return state_ == stats::ConnectionState::lost; }
+  void pause_reading() override { stream_.want_read(false); }
+  void resume_reading() override;
+  void send_head(std::string_view text, Outbox& out) override { out.add(text); }
+  void send_trailers(std::string_view text, Outbox& out) override;
+  event::IoStatus flush(Outbox& out, bool last) override;
+  void want_write(bool want) override { stream_.want_write(want); }
+  [[nodiscard]] bool wants_write() const override { return stream_.wants_write(); }
+  [[nodiscard]] event::Stream* socket() override { return &stream_; }
+  void shutdown_write() override { stream_.shutdown_write(); }
+  void abort(Outbox& out, bool end_means_complete, Reason reason) override;
+  void on_exchange_end(After after, Reason reason) override;
+  [[nodiscard]] bool last_request() const override;
+  void set_state(stats::ConnectionState state) override;
+
   /// Process what was read but not looked at yet, at the end of this turn.
   void pump_later();
 
@@ -94,7 +83,8 @@ class Downstream final : public ListNode<DownstreamTag>, private event::Stream::
   void on_readable() override;
   void on_writable() override;
   void on_error() override;
-  void on_timer();
+  void on_timer() override;
+  [[nodiscard]] const snapshot::ListenerSpec& listener() const { return *generation_->listener(slot_); }
 
   void begin_handshake(const snapshot::ListenerSpec& listener);
   void on_handshake_done();
@@ -113,17 +103,13 @@ class Downstream final : public ListNode<DownstreamTag>, private event::Stream::
 
   Engine& engine_;
   event::Stream stream_;
-  event::Timer timer_;
   Exchange* exchange_ = nullptr;
-  GenerationRef generation_;             // from a request's first byte to its end
   tls::Channel* handshaking_ = nullptr;  // the stream's, while it is
   std::unique_ptr<const tls::Agreement> agreement_;
   Buffer pending_;  // read, but not yet looked at: part of a head, or pipelined requests
   http::HeadScanner scanner_;
-  MonoTime request_began_;
   uint64_t requests_ = 0;
   ListenerSlot slot_;
-  Reason timer_reason_ = Reason::idle_timeout;
   Reason close_reason_ = Reason::keepalive_done;
   stats::ConnectionState state_ = stats::ConnectionState::idle;
   bool trusted_;

@@ -211,7 +211,7 @@ std::string_view Engine::date() {
   return {date_, sizeof(date_)};
 }
 
-Exchange& Engine::start_exchange(Downstream& downstream) { return *exchange_slab_.make(*this, downstream).release(); }
+Exchange& Engine::start_exchange(Client& client) { return *exchange_slab_.make(*this, client).release(); }
 
 void Engine::end_exchange(Exchange& exchange) {
   loop_.at_turn_end(

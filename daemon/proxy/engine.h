@@ -75,7 +75,7 @@ class Engine {
   /// The current Date header's value; made once a second.
   [[nodiscard]] std::string_view date();
 
-  [[nodiscard]] Exchange& start_exchange(Downstream& downstream);
+  [[nodiscard]] Exchange& start_exchange(Client& client);
   /// Frees them at the end of the turn: they may be on the stack now.
   void end_exchange(Exchange& exchange);
   void end_downstream(Downstream& downstream);

@@ -9,11 +9,12 @@ namespace {
 constexpr size_t kReplayBytes = 64 * 1024;  // a longer body is not kept for a repetition
 }  // namespace
 
-Exchange::Exchange(Engine& engine, Downstream& downstream)
+Exchange::Exchange(Engine& engine, Client& client)
     : Waiter(engine.loop()),
       engine_(engine),
-      downstream_(&downstream),
-      generation_(downstream.generation()),
+      client_(&client),
+      generation_(client.generation()),
+      listener_(generation_->listener(client.connection().slot())),
       arena_(engine.loop().blocks()),
       to_client_(engine.loop().blocks()),
       to_upstream_(engine.loop().blocks()),
@@ -21,12 +22,13 @@ Exchange::Exchange(Engine& engine, Downstream& downstream)
       route_timer_(
           engine.loop().timers(), [](void* self) { static_cast<Exchange*>(self)->on_route_timeout(); }, this) {
   engine_.shard().step(generation_->series().in_flight, 1);
+  const Downstream& downstream = client.connection();
   request_.peer = downstream.peer_ip();
   request_.client = request_.peer;
   request_.peer_trusted = downstream.trusted();
   request_.agreement = downstream.agreement();
   if (request_.agreement != nullptr) request_.scheme = "https";
-  slices_.began = downstream.request_began();
+  slices_.began = client.request_began();
 }
 
 Exchange::~Exchange() {
@@ -40,11 +42,11 @@ void Exchange::start(const http::RequestHead& head, std::string_view bytes) {
   slices_.head_read = engine_.loop().now();
   const snapshot::Snapshot& snapshot = generation_->snapshot();
   const Result<void> read =
-      read_request(head, bytes, downstream_->listener(), snapshot.trusted_proxies, arena_, engine_.random(), request_);
+      read_request(head, bytes, listener(), snapshot.trusted_proxies, arena_, engine_.random(), request_);
   if (!read) return refuse(read.error());
-  keep_alive_ = request_.framing.keep_alive && !downstream_->last_request();
+  keep_alive_ = request_.framing.keep_alive && !client_->last_request();
   request_complete_ = request_.framing.body.empty();
-  const std::vector<uint32_t>& plugins = downstream_->listener().plugins;
+  const std::vector<uint32_t>& plugins = listener().plugins;
   if (plugins.empty()) return route();
   add_filters(plugins);
   filter_request_start();
@@ -82,7 +84,7 @@ void Exchange::dispatch() {
 
 uint64_t Exchange::body_limit() const {
   const uint64_t own = request_.route == nullptr ? 0 : request_.route->body_limit;
-  return own != 0 ? own : downstream_->listener().body_limit;
+  return own != 0 ? own : listener().body_limit;
 }
 
 void Exchange::start_proxying() {
@@ -120,13 +122,13 @@ std::string_view Exchange::take_request_bytes(std::string_view bytes) {
   } else if (filtering_ != nullptr && client_paused_) {
     return bytes;  // a plugin, or a slow upstream, holds the client back
   } else if (request_.framing.body.kind == http::BodyFraming::Kind::chunked) {
-    bytes = take_chunked(bytes);
+    bytes = request_.head.version == http::Version::http2 ? take_unframed(bytes) : take_chunked(bytes);
   } else {
     const std::string_view data = bytes.substr(0, request_.framing.body.length - body_received_);
     bytes.remove_prefix(data.size());
     request_complete_ = body_received_ + data.size() == request_.framing.body.length;
     forward_body(data, request_complete_);
-    if (request_complete_) end_request({});
+    if (request_complete_) end_request({}, 0);
   }
   request_bytes_ += before - bytes.size();
   if (!request_complete_ && phase_ != Phase::tunnel && phase_ != Phase::over) watch_client();
@@ -150,12 +152,24 @@ std::string_view Exchange::take_chunked(std::string_view bytes) {
       return {};
     }
     if (step->done) {
-      end_request(request_chunks_.trailers());
+      end_request(request_chunks_.trailers(), request_chunks_.trailer_fields());
       return bytes;
     }
     if (step->consumed == 0) break;
   }
   return bytes;
+}
+
+// HTTP/2 frames bodies itself, so all of it is the body's; HTTP/1.1 upstream needs chunks.
+std::string_view Exchange::take_unframed(std::string_view bytes) {
+  forward_body(bytes, false);
+  return {};
+}
+
+void Exchange::on_request_end(std::string_view trailers, size_t fields) {
+  if (phase_ == Phase::tunnel) return on_client_eof();
+  if (!request_complete_) end_request(trailers, fields);
+  if (phase_ != Phase::over) on_client_pause_point();
 }
 
 void Exchange::forward_body(std::string_view data, bool last) {
@@ -188,24 +202,24 @@ void Exchange::refuse_body(Error error) {
   fail(error);
 }
 
-void Exchange::end_request(std::string_view trailers) {
+void Exchange::end_request(std::string_view trailers, size_t fields) {
   request_complete_ = true;
   watch_client();
   if (phase_ == Phase::finishing || phase_ == Phase::over) return maybe_finish();
   if (request_.framing.body.kind != http::BodyFraming::Kind::chunked) return;
   const bool looks = filtering_ != nullptr && filtering_->chain.wants_request_body();
-  if (!looks || filter_request_body({}, true)) finish_request(trailers);
+  if (!looks || filter_request_body({}, true)) finish_request(trailers, fields);
 }
 
 // What stands behind a chunked body.
-void Exchange::finish_request(std::string_view trailers) {
+void Exchange::finish_request(std::string_view trailers, size_t fields) {
   if (request_.framing.body.kind != http::BodyFraming::Kind::chunked) return;
   // Plugins do not see trailers, so a field that one of them takes away could come back as one (RFC 9110 §6.5.1 lets us drop them).
   if (trailers.empty() || filtering_ != nullptr) {
     to_upstream_.add("0\r\n\r\n");
   } else {
     replayable_ = false;
-    add_request_trailers(trailers);
+    add_request_trailers(trailers, fields);
   }
 }
 
@@ -213,9 +227,8 @@ bool Exchange::request_sent() const {
   return request_complete_ && to_upstream_.empty() && (filtering_ == nullptr || !filtering_->holds_request);
 }
 
-void Exchange::add_request_trailers(std::string_view block) {
-  const auto fields = arena_.allocate_array<http::HeaderField>(request_chunks_.trailer_fields());
-  const Result<http::HeaderMap> parsed = http::parse_fields(block, fields);
+void Exchange::add_request_trailers(std::string_view block, size_t fields) {
+  const Result<http::HeaderMap> parsed = http::parse_fields(block, arena_.allocate_array<http::HeaderField>(fields));
   if (!parsed) return refuse_body({Reason::bad_chunk, "malformed trailers"});
   to_upstream_.add("0\r\n");
   to_upstream_.add(compose_trailers(*parsed, arena_));
@@ -225,14 +238,14 @@ void Exchange::add_request_trailers(std::string_view block) {
 // the rest of the request that is missing, unless it is us who do not read.
 void Exchange::watch_client() {
   if (phase_ == Phase::awaiting) arm_response_timeout();
-  if (downstream_ == nullptr || downstream_->stream().wants_write()) return;
-  if (request_complete_ || client_paused_) return downstream_->disarm();
-  downstream_->arm(downstream_->listener().timeouts.request_body, Reason::request_body_timeout);
+  if (client_ == nullptr || client_->wants_write()) return;
+  if (request_complete_ || client_paused_) return client_->disarm();
+  client_->arm(listener().timeouts.request_body, Reason::request_body_timeout);
 }
 
 // Begins, or goes on: a tunnel is idle while neither side takes a byte.
 void Exchange::watch_tunnel() {
-  if (downstream_ != nullptr) downstream_->arm(downstream_->listener().timeouts.idle, Reason::tunnel_idle);
+  if (client_ != nullptr) client_->arm(listener().timeouts.idle, Reason::tunnel_idle);
 }
 
 void Exchange::on_client_pause_point() {
@@ -262,20 +275,20 @@ void Exchange::flush_upstream() {
 // What cannot be sent now is kept whole: a dead endpoint's request may go to another one.
 void Exchange::hold_request() {
   to_upstream_.hold();
-  if (to_upstream_.held() > kHighWatermark && downstream_ != nullptr) pause_client();
+  if (to_upstream_.held() > kHighWatermark && client_ != nullptr) pause_client();
 }
 
 // The upstream is slow, so the client is not read and cannot be blamed for silence.
 void Exchange::pause_client() {
   client_paused_ = true;
-  downstream_->pause_reading();
+  client_->pause_reading();
   if (phase_ != Phase::tunnel) watch_client();
 }
 
 void Exchange::resume_client() {
   client_paused_ = false;
-  if (downstream_ == nullptr) return;
-  downstream_->resume_reading();
+  if (client_ == nullptr) return;
+  client_->resume_reading();
   if (phase_ != Phase::tunnel) watch_client();
 }
 
@@ -286,15 +299,15 @@ void Exchange::on_client_eof() {
     request_complete_ = true;
     return flush_upstream();
   }
-  if (downstream_->last_request()) keep_alive_ = false;
-  if (!request_complete_) downstream_->close(Reason::client_closed);
+  if (client_->last_request()) keep_alive_ = false;
+  if (!request_complete_) client_->close(Reason::client_closed);
 }
 
 void Exchange::on_client_timeout(Reason reason) {
   if (reason == Reason::request_body_timeout && !response_begun_) return refuse_body({reason, ""});
   if (phase_ == Phase::tunnel || phase_ == Phase::finishing) {
     reason_ = reason_ == Reason::none ? reason : reason_;
-    return downstream_->close(reason);
+    return client_->close(reason);
   }
   abort(reason);
 }
@@ -319,14 +332,14 @@ void Exchange::maybe_end_tunnel() {
 }
 
 void Exchange::finish() {
-  Downstream& downstream = *downstream_;
+  Client& client = *client_;
   const bool announced = request_complete_ && !request_.framing.keep_alive && reason_ == Reason::none;
-  const auto after = keep_alive_ && request_complete_ ? Downstream::After::keep_alive
-                     : announced                      ? Downstream::After::close
-                                                      : Downstream::After::linger;
-  const Reason reason = reason_ != Reason::none ? reason_ : downstream.end_reason();
+  const auto after = keep_alive_ && request_complete_ ? Client::After::keep_alive
+                     : announced                      ? Client::After::close
+                                                      : Client::After::linger;
+  const Reason reason = reason_ != Reason::none ? reason_ : client.connection().end_reason();
   end();
-  downstream.on_exchange_end(after, reason);
+  client.on_exchange_end(after, reason);
 }
 
 bool Exchange::outlives_client(Reason reason) {
@@ -356,7 +369,7 @@ void Exchange::end() {
   engine_.pipes().give_back(std::move(pipe_));
   if (filtering_ != nullptr) complete_filters();
   record();
-  downstream_ = nullptr;
+  client_ = nullptr;
   engine_.end_exchange(*this);
 }
 

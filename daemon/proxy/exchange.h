@@ -1,4 +1,4 @@
-// Exchange: one request and its response. Made by a Downstream when a request head is complete; owns its memory (arena), its
+// Exchange: one request and its response. Made by its Client when a request head is complete; owns its memory (arena), its
 // upstream connection (lease) and both directions' outgoing bytes; freed at the end of the turn in which it ended.
 // Worker thread only.
 //
@@ -27,12 +27,12 @@
 
 namespace sluice::proxy {
 
-class Downstream;
+class Client;
 class Engine;
 
 class Exchange final : private upstream::Connection::User, private upstream::Pool::Waiter, private filter::Subject {
  public:
-  Exchange(Engine& engine, Downstream& downstream);
+  Exchange(Engine& engine, Client& client);
   ~Exchange();
 
   [[nodiscard]] Engine& engine() { return engine_; }
@@ -42,12 +42,14 @@ class Exchange final : private upstream::Connection::User, private upstream::Poo
   /// Begins and ends with an answer to a head that could not be read.
   void refuse(Error error);
 
-  // From the downstream:
+  // From the client:
   [[nodiscard]] bool request_complete() const { return request_complete_; }
   /// It paused the client, and will resume it.
   [[nodiscard]] bool holds_client_back() const { return client_paused_; }
   /// Takes what belongs to this request's body off the front of `bytes` and returns the rest.
   std::string_view take_request_bytes(std::string_view bytes);
+  /// HTTP/2: the request has ended behind what was taken; `trailers` is a block of `fields` lines, or empty.
+  void on_request_end(std::string_view trailers, size_t fields);
   /// All bytes of this wake-up were handed over: time to write them out.
   void on_client_pause_point();
   void on_client_writable() { flush_client(); }
@@ -56,7 +58,7 @@ class Exchange final : private upstream::Connection::User, private upstream::Poo
   /// True if the exchange goes on without its client, which is gone for `reason`: it is heard of by on_client_writable(), and
   /// what is written is dropped.
   [[nodiscard]] bool outlives_client(Reason reason);
-  /// The connection is closed; the downstream does not want to hear of this exchange again.
+  /// The connection is closed; the client does not want to hear of this exchange again.
   void on_client_gone(Reason reason);
   /// It cannot go on: the client gets an answer that says so, or sees the answer that has begun break off.
   void fail(Error error);
@@ -91,18 +93,20 @@ class Exchange final : private upstream::Connection::User, private upstream::Poo
   void on_resumed(filter::Phase phase) override;
 
   // exchange.cc: the life of an exchange, and the request's body
+  [[nodiscard]] const snapshot::ListenerSpec& listener() const { return *listener_; }
   void route();
   void dispatch();
   void start_proxying();
   std::string_view take_chunked(std::string_view bytes);
+  std::string_view take_unframed(std::string_view bytes);
   void forward_body(std::string_view data, bool last);
   void send_body(std::string_view data);
   void refuse_body(Error error);
-  void end_request(std::string_view trailers);
-  void finish_request(std::string_view trailers);
+  void end_request(std::string_view trailers, size_t fields);
+  void finish_request(std::string_view trailers, size_t fields);
   /// All of it came and was handed on; it may still wait for the socket.
   [[nodiscard]] bool request_sent() const;
-  void add_request_trailers(std::string_view block);
+  void add_request_trailers(std::string_view block, size_t fields);
   [[nodiscard]] uint64_t body_limit() const;
   void flush_upstream();
   void hold_request();
@@ -123,6 +127,7 @@ class Exchange final : private upstream::Connection::User, private upstream::Poo
   void wait_for_client(bool progress);
   void on_client_drained();
   bool write_file_body();
+  bool read_file_body();
   bool write_pipe();
 
   // exchange_upstream.cc: tries, retries and the response
@@ -223,8 +228,9 @@ class Exchange final : private upstream::Connection::User, private upstream::Poo
   };
 
   Engine& engine_;
-  Downstream* downstream_;    // nullptr once the client is gone
+  Client* client_;            // nullptr once it is gone
   GenerationRef generation_;  // what it began with, to its end
+  const snapshot::ListenerSpec* listener_;
   Arena arena_;
   Request request_;
   http::ChunkedDecoder request_chunks_;

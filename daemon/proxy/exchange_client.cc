@@ -14,7 +14,7 @@ constexpr size_t kFileWriteBytes = 512 * 1024;
 }  // namespace
 
 void Exchange::flush_client() {
-  if (downstream_ == nullptr || phase_ == Phase::over) return;
+  if (client_ == nullptr || phase_ == Phase::over) return;
   if (filtering_ != nullptr && filtering_->overflowed) return abort(Reason::plugin_failed);
   if (!flush_held()) return;
   if (file_left_ > 0 && !write_file_body()) return;
@@ -25,10 +25,9 @@ void Exchange::flush_client() {
 // Of what to_client_ holds, as much as the socket takes.
 event::IoStatus Exchange::send_held() {
   const uint64_t sent_before = to_client_.sent();
-  const event::IoStatus status = to_client_.flush(downstream_->stream());
-  const uint64_t sent = to_client_.sent() - sent_before;
-  engine_.shard().add(downstream_->series().sent, sent);
-  if (phase_ == Phase::tunnel && sent > 0) watch_tunnel();
+  const bool last = response_complete_ && file_left_ == 0 && (pipe_ == nullptr || pipe_->held() == 0);
+  const event::IoStatus status = client_->flush(to_client_, last);
+  if (phase_ == Phase::tunnel && to_client_.sent() > sent_before) watch_tunnel();
   return status;
 }
 
@@ -36,28 +35,28 @@ event::IoStatus Exchange::send_held() {
 bool Exchange::flush_held() {
   const uint64_t sent_before = to_client_.sent();
   switch (send_held()) {
-    case event::IoStatus::error: downstream_->close(Reason::client_closed); return false;
+    case event::IoStatus::error: client_->close(Reason::client_closed); return false;
     case event::IoStatus::again: wait_for_client(to_client_.sent() > sent_before); return false;
     default: return true;
   }
 }
 
 void Exchange::wait_for_client(bool progress) {
-  const bool waited = downstream_->stream().wants_write();
-  downstream_->stream().want_write(true);
+  const bool waited = client_->wants_write();
+  client_->want_write(true);
   // A pipe behind bytes that are held would fill up, and a full one takes nothing, as if the endpoint had closed.
   const bool behind = to_client_.held() > kHighWatermark || (pipe_ && pipe_->held() > 0);
   if (behind && lease_) lease_->pause_reading();
   if (phase_ == Phase::tunnel) return;
-  downstream_->set_state(ConnectionState::writing);
-  if (progress || !waited) downstream_->arm(downstream_->listener().timeouts.write, Reason::client_write_timeout);
+  client_->set_state(ConnectionState::writing);
+  if (progress || !waited) client_->arm(listener().timeouts.write, Reason::client_write_timeout);
 }
 
 void Exchange::on_client_drained() {
-  if (downstream_->stream().wants_write()) {
-    downstream_->stream().want_write(false);
+  if (client_->wants_write()) {
+    client_->want_write(false);
     if (phase_ != Phase::tunnel) {
-      downstream_->set_state(ConnectionState::waiting);
+      client_->set_state(ConnectionState::waiting);
       watch_client();
     }
   }
@@ -67,7 +66,7 @@ void Exchange::on_client_drained() {
   if (phase_ != Phase::tunnel) return maybe_finish();
   if (!client_shut_) {
     client_shut_ = true;
-    downstream_->stream().shutdown_write();
+    client_->shutdown_write();
   }
   maybe_end_tunnel();
 }
@@ -75,12 +74,13 @@ void Exchange::on_client_drained() {
 // True if all of the file is out.
 bool Exchange::write_file_body() {
   if (filters_file()) return filter_file_body();
+  if (client_->socket() == nullptr) return read_file_body();
   for (int i = 0; i < kFileWritesPerWake && file_left_ > 0; ++i) {
     const size_t want = std::min<uint64_t>(file_left_, kFileWriteBytes);
-    const event::IoResult result = downstream_->stream().write_file(file_.get(), file_offset_, want);
+    const event::IoResult result = client_->socket()->write_file(file_.get(), file_offset_, want);
     if (result.status == event::IoStatus::again) break;
     if (result.status == event::IoStatus::error) {
-      downstream_->close(Reason::client_closed);
+      client_->close(Reason::client_closed);
       return false;
     }
     if (result.status == event::IoStatus::eof || result.bytes == 0) {
@@ -90,7 +90,27 @@ bool Exchange::write_file_body() {
     file_offset_ += result.bytes;
     file_left_ -= result.bytes;
     body_sent_ += result.bytes;
-    engine_.shard().add(downstream_->series().sent, result.bytes);
+    engine_.shard().add(client_->connection().series().sent, result.bytes);
+  }
+  if (file_left_ == 0) return true;
+  wait_for_client(true);
+  return false;
+}
+
+// The same for a client that shares its socket with others: by way of user space.
+bool Exchange::read_file_body() {
+  const std::span<char> buffer = engine_.loop().read_buffer().first(kHighWatermark);
+  for (int i = 0; i < kFileWritesPerWake && file_left_ > 0; ++i) {
+    const size_t want = std::min<uint64_t>(file_left_, buffer.size());
+    const ssize_t got = pread(file_.get(), buffer.data(), want, static_cast<off_t>(file_offset_));
+    if (got <= 0) {
+      abort(Reason::internal_error);  // the file shrank while it was sent
+      return false;
+    }
+    file_offset_ += static_cast<uint64_t>(got);
+    file_left_ -= static_cast<uint64_t>(got);
+    to_client_.add({buffer.data(), static_cast<size_t>(got)});
+    if (!flush_held()) return false;
   }
   if (file_left_ == 0) return true;
   wait_for_client(true);
@@ -101,18 +121,18 @@ bool Exchange::write_file_body() {
 bool Exchange::write_pipe() {
   while (pipe_->held() > 0) {
     const event::IoResult result =
-        downstream_->stream().splice_from_pipe(pipe_->read_end(), pipe_->held(), !response_complete_);
+        client_->socket()->splice_from_pipe(pipe_->read_end(), pipe_->held(), !response_complete_);
     if (result.status == event::IoStatus::again) {
       wait_for_client(true);
       return false;
     }
     if (result.status != event::IoStatus::ok) {
-      downstream_->close(Reason::client_closed);
+      client_->close(Reason::client_closed);
       return false;
     }
     pipe_->removed(result.bytes);
     body_sent_ += result.bytes;
-    engine_.shard().add(downstream_->series().sent, result.bytes);
+    engine_.shard().add(client_->connection().series().sent, result.bytes);
   }
   return true;
 }

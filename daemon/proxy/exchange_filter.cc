@@ -68,7 +68,7 @@ void Exchange::filter_request() {
   filtering_->reads_body = true;
   if (!request_complete_) {
     if (request_.framing.expects_continue && body_received_ == 0) {
-      to_client_.add("HTTP/1.1 100 Continue\r\n\r\n");  // no upstream will say so
+      client_->send_head("HTTP/1.1 100 Continue\r\n\r\n", to_client_);  // no upstream will say so
       flush_client();
     }
     if (client_paused_) resume_client();
@@ -106,7 +106,7 @@ void Exchange::resume_request_body() {
   const Step step = filtering.chain.request_body(piece, last);
   if (step == Step::wait) return;
   if (step == Step::next) send_body(piece);
-  if (step == Step::next && last) finish_request({});
+  if (step == Step::next && last) finish_request({}, 0);
   if (step == Step::next) flush_upstream();
   filtering.holds_request = false;
   filtering.held_request.clear();
@@ -123,12 +123,12 @@ std::string_view Exchange::fact(sluice_fact which) const {
     case SLUICE_PATH: return request_.path;
     case SLUICE_TARGET: return request_.head.target;
     case SLUICE_QUERY: return request_.target.query;
-    case SLUICE_PROTOCOL: return request_.head.version == http::Version::http10 ? "HTTP/1.0" : "HTTP/1.1";
+    case SLUICE_PROTOCOL: return http::name(request_.head.version);
     case SLUICE_PEER: return request_.peer;
     case SLUICE_CLIENT: return request_.client;
     case SLUICE_REQUEST_ID: return request_.id;
     case SLUICE_ROUTE: return request_.route == nullptr ? std::string_view() : request_.route->name;
-    case SLUICE_LISTENER: return downstream_ == nullptr ? std::string_view() : downstream_->listener().name;
+    case SLUICE_LISTENER: return client_ == nullptr ? std::string_view() : listener().name;
     case SLUICE_REASON: return reason_ == Reason::none ? std::string_view() : reason_code();
     default: return fact_of_tls(which);
   }
@@ -214,7 +214,7 @@ void Exchange::on_resumed(filter::Phase phase) {
 }
 
 void Exchange::complete_filters() {
-  const bool lost = downstream_ != nullptr && downstream_->lost();
+  const bool lost = client_ != nullptr && client_->lost();
   const sluice_summary summary{
       .struct_size = sizeof(sluice_summary),
       .status = status_,

@@ -235,7 +235,7 @@ void Exchange::send_filtered_answer() {
   if (!head) return answer_unfiltered(head.error());
   status_ = filtering.head.status;
   response_begun_ = true;
-  to_client_.add(*head);
+  client_->send_head(*head, to_client_);
   const bool has_body =
       request_.head.method != http::Method::HEAD && (!filtering.answer_body.empty() || file_left_ > 0);
   if (has_body && filtering.chain.wants_response_body()) return file_left_ > 0 ? flush_client() : filter_answer_body();
@@ -310,11 +310,9 @@ void Exchange::use_unknown_length() {
   if (client_framing_.body.kind == BodyFraming::Kind::none) return;
   if (request_.head.method == http::Method::HEAD || filtering_->head.status == 304) {
     client_framing_.body = {};
-  } else if (request_.head.version == http::Version::http11) {
-    client_framing_.body = {BodyFraming::Kind::chunked, 0};
   } else {
-    client_framing_ = {{BodyFraming::Kind::until_close, 0}, false};
-    keep_alive_ = false;
+    client_framing_.use_unknown_length(request_.head.version);
+    keep_alive_ = client_framing_.keep_alive;
   }
 }
 

@@ -42,7 +42,7 @@ std::string_view path_below_root(const Request& request) {
 
 // An answer before the request's end leaves the rest to be read and dropped; that pays only for a short rest.
 bool Exchange::may_keep_alive() const {
-  if (downstream_->last_request()) return false;
+  if (client_->last_request()) return false;
   if (request_complete_) return true;
   const BodyFraming& body = request_.framing.body;
   return body.kind == BodyFraming::Kind::length && body.length - body_received_ <= kDrainBytes &&
@@ -146,7 +146,7 @@ bool Exchange::begin_answer(uint16_t status, std::string_view field_lines, BodyF
   phase_ = Phase::finishing;
   response_begun_ = true;
   response_complete_ = true;
-  to_client_.add(*head);
+  client_->send_head(*head, to_client_);
   return true;
 }
 

@@ -56,7 +56,8 @@ std::string_view write_client(std::span<char> out, std::string_view ip, uint16_t
 void Exchange::log() {
   char client[INET6_ADDRSTRLEN + sizeof("[]:65535")];
   const bool is_peer = request_.client.data() == request_.peer.data();
-  const std::string_view client_text = write_client(client, request_.client, is_peer ? downstream_->peer_port() : 0);
+  const std::string_view client_text =
+      write_client(client, request_.client, is_peer ? client_->connection().peer_port() : 0);
   const event::Loop& loop = engine_.loop();
   const auto tells = [this](LogField field) { return filtering_ != nullptr && engine_.access_log()->names(field); };
   const bool written = engine_.access_log()->write({
@@ -70,7 +71,7 @@ void Exchange::log() {
       .endpoint = endpoint_ ? std::string_view(endpoint_->name()) : std::string_view(),
       .user_agent = request_.head.headers.value(http::HeaderId::user_agent),
       .referer = request_.head.headers.value(http::HeaderId::referer),
-      .protocol = request_.head.version == http::Version::http10 ? "HTTP/1.0" : "HTTP/1.1",
+      .protocol = http::name(request_.head.version),
       .tls = request_.agreement == nullptr ? std::string_view() : request_.agreement->version,
       .status = status_,
       .reason = reason_,
@@ -81,7 +82,7 @@ void Exchange::log() {
       .bytes_out = to_client_.sent() + body_sent_,
       .attempts = tries_,
       .upstream_reused = upstream_reused_,
-      .connection_reused = downstream_ != nullptr && downstream_->requests() > 1,
+      .connection_reused = client_ != nullptr && client_->connection().requests() > 1,
       .read_head = static_cast<uint64_t>(slices_.read_head()),
       .wait_connection = static_cast<uint64_t>(slices_.wait_connection()),
       .upstream_first_byte = static_cast<uint64_t>(slices_.upstream_first_byte()),

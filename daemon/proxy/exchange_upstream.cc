@@ -116,7 +116,7 @@ void Exchange::on_informational(const http::ResponseHead& head) {
   http::ResponseHead shown = head;
   if (filtering_ != nullptr) shown.headers = without_dropped(head.headers);
   const Result<std::string_view> composed = compose_informational(shown, arena_);
-  if (composed) to_client_.add(*composed);
+  if (composed) client_->send_head(*composed, to_client_);
 }
 
 void Exchange::on_response_head(const http::ResponseHead& head, const http::ResponseFraming& framing) {
@@ -138,13 +138,12 @@ void Exchange::send_head(const http::ResponseHead& head, const http::ResponseFra
   if (!composed) return filtering_ == nullptr ? fail(composed.error()) : answer_unfiltered(composed.error());
   status_ = head.status;
   response_begun_ = true;
-  to_client_.add(*composed);
+  client_->send_head(*composed, to_client_);
   if (tunnel) return begin_tunnel();
   phase_ = Phase::relaying;
   keep_alive_ = client_framing_.keep_alive;
 }
 
-// A body of unknown length is chunked for HTTP/1.1 clients; for HTTP/1.0 only the connection's end can end it.
 ClientFraming Exchange::client_framing(const http::ResponseHead& head, const BodyFraming& body) const {
   ClientFraming framing{body, keep_alive_ && may_keep_alive()};
   switch (body.kind) {
@@ -157,12 +156,7 @@ ClientFraming Exchange::client_framing(const http::ResponseHead& head, const Bod
       }
       break;
     case BodyFraming::Kind::chunked:
-    case BodyFraming::Kind::until_close:
-      if (request_.head.version == http::Version::http11) {
-        framing.body = {BodyFraming::Kind::chunked, 0};
-      } else {
-        framing = {{BodyFraming::Kind::until_close, 0}, false};
-      }
+    case BodyFraming::Kind::until_close: framing.use_unknown_length(request_.head.version);
   }
   return framing;
 }
@@ -184,7 +178,8 @@ event::Pipe* Exchange::offer_splice(uint64_t left) {
   constexpr uint64_t kWorthAPipe = 64 * 1024;
   if (filtering_ != nullptr && (filtering_->holds_response() || filtering_->chain.wants_response_body()))
     return nullptr;
-  if (downstream_->lost() || !downstream_->stream().can_splice()) return nullptr;
+  event::Stream* const socket = client_->socket();
+  if (client_->lost() || socket == nullptr || !socket->can_splice()) return nullptr;
   if (pipe_ == nullptr && left >= kWorthAPipe && client_framing_.body.kind == BodyFraming::Kind::length) {
     pipe_ = engine_.pipes().take();
   }
@@ -198,13 +193,11 @@ void Exchange::on_response_end(const http::HeaderMap& trailers) {
 void Exchange::end_response(const http::HeaderMap& trailers) {
   response_complete_ = true;
   if (phase_ == Phase::tunnel) return flush_client();
-  if (client_framing_.body.kind == BodyFraming::Kind::chunked) {
-    if (trailers.size() == 0) {
-      to_client_.add("0\r\n\r\n");
-    } else {
-      to_client_.add("0\r\n");
-      to_client_.add(compose_trailers(filtering_ == nullptr ? trailers : without_dropped(trailers), arena_));
-    }
+  if (trailers.size() > 0 && client_framing_.may_have_trailers(request_.head.version)) {
+    client_->send_trailers(compose_trailers(filtering_ == nullptr ? trailers : without_dropped(trailers), arena_),
+                           to_client_);
+  } else if (client_framing_.body.kind == BodyFraming::Kind::chunked) {
+    to_client_.add("0\r\n\r\n");
   }
   if (!request_sent()) {
     // An answer before the whole request was sent: the rest is not sent any more.
@@ -225,9 +218,9 @@ void Exchange::begin_tunnel() {
   replayable_ = false;
   route_timer_.cancel();
   lease_->disarm();
-  downstream_->set_state(stats::ConnectionState::tunnel);
+  client_->set_state(stats::ConnectionState::tunnel);
   watch_tunnel();
-  downstream_->resume_reading();
+  client_->resume_reading();
 }
 
 // --- failures ---
@@ -247,15 +240,11 @@ void Exchange::fail(Error error) {
 
 // The response began and cannot be completed: the client must see that, and never take a part for the whole.
 void Exchange::abort(Reason reason) {
-  if (downstream_ == nullptr) return;
+  if (client_ == nullptr) return;
   if (reason_ == Reason::none) reason_ = reason;
   const bool end_means_complete =
       client_framing_.body.kind == BodyFraming::Kind::until_close || phase_ == Phase::tunnel;
-  if (to_client_.flush(downstream_->stream()) == event::IoStatus::ok && !end_means_complete) {
-    return downstream_->close(reason);
-  }
-  downstream_->stream().close_with_reset();
-  downstream_->close(reason);
+  client_->abort(to_client_, end_means_complete, reason);
 }
 
 }  // namespace sluice::proxy

@@ -212,6 +212,7 @@ void write_request_framing(HeadWriter& out, const Request& request) {
 void write_client_framing(HeadWriter& out, const Request& request, const ClientFraming& framing) {
   if (framing.body.kind == http::BodyFraming::Kind::length) out.field("Content-Length", framing.body.length);
   if (framing.body.kind == http::BodyFraming::Kind::chunked) out.text("Transfer-Encoding: chunked\r\n");
+  if (request.head.version == http::Version::http2) return;
   if (!framing.keep_alive) {
     out.text("Connection: close\r\n");
   } else if (request.head.version == http::Version::http10) {
@@ -245,6 +246,12 @@ Result<std::string_view> compose(Arena& arena, size_t guess, Write&& write) {
 }
 
 }  // namespace
+
+void ClientFraming::use_unknown_length(http::Version version) {
+  const bool chunked = version == http::Version::http11;
+  body = {chunked ? http::BodyFraming::Kind::chunked : http::BodyFraming::Kind::until_close, 0};
+  if (version == http::Version::http10) keep_alive = false;
+}
 
 Result<std::string_view> compose_upstream_head(const Request& request, Arena& arena, Random& random) {
   const Result<std::string_view> path = upstream_path(request, arena);

@@ -19,6 +19,13 @@ Result<std::string_view> compose_upstream_head(const Request& request, Arena& ar
 struct ClientFraming {
   http::BodyFraming body;  // kind chunked: the gateway puts the chunked coding on
   bool keep_alive = true;
+
+  /// Nobody knows how long the body will be: HTTP/1.1 has chunks for it, and a stream of HTTP/2 its end; for HTTP/1.0 only the
+  /// connection's end can end it.
+  void use_unknown_length(http::Version version);
+  [[nodiscard]] bool may_have_trailers(http::Version version) const {
+    return body.kind == http::BodyFraming::Kind::chunked || version == http::Version::http2;
+  }
 };
 
 /// The head that goes to the client: the final one, or a 101. `date` is used if the upstream sent none.
