@@ -25,7 +25,7 @@ std::vector<snapshot::ListenerSpec> ListenerCompiler::compile(std::span<Listener
         draft.spec.address = *address;
       }
     }
-    if (const Node* tls = draft.node->find("tls")) draft.spec.tls = tls_.compile(draft.tls, draft.name, *tls);
+    if (const Node* tls = draft.node->find("tls")) draft.spec.tls = tls_.compile(draft.tls, draft.spec, *tls);
     listeners.push_back(std::move(draft.spec));
   }
   return listeners;

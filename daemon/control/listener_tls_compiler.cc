@@ -31,7 +31,8 @@ ListenerTlsCompiler::ListenerTlsCompiler(const snapshot::Snapshot* running, Diag
   }
 }
 
-TlsServerSpec ListenerTlsCompiler::compile(const TlsServerDraft& draft, const std::string& listener, const Node& node) {
+TlsServerSpec ListenerTlsCompiler::compile(const TlsServerDraft& draft, const snapshot::ListenerSpec& listener,
+                                           const Node& node) {
   TlsServerSpec spec = draft.spec;
   check_versions(draft, node);
   if (draft.client_ca_file == nullptr && node.find("client_certificate") != nullptr) {
@@ -63,8 +64,9 @@ TlsServerSpec ListenerTlsCompiler::compile(const TlsServerDraft& draft, const st
       .tls13 = spec.max_version == TlsServerSpec::Version::tls13,
       .alpn = {"http/1.1"},
       .client_ca_pem = std::move(client_ca),
-      .name = listener,
+      .name = listener.name,
   };
+  if (listener.http2) options.alpn.insert(options.alpn.begin(), "h2");
   if (!options.tls12 && !options.tls13) return spec;  // reported
   if (draft.ciphers != nullptr) options.ciphers = draft.ciphers->text;
   if (draft.client_ca_file != nullptr) {

@@ -20,7 +20,7 @@ class ListenerTlsCompiler {
   ListenerTlsCompiler(const snapshot::Snapshot* running, Diagnostics& diagnostics, SourceFiles& sources);
 
   /// `node`: the section. What is returned has no context after an error.
-  [[nodiscard]] snapshot::TlsServerSpec compile(const TlsServerDraft& draft, const std::string& listener,
+  [[nodiscard]] snapshot::TlsServerSpec compile(const TlsServerDraft& draft, const snapshot::ListenerSpec& listener,
                                                 const Node& node);
 
  private:

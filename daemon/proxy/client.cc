@@ -4,15 +4,15 @@
 
 namespace sluice::proxy {
 
-Client::Client(Downstream& connection, event::Loop& loop)
+Client::Client(Downstream& connection, Engine& engine)
     : connection_(connection),
-      loop_(loop),
+      engine_(engine),
       timer_(
-          loop.timers(), [](void* self) { static_cast<Client*>(self)->on_timer(); }, this) {}
+          engine.loop().timers(), [](void* self) { static_cast<Client*>(self)->on_timer(); }, this) {}
 
 void Client::arm(Millis after, Reason reason) {
   timer_reason_ = reason;
-  timer_.set(loop_.now() + after);
+  timer_.set(engine_.loop().now() + after);
 }
 
 }  // namespace sluice::proxy

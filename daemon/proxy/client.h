@@ -12,11 +12,13 @@
 namespace sluice::proxy {
 
 class Downstream;
+class Engine;
 
 class Client {
  public:
   /// The connection: who is at its other end, and what was agreed on with them.
   [[nodiscard]] Downstream& connection() const { return connection_; }
+  [[nodiscard]] Engine& engine() const { return engine_; }
   /// What the current request holds; empty while there is none.
   [[nodiscard]] const GenerationRef& generation() const { return generation_; }
   /// When the first byte of the current request was read.
@@ -54,7 +56,7 @@ class Client {
     close,       // the client said that nothing more comes, and sent all it announced
     linger,      // it may still be sending: it gets time to read the answer
   };
-  /// The exchange is over; `reason` is why the connection ends, if it does.
+  /// The exchange is over; `reason` is what went wrong, or none.
   virtual void on_exchange_end(After after, Reason reason) = 0;
   /// HTTP/1: no request after this one: the limit of requests per connection is reached, the client's FIN stands behind it, or
   /// the connection is parting.
@@ -66,7 +68,7 @@ class Client {
   void disarm() { timer_.cancel(); }
 
  protected:
-  Client(Downstream& connection, event::Loop& loop);
+  Client(Downstream& connection, Engine& engine);
   ~Client() = default;
 
   virtual void on_timer() = 0;
@@ -77,7 +79,7 @@ class Client {
 
  private:
   Downstream& connection_;
-  event::Loop& loop_;
+  Engine& engine_;
   event::Timer timer_;
   Reason timer_reason_ = Reason::idle_timeout;
 };

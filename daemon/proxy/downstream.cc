@@ -6,6 +6,7 @@
 #include "http/parser.h"
 #include "proxy/engine.h"
 #include "proxy/exchange.h"
+#include "proxy/http2_connection.h"
 #include "proxy/problem.h"
 #include "tls/server_context.h"
 
@@ -18,51 +19,50 @@ constexpr int kReadsPerWake = 4;
 constexpr int kRequestsPerSweep = 32;  // an exchange's memory is freed when the sweep is over
 constexpr Millis kLingerFor{2'000};
 
-// A request that is on its way while its connection is asked to end must not be lost: so the connection does not end at
-// once. One second of the usual 30 of process.shutdown_grace.
+constexpr std::string_view kHttp2Preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";  // RFC 9113 §3.4
+}  // namespace
+
 Millis parting_time(const snapshot::Snapshot& snapshot) {
   return std::clamp(snapshot.process.shutdown_grace / 30, Millis(100), Millis(5'000));
 }
-}  // namespace
 
 Downstream::Downstream(Engine& engine, ListenerSlot slot, const SocketAddress& peer, bool trusted)
-    : Client(*this, engine.loop()),
-      engine_(engine),
+    : Client(*this, engine),
       pending_(engine.loop().blocks()),
       slot_(slot),
       trusted_(trusted),
       peer_port_(peer.port()),
       peer_ip_length_(static_cast<uint8_t>(peer.write_ip(peer_ip_))) {
-  engine_.shard().step(stats::pick(series().connections, state_), 1);
+  engine.shard().step(stats::pick(series().connections, state_), 1);
 }
 
 Downstream::~Downstream() { SL_ASSERT(closed_ && exchange_ == nullptr); }
 
-const ListenerSeries& Downstream::series() const { return engine_.listener_series(slot_); }
+const ListenerSeries& Downstream::series() const { return engine().listener_series(slot_); }
 
 SocketAddress Downstream::peer() const { return SocketAddress::parse_ip(peer_ip()).value_or(SocketAddress()); }
 
 bool Downstream::last_request() const {
   const uint64_t limit = listener().requests_per_connection;
-  return (half_closed_ && pending_.empty()) || (limit != 0 && requests_ >= limit) || engine_.is_parting(slot_);
+  return (half_closed_ && pending_.empty()) || (limit != 0 && requests_ >= limit) || engine().is_parting(slot_);
 }
 
 Reason Downstream::end_reason() const {
-  if (engine_.is_parting(slot_)) return Reason::drained;
+  if (engine().is_parting(slot_)) return Reason::drained;
   return last_request() && !half_closed_ ? Reason::requests_limit : Reason::keepalive_done;
 }
 
 void Downstream::open(int fd) {
-  if (!stream_.open(engine_.loop(), fd, *this)) return close(Reason::internal_error);
-  const snapshot::ListenerSpec& listener = *engine_.current().listener(slot_);
+  if (!stream_.open(engine().loop(), fd, *this)) return close(Reason::internal_error);
+  const snapshot::ListenerSpec& listener = *engine().current().listener(slot_);
   if (listener.tls) return begin_handshake(listener);
   expect_first_request();
 }
 
 // Who connects is expected to speak.
 void Downstream::expect_first_request() {
-  if (engine_.is_parting(slot_)) return part({});
-  arm(engine_.current().listener(slot_)->timeouts.request_header, Reason::idle_timeout);
+  if (engine().is_parting(slot_)) return part({});
+  arm(engine().current().listener(slot_)->timeouts.request_header, Reason::idle_timeout);
 }
 
 void Downstream::begin_handshake(const snapshot::ListenerSpec& listener) {
@@ -76,9 +76,10 @@ void Downstream::begin_handshake(const snapshot::ListenerSpec& listener) {
 void Downstream::on_handshake_done() {
   agreement_ = std::make_unique<const tls::Agreement>(std::exchange(handshaking_, nullptr)->agreement());
   const auto kind = agreement_->resumed ? stats::TlsSession::resumed : stats::TlsSession::full;
-  engine_.shard().add(stats::pick(series().handshakes, kind));
+  engine().shard().add(stats::pick(series().handshakes, kind));
   stream_.want_write(false);
   set_state(ConnectionState::idle);
+  if (agreement_->alpn == "h2") begin_http2();
   expect_first_request();
 }
 
@@ -92,23 +93,25 @@ void Downstream::on_handshake_failed() {
 
 void Downstream::part(const GenerationRef& last) {
   if (state_ == ConnectionState::handshake && !generation_) generation_ = last;  // parts when that is done
-  if (closed_ || lingering_ || state_ != ConnectionState::idle) return;
+  if (closed_ || lingering_ || (http2_ == nullptr && state_ != ConnectionState::idle)) return;
   if (!generation_) generation_ = last;
-  arm(parting_time(engine_.current().snapshot()), Reason::drained);
+  if (http2_ != nullptr) return http2_->part(Reason::drained);
+  arm(parting_time(engine().current().snapshot()), Reason::drained);
 }
 
 void Downstream::close(Reason reason) {
   if (closed_) return;
   if (exchange_ != nullptr && !lost() && exchange_->outlives_client(reason)) return lose_client(reason);
+  if (http2_ != nullptr && http2_->on_client_gone(reason)) return lose_client(reason);
   closed_ = true;
   if (Exchange* exchange = std::exchange(exchange_, nullptr)) exchange->on_client_gone(reason);
   disarm();
   stream_.close();
   handshaking_ = nullptr;
   pending_.clear();
-  engine_.shard().step(stats::pick(series().connections, state_), -1);
-  engine_.shard().add(stats::pick(series().closed, reason));
-  engine_.end_downstream(*this);
+  engine().shard().step(stats::pick(series().connections, state_), -1);
+  engine().shard().add(stats::pick(series().closed, reason));
+  engine().end_downstream(*this);
 }
 
 void Downstream::lose_client(Reason reason) {
@@ -123,12 +126,13 @@ void Downstream::lose_client(Reason reason) {
 
 void Downstream::shut_down() {
   if (exchange_ != nullptr) exchange_->fail({Reason::shutting_down, ""});
+  if (http2_ != nullptr) http2_->shut_down();
   close(Reason::shutting_down);
 }
 
 void Downstream::set_state(ConnectionState state) {
   if (state == state_ || lost()) return;
-  stats::Shard& shard = engine_.shard();
+  stats::Shard& shard = engine().shard();
   shard.step(stats::pick(series().connections, state_), -1);
   shard.step(stats::pick(series().connections, state), 1);
   state_ = state;
@@ -137,6 +141,7 @@ void Downstream::set_state(ConnectionState state) {
 void Downstream::on_timer() {
   if (exchange_ != nullptr) return exchange_->on_client_timeout(timer_reason());
   if (lingering_) return close(close_reason_);
+  if (http2_ != nullptr) return http2_->on_timer(timer_reason());
   if (timer_reason() == Reason::request_header_timeout) return refuse_head({Reason::request_header_timeout, ""});
   close(timer_reason());
 }
@@ -149,7 +154,7 @@ void Downstream::send_trailers(std::string_view text, Outbox& out) {
 event::IoStatus Downstream::flush(Outbox& out, bool) {
   const uint64_t before = out.sent();
   const event::IoStatus status = out.flush(stream_);
-  engine_.shard().add(series().sent, out.sent() - before);
+  engine().shard().add(series().sent, out.sent() - before);
   return status;
 }
 
@@ -159,7 +164,7 @@ void Downstream::abort(Outbox& out, bool end_means_complete, Reason reason) {
 }
 
 void Downstream::on_readable() {
-  const std::span<char> buffer = engine_.loop().read_buffer();
+  const std::span<char> buffer = engine().loop().read_buffer();
   for (int i = 0; i < kReadsPerWake && !closed_ && !pump_scheduled_ && stream_.wants_read(); ++i) {
     // While bytes wait unprocessed only as much is read as the queue can hold beside them.
     const size_t room = pending_.empty() ? buffer.size() : std::min(buffer.size(), pending_.room());
@@ -167,7 +172,7 @@ void Downstream::on_readable() {
     if (result.status == event::IoStatus::again) return;
     if (result.status == event::IoStatus::eof) return on_client_eof();
     if (result.status == event::IoStatus::error) return close(Reason::client_closed);
-    engine_.shard().add(series().received, result.bytes);
+    engine().shard().add(series().received, result.bytes);
     if (!lingering_) take({buffer.data(), result.bytes});
     if (result.bytes < room) return;
   }
@@ -176,6 +181,7 @@ void Downstream::on_readable() {
 void Downstream::on_writable() {
   if (handshaking_ != nullptr) return on_handshake_done();
   if (exchange_ != nullptr) return exchange_->on_client_writable();
+  if (http2_ != nullptr && !lingering_) return http2_->on_turn_end();
   stream_.want_write(false);
 }
 
@@ -189,10 +195,12 @@ void Downstream::on_client_eof() {
   half_closed_ = true;
   stream_.want_read(false);  // a FIN stays readable for ever
   if (exchange_ != nullptr) return exchange_->on_client_eof();
-  close(pending_.empty() ? Reason::keepalive_done : Reason::client_closed);
+  const bool idle = http2_ != nullptr ? state_ == ConnectionState::idle : pending_.empty();
+  close(idle ? Reason::keepalive_done : Reason::client_closed);
 }
 
 void Downstream::take(std::string_view bytes) {
+  if (http2_ != nullptr) return http2_->receive(bytes);
   processing_ = true;
   if (pending_.empty()) {
     const std::string_view rest = process(bytes);
@@ -226,15 +234,38 @@ std::string_view Downstream::process(std::string_view bytes) {
   return closed_ || lingering_ ? std::string_view() : bytes;
 }
 
+// HTTP/2 by prior knowledge (RFC 9113 §3.3). No request of HTTP/1.1 begins like that.
+bool Downstream::begins_http2(std::string_view bytes) const {
+  const std::string_view preface = kHttp2Preface.substr(0, bytes.size());
+  return requests_ == 0 && bytes.size() >= 3 && bytes.starts_with(preface) && listener().http2;
+}
+
+void Downstream::begin_http2() {
+  generation_.let_go();
+  disarm();
+  http2_ = std::make_unique<Http2Connection>(*this);
+  http2_->start();
+}
+
 // Takes a head off the front of `bytes` and starts its exchange. False if it is not complete, or refused.
 bool Downstream::begin_request(std::string_view& bytes) {
-  if (state_ == ConnectionState::idle) request_began_ = engine_.loop().now();
-  if (!generation_) generation_ = GenerationRef(engine_.current());
+  if (state_ == ConnectionState::idle) request_began_ = engine().loop().now();
+  if (!generation_) generation_ = GenerationRef(engine().current());
+  if (begins_http2(bytes)) {
+    if (bytes.size() < kHttp2Preface.size()) {
+      expect_rest_of_head();
+      return false;
+    }
+    begin_http2();
+    http2_->receive(std::exchange(bytes, {}));
+    return false;
+  }
   // An empty line is tolerated (RFC 9112 §2.2). It is kept with the head behind it, and half of one waits for the rest: in
   // how many pieces all this comes makes no difference.
   const std::string_view from_line = bytes.substr(bytes == "\r" ? 1 : http::skip_leading_crlf(bytes));
   http::RequestHead head;
-  const Result<size_t> length = http::read_request(from_line, listener().head, scanner_, engine_.field_scratch(), head);
+  const Result<size_t> length =
+      http::read_request(from_line, listener().head, scanner_, engine().field_scratch(), head);
   if (!length) {
     refuse_head(length.error());
     return false;
@@ -246,7 +277,7 @@ bool Downstream::begin_request(std::string_view& bytes) {
   disarm();
   ++requests_;
   set_state(ConnectionState::waiting);
-  exchange_ = &engine_.start_exchange(*this);
+  exchange_ = &engine().start_exchange(*this);
   exchange_->start(head, from_line.substr(0, *length));
   bytes = from_line.substr(*length);
   return true;
@@ -263,7 +294,7 @@ void Downstream::refuse_head(Error error) {
   scanner_.reset();
   ++requests_;
   set_state(ConnectionState::waiting);
-  exchange_ = &engine_.start_exchange(*this);
+  exchange_ = &engine().start_exchange(*this);
   exchange_->refuse(error);
 }
 
@@ -273,8 +304,9 @@ void Downstream::resume_reading() {
   if (half_closed_ || !pending_.empty()) pump_later();
 }
 
-void Downstream::on_exchange_end(After after, Reason reason) {
+void Downstream::on_exchange_end(After after, Reason failure) {
   exchange_ = nullptr;
+  const Reason reason = failure != Reason::none ? failure : end_reason();
   if (closed_) return;
   if (lost()) return close(close_reason_);
   if (after == After::close && pending_.empty()) return close(reason);
@@ -285,7 +317,7 @@ void Downstream::on_exchange_end(After after, Reason reason) {
 
 void Downstream::become_idle() {
   set_state(ConnectionState::idle);
-  if (engine_.is_parting(slot_)) {
+  if (engine().is_parting(slot_)) {
     part({});
   } else {
     arm(listener().timeouts.idle, Reason::idle_timeout);
@@ -294,8 +326,6 @@ void Downstream::become_idle() {
   if (!half_closed_) stream_.want_read(pending_.size() <= kHighWatermark);
 }
 
-// Closing at once while the client still sends would answer with RST and could destroy the answer on its way
-// (RFC 9112 §9.6): so close our side, and drop what comes until the client closes, for a while.
 void Downstream::linger(Reason reason) {
   if (half_closed_) return close(reason);
   lingering_ = true;
@@ -311,12 +341,16 @@ void Downstream::linger(Reason reason) {
 void Downstream::pump_later() {
   if (pump_scheduled_ || closed_) return;
   pump_scheduled_ = true;
-  engine_.loop().at_turn_end([](void* self) { static_cast<Downstream*>(self)->pump(); }, this);
+  engine().loop().at_turn_end([](void* self) { static_cast<Downstream*>(self)->pump(); }, this);
 }
 
 void Downstream::pump() {
   pump_scheduled_ = false;
   if (closed_) return;
+  if (http2_ != nullptr) {
+    if (!lingering_) http2_->on_turn_end();
+    return;
+  }
   if (lost()) return exchange_->on_client_writable();
   processing_ = true;
   const std::string_view rest = process(pending_.view());

@@ -24,7 +24,12 @@ namespace sluice::proxy {
 
 class Engine;
 class Exchange;
+class Http2Connection;
 struct DownstreamTag;
+
+/// How long a connection that is asked to end goes on, so that a request that is on its way is not lost: one second of the usual
+/// 30 of process.shutdown_grace.
+Millis parting_time(const snapshot::Snapshot& snapshot);
 
 class Downstream final : public ListNode<DownstreamTag>, public Client, private event::Stream::Handler {
  public:
@@ -42,7 +47,6 @@ class Downstream final : public ListNode<DownstreamTag>, public Client, private 
   /// generation that its listener belongs to: held, it keeps the listener's slot and series for us.
   void part(const GenerationRef& last);
 
-  [[nodiscard]] Engine& engine() { return engine_; }
   [[nodiscard]] ListenerSlot slot() const { return slot_; }
   /// The client's address, without its port.
   [[nodiscard]] SocketAddress peer() const;
@@ -57,8 +61,12 @@ class Downstream final : public ListNode<DownstreamTag>, public Client, private 
   [[nodiscard]] uint64_t requests() const { return requests_; }
   /// The client sent its FIN; it may still read.
   [[nodiscard]] bool half_closed() const { return half_closed_; }
-  /// Why a connection ends whose last request went well.
-  [[nodiscard]] Reason end_reason() const;
+  // For its Http2Connection:
+  [[nodiscard]] event::Stream& stream() { return stream_; }
+  void count_request() { ++requests_; }
+  /// Closing at once while the client still sends would answer with RST and could destroy the answer on its way (RFC 9112 §9.6): so
+  /// our side closes, and what comes until the client closes is dropped, for a while.
+  void linger(Reason reason);
 
   // Client
   [[nodiscard]] bool lost() const override { return state_ == stats::ConnectionState::lost; }
@@ -90,21 +98,24 @@ class Downstream final : public ListNode<DownstreamTag>, public Client, private 
   void on_handshake_done();
   void on_handshake_failed();
   void expect_first_request();
+  /// Why a connection ends whose last request went well.
+  [[nodiscard]] Reason end_reason() const;
   void take(std::string_view bytes);
   std::string_view process(std::string_view bytes);
+  [[nodiscard]] bool begins_http2(std::string_view bytes) const;
+  void begin_http2();
   bool begin_request(std::string_view& bytes);
   void expect_rest_of_head();
   void refuse_head(Error error);
   void on_client_eof();
   void become_idle();
-  void linger(Reason reason);
   void lose_client(Reason reason);
   void pump();
 
-  Engine& engine_;
   event::Stream stream_;
-  Exchange* exchange_ = nullptr;
-  tls::Channel* handshaking_ = nullptr;  // the stream's, while it is
+  Exchange* exchange_ = nullptr;            // of HTTP/1
+  std::unique_ptr<Http2Connection> http2_;  // nullptr: HTTP/1, or nothing came yet
+  tls::Channel* handshaking_ = nullptr;     // the stream's, while it is
   std::unique_ptr<const tls::Agreement> agreement_;
   Buffer pending_;  // read, but not yet looked at: part of a head, or pipelined requests
   http::HeadScanner scanner_;

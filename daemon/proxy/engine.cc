@@ -13,7 +13,7 @@ namespace sluice::proxy {
 
 namespace {
 // Enough for every response, and for every request that HeadLimits::fields can allow.
-constexpr size_t kMaxFields = 1024;
+constexpr size_t kMaxFields = 1000 + http2::kAddedFields;  // the most that a listener may allow
 constexpr Millis kSweepPeriod{1000};
 // A chunk costs the kernel some 20 us, 70 us the largest: so much at a time, that no request waits a millisecond for it.
 constexpr size_t kChunksPerSweep = 8;
@@ -194,6 +194,7 @@ void Engine::sweep() {
   loop_.blocks().sweep(loop_.now(), budget);
   downstream_slab_.sweep(loop_.now(), budget);
   exchange_slab_.sweep(loop_.now(), budget);
+  http2_stream_slab_.sweep(loop_.now(), budget);
   for (size_t i = 0; i < current_->stores.size(); ++i) {
     if (current_->publication->memory_stores[i] != nullptr) continue;
     static_cast<store::RedisStore&>(*current_->stores[i]).sweep(loop_.now(), budget);
@@ -220,6 +221,19 @@ void Engine::end_exchange(Exchange& exchange) {
         ended->engine().exchange_slab_.reclaim(ended);
       },
       &exchange);
+}
+
+Http2Stream& Engine::make_http2_stream(Http2Connection& connection, int32_t id, GenerationRef generation) {
+  return *http2_stream_slab_.make(connection, id, std::move(generation)).release();
+}
+
+void Engine::end_http2_stream(Http2Stream& stream) {
+  loop_.at_turn_end(
+      [](void* raw) {
+        auto* ended = static_cast<Http2Stream*>(raw);
+        ended->engine().http2_stream_slab_.reclaim(ended);
+      },
+      &stream);
 }
 
 void Engine::end_downstream(Downstream& downstream) {

@@ -18,6 +18,7 @@
 #include "proxy/downstream.h"
 #include "proxy/exchange.h"
 #include "proxy/generation.h"
+#include "proxy/http2_stream.h"
 
 namespace sluice::proxy {
 
@@ -79,6 +80,8 @@ class Engine {
   /// Frees them at the end of the turn: they may be on the stack now.
   void end_exchange(Exchange& exchange);
   void end_downstream(Downstream& downstream);
+  [[nodiscard]] Http2Stream& make_http2_stream(Http2Connection& connection, int32_t id, GenerationRef generation);
+  void end_http2_stream(Http2Stream& stream);
   /// Nobody holds it any more.
   void end_generation(Generation& generation);
 
@@ -104,6 +107,7 @@ class Engine {
   GenerationRef current_;
   Slab<Downstream> downstream_slab_;
   Slab<Exchange> exchange_slab_;
+  Slab<Http2Stream> http2_stream_slab_;
   event::Timer sweep_timer_;
   IntrusiveList<Downstream, DownstreamTag> downstreams_;
   int64_t date_second_ = -1;

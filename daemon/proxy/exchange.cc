@@ -43,7 +43,7 @@ void Exchange::start(const http::RequestHead& head, std::string_view bytes) {
   const snapshot::Snapshot& snapshot = generation_->snapshot();
   const Result<void> read =
       read_request(head, bytes, listener(), snapshot.trusted_proxies, arena_, engine_.random(), request_);
-  if (!read) return refuse(read.error());
+  if (!read) return refuse(read.error(), request_.head.version);
   keep_alive_ = request_.framing.keep_alive && !client_->last_request();
   request_complete_ = request_.framing.body.empty();
   const std::vector<uint32_t>& plugins = listener().plugins;
@@ -66,7 +66,8 @@ void Exchange::route() {
   filtering_ == nullptr ? dispatch() : filter_request();
 }
 
-void Exchange::refuse(Error error) {
+void Exchange::refuse(Error error, http::Version version) {
+  request_.head.version = version;
   // Where this request ends is unknown, so nothing behind it can be read either.
   keep_alive_ = false;
   request_complete_ = true;
@@ -337,13 +338,13 @@ void Exchange::finish() {
   const auto after = keep_alive_ && request_complete_ ? Client::After::keep_alive
                      : announced                      ? Client::After::close
                                                       : Client::After::linger;
-  const Reason reason = reason_ != Reason::none ? reason_ : client.connection().end_reason();
   end();
-  client.on_exchange_end(after, reason);
+  client.on_exchange_end(after, reason_);
 }
 
 bool Exchange::outlives_client(Reason reason) {
-  const bool left = reason == Reason::client_closed || reason == Reason::client_write_timeout;
+  const bool left = reason == Reason::client_closed || reason == Reason::client_write_timeout ||
+                    reason == Reason::http2_reset || reason == Reason::http2_error || reason == Reason::http2_flood;
   const bool runs = phase_ != Phase::tunnel && phase_ != Phase::finishing && phase_ != Phase::over;
   if (!left || !runs || filtering_ == nullptr || !filtering_->outlives_client || !request_complete_) return false;
   if (pipe_ != nullptr || file_left_ > 0 || request_.framing.upgrade)

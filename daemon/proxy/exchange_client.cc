@@ -1,6 +1,9 @@
 // The client's side of an Exchange: writing the response, and what happens while the client does not take it.
 
+#include <unistd.h>
+
 #include <algorithm>
+#include <array>
 
 #include "proxy/engine.h"
 
@@ -99,7 +102,7 @@ bool Exchange::write_file_body() {
 
 // The same for a client that shares its socket with others: by way of user space.
 bool Exchange::read_file_body() {
-  const std::span<char> buffer = engine_.loop().read_buffer().first(kHighWatermark);
+  std::array<char, 16 * 1024> buffer;
   for (int i = 0; i < kFileWritesPerWake && file_left_ > 0; ++i) {
     const size_t want = std::min<uint64_t>(file_left_, buffer.size());
     const ssize_t got = pread(file_.get(), buffer.data(), want, static_cast<off_t>(file_offset_));

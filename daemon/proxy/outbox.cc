@@ -1,5 +1,7 @@
 #include "proxy/outbox.h"
 
+#include <algorithm>
+
 #include "http/chunked.h"
 
 namespace sluice::proxy {
@@ -42,6 +44,39 @@ void Outbox::keep_after(size_t written) {
   }
   count_ = 0;
   chunk_heads_ = 0;
+}
+
+size_t Outbox::size() const {
+  size_t bytes = held_.size();
+  for (uint32_t i = 0; i < count_; ++i) bytes += pieces_[i].iov_len;
+  return bytes;
+}
+
+void Outbox::take(size_t bytes, Buffer& out) {
+  sent_ += bytes;
+  const size_t from_held = std::min(bytes, held_.size());
+  if (from_held > 0) {
+    out.append(held_.view().substr(0, from_held));
+    held_.consume(from_held);
+  }
+  bytes -= from_held;
+  uint32_t gone = 0;
+  while (bytes > 0) {
+    iovec& piece = pieces_[gone];
+    const size_t part = std::min(bytes, piece.iov_len);
+    out.append({static_cast<const char*>(piece.iov_base), part});
+    piece = {static_cast<char*>(piece.iov_base) + part, piece.iov_len - part};
+    bytes -= part;
+    if (piece.iov_len == 0) ++gone;
+  }
+  std::copy(pieces_.begin() + gone, pieces_.begin() + count_, pieces_.begin());
+  count_ -= gone;
+}
+
+void Outbox::drop() {
+  sent_ += size();
+  held_.clear();
+  count_ = chunk_heads_ = 0;
 }
 
 void Outbox::clear() {

@@ -35,8 +35,13 @@ class Outbox {
   /// Copies the pieces, so that the views may go away.
   void hold();
   void clear();
+  /// Moves the first `bytes` to `out`, which has room for them, and counts them as sent. Views stay views.
+  void take(size_t bytes, Buffer& out);
+  /// Lets everything go, and counts it as sent.
+  void drop();
 
   [[nodiscard]] bool empty() const { return count_ == 0 && held_.empty(); }
+  [[nodiscard]] size_t size() const;
   [[nodiscard]] size_t held() const { return held_.size(); }
   /// Bytes that sockets took since the beginning or clear().
   [[nodiscard]] uint64_t sent() const { return sent_; }

@@ -97,6 +97,8 @@ struct ListenerSpec {
   http::HeadLimits head;
   uint64_t body_limit = 10u << 20;
   uint64_t requests_per_connection = 0;  // 0: no limit
+  bool http2 = true;                     // by ALPN, and by prior knowledge in the clear
+  uint32_t http2_streams = 128;          // of one connection at a time
   bool allow_encoded_slash = false;
   ListenerTimeouts timeouts;
   std::optional<TlsServerSpec> tls;  // none: plain HTTP

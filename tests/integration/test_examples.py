@@ -164,4 +164,4 @@ def test_https_of_the_readme_works_as_printed(tmp_path):
     block = block.replace("version: 1", f'version: 1\nadmin: {{listen: "127.0.0.1:{free_port()}"}}').replace("curl", "curl -s --retry 20 --retry-connrefused")
     script = "trap 'kill $(jobs -p)' EXIT\n" + block
     done = subprocess.run(["bash", "-eu", "-c", script], capture_output=True, text=True, timeout=60, check=False, cwd=tmp_path)
-    assert "X-TLS: TLSv1.3" in done.stdout and "hello" in done.stdout, done.stdout + done.stderr
+    assert "x-tls: TLSv1.3" in done.stdout and "hello" in done.stdout, done.stdout + done.stderr

@@ -148,7 +148,6 @@ REFUSED = {
         "HTTP/1", "HTTP/1.", "HTTP/.1", "HTTP/11", "HTTP/1.10", "HTTP/1,1", "HTTP/-1.1", "HTTP/+1.1", "HTTPS/1.1", "RTSP/1.0",
         "ICE/1.0", "FTP/1.1", "HTTP1.1", "HTTP/ 1.1", "HTTP\\1.1"]},
     "version with a vertical tab": (get(version="HTTP/1.1\x0b"), LINE),
-    "HTTP/2 preface": ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", VERSION | METHOD),
     "HTTP/2 preface in HTTP/1.1": (head("PRI * HTTP/1.1"), TARGET | METHOD),
     **{f"method {method!r}": (head(f"{method} /x HTTP/1.1"), METHOD) for method in [
         "get", "Get", "FOO", "GETX", "GE", "TRACE", "CONNECT", "A" * 200]},

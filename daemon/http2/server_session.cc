@@ -1,0 +1,291 @@
+#include "http2/server_session.h"
+
+#include <algorithm>
+#include <array>
+
+#include "base/assert.h"
+
+namespace sluice::http2 {
+
+namespace {
+
+constexpr size_t kFrameHeadBytes = 9;
+constexpr uint32_t kMaxContinuations = 8;
+
+std::string_view text_of(const uint8_t* data, size_t bytes) { return {reinterpret_cast<const char*>(data), bytes}; }
+
+ServerStream* stream_of(nghttp2_session* session, int32_t id) {
+  return static_cast<ServerStream*>(nghttp2_session_get_stream_user_data(session, id));
+}
+
+// nghttp2 fails at nothing but want of memory and at what the caller did wrong.
+void must(int result) { SL_ASSERT(result == 0); }
+
+std::array<char, 3> digits_of(uint16_t status) {
+  return {static_cast<char>('0' + status / 100), static_cast<char>('0' + status / 10 % 10),
+          static_cast<char>('0' + status % 10)};
+}
+
+}  // namespace
+
+struct ServerSession::Callbacks {
+  static ServerSession& self(void* user) { return *static_cast<ServerSession*>(user); }
+
+  static int on_begin_headers(nghttp2_session*, const nghttp2_frame* frame, void* user) {
+    if (frame->hd.type == NGHTTP2_HEADERS) self(user).begin_block();
+    return 0;
+  }
+
+  static int on_header(nghttp2_session*, const nghttp2_frame*, const uint8_t* name, size_t name_bytes,
+                       const uint8_t* value, size_t value_bytes, uint8_t, void* user) {
+    self(user).request_.add(text_of(name, name_bytes), text_of(value, value_bytes));
+    return 0;
+  }
+
+  // Without this nghttp2 would drop the field and go on: RFC 9113 §8.2.1 calls the whole request malformed.
+  static int on_invalid_header(nghttp2_session*, const nghttp2_frame*, const uint8_t*, size_t, const uint8_t*, size_t,
+                               uint8_t, void* user) {
+    self(user).handler_.on_stream_error();
+    return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+  }
+
+  static int on_invalid_frame(nghttp2_session*, const nghttp2_frame*, int, void* user) {
+    self(user).count_stream_error();
+    return 0;
+  }
+
+  static int on_data(nghttp2_session* session, uint8_t, int32_t id, const uint8_t* data, size_t bytes, void*) {
+    // The connection's window is given back at once, so that one stream that is not read holds back no other.
+    must(nghttp2_session_consume_connection(session, bytes));
+    if (ServerStream* stream = stream_of(session, id)) stream->on_data(text_of(data, bytes));
+    return 0;
+  }
+
+  static int on_frame(nghttp2_session* session, const nghttp2_frame* frame, void* user) {
+    self(user).count_frame(*frame);
+    const bool ends = (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
+    const int32_t id = frame->hd.stream_id;
+    if (frame->hd.type == NGHTTP2_HEADERS) {
+      self(user).end_block(id, frame->headers.cat == NGHTTP2_HCAT_REQUEST, ends);
+    } else if (frame->hd.type == NGHTTP2_DATA && ends) {
+      if (ServerStream* stream = stream_of(session, id)) stream->on_end({}, 0);
+    }
+    return 0;
+  }
+
+  static int on_stream_close(nghttp2_session* session, int32_t id, uint32_t, void*) {
+    if (ServerStream* stream = stream_of(session, id)) stream->on_stream_closed();
+    return 0;
+  }
+
+  // A connection error that nghttp2 found itself, and answers so.
+  static int on_frame_sent(nghttp2_session*, const nghttp2_frame* frame, void* user) {
+    if (frame->hd.type == NGHTTP2_GOAWAY && frame->goaway.error_code != NGHTTP2_NO_ERROR &&
+        self(user).why_ == Reason::keepalive_done) {
+      self(user).why_ = Reason::http2_error;
+    }
+    return 0;
+  }
+
+  static ssize_t on_offer(nghttp2_session* session, int32_t id, uint8_t*, size_t most, uint32_t* flags,
+                          nghttp2_data_source* source, void*) {
+    const ServerStream::Offer offer = static_cast<ServerStream*>(source->ptr)->offer();
+    const size_t bytes = std::min(offer.bytes, most);
+    if (offer.last && bytes == offer.bytes) {
+      *flags |= NGHTTP2_DATA_FLAG_EOF;
+      if (offer.trailers != nullptr) {
+        *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
+        std::vector<nghttp2_nv> fields;
+        append_fields(*offer.trailers, fields);
+        must(nghttp2_submit_trailer(session, id, fields.data(), fields.size()));
+      }
+    } else if (bytes == 0) {
+      return NGHTTP2_ERR_DEFERRED;
+    }
+    *flags |= NGHTTP2_DATA_FLAG_NO_COPY;
+    return static_cast<ssize_t>(bytes);
+  }
+
+  static int on_take(nghttp2_session*, nghttp2_frame* frame, const uint8_t* head, size_t bytes,
+                     nghttp2_data_source* source, void* user) {
+    Buffer& out = *self(user).out_;
+    SL_ASSERT(frame->data.padlen == 0);
+    out.append(text_of(head, kFrameHeadBytes));
+    static_cast<ServerStream*>(source->ptr)->take(bytes, out);
+    return 0;
+  }
+
+  static nghttp2_session_callbacks* table() {
+    static const CallbacksPtr made = [] {
+      nghttp2_session_callbacks* callbacks = nullptr;
+      must(nghttp2_session_callbacks_new(&callbacks));
+      nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, on_begin_headers);
+      nghttp2_session_callbacks_set_on_header_callback(callbacks, on_header);
+      nghttp2_session_callbacks_set_on_invalid_header_callback(callbacks, on_invalid_header);
+      nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(callbacks, on_invalid_frame);
+      nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, on_data);
+      nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_frame);
+      nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_stream_close);
+      nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, on_frame_sent);
+      nghttp2_session_callbacks_set_send_data_callback(callbacks, on_take);
+      return CallbacksPtr(callbacks);
+    }();
+    return made.get();
+  }
+
+  static nghttp2_option* options() {
+    static const OptionPtr made = [] {
+      nghttp2_option* option = nullptr;
+      must(nghttp2_option_new(&option));
+      nghttp2_option_set_no_auto_window_update(option, 1);
+      nghttp2_option_set_no_closed_streams(option, 1);
+      nghttp2_option_set_max_continuations(option, kMaxContinuations);
+      return OptionPtr(option);
+    }();
+    return made.get();
+  }
+};
+
+ServerSession::ServerSession(Handler& handler, BlockPool& blocks, uint32_t max_streams)
+    : handler_(handler), block_(blocks), limits_(handler.head_limits()) {
+  nghttp2_session* session = nullptr;
+  must(nghttp2_session_server_new2(&session, Callbacks::table(), this, Callbacks::options()));
+  session_.reset(session);
+  const std::array<nghttp2_settings_entry, 5> settings{{
+      {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, max_streams},
+      {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, kStreamWindow},
+      {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, limits_.head_bytes},
+      {NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1},
+      // Its tree of priorities is withdrawn (RFC 9113 §5.3.1): what clients say of it is read and not heeded.
+      {NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1},
+  }};
+  must(nghttp2_submit_settings(session, NGHTTP2_FLAG_NONE, settings.data(), settings.size()));
+  must(nghttp2_session_set_local_window_size(session, NGHTTP2_FLAG_NONE, 0, kConnectionWindow));
+}
+
+bool ServerSession::receive(std::string_view bytes, MonoTime now) {
+  now_ = now;
+  const auto* data = reinterpret_cast<const uint8_t*>(bytes.data());
+  const ssize_t taken = nghttp2_session_mem_recv(session_.get(), data, bytes.size());
+  if (taken < 0 && why_ == Reason::keepalive_done) {
+    why_ = taken == NGHTTP2_ERR_FLOODED ? Reason::http2_flood : Reason::http2_error;
+  }
+  return taken >= 0 && why_ == Reason::keepalive_done && nghttp2_session_want_read(session_.get()) != 0;
+}
+
+void ServerSession::write(Buffer& out, size_t limit) {
+  out_ = &out;
+  while (out.size() < limit) {
+    const uint8_t* data = nullptr;
+    const ssize_t bytes = nghttp2_session_mem_send(session_.get(), &data);
+    SL_ASSERT(bytes >= 0);
+    if (bytes == 0) break;
+    out.append(text_of(data, static_cast<size_t>(bytes)));
+  }
+  out_ = nullptr;
+}
+
+// --- what the client sends ---
+
+void ServerSession::begin_block() {
+  limits_ = handler_.head_limits();
+  block_.clear();
+  request_.begin(limits_, block_);
+}
+
+void ServerSession::end_block(int32_t id, bool is_request, bool ends) {
+  if (is_request) {
+    ServerStream& stream = handler_.open_stream(id);
+    must(nghttp2_session_set_stream_user_data(session_.get(), id, &stream));
+    const Result<http::RequestHead> head = request_.finish(ends, handler_.field_scratch());
+    stream.on_request(head, block_.text(), request_.is_connect(), ends);
+  } else if (ServerStream* stream = stream_of(session_.get(), id)) {
+    const size_t fields = block_.fields();
+    if (fields > 0) block_.add_text("\r\n");
+    stream->on_end(block_.text(), fields);
+  }
+  block_.clear();
+}
+
+bool ServerSession::Allowance::spend(MonoTime now) {
+  const auto earned = static_cast<uint64_t>((now - filled_).count()) * per_second_ / 1'000'000;
+  if (earned > 0) {
+    left_ = static_cast<uint32_t>(std::min<uint64_t>(burst_, left_ + earned));
+    filled_ = now;
+  }
+  return left_ > 0 && left_-- > 0;
+}
+
+// What costs us something and the client nothing (CVE-2019-9512 to 9518, CVE-2023-44487).
+void ServerSession::count_frame(const nghttp2_frame& frame) {
+  const bool is_ack = (frame.hd.flags & NGHTTP2_FLAG_ACK) != 0;
+  switch (frame.hd.type) {
+    case NGHTTP2_RST_STREAM:
+      if (!resets_.spend(now_)) calm_down();
+      break;
+    case NGHTTP2_PING:
+    case NGHTTP2_SETTINGS:
+      if (!is_ack && !idle_frames_.spend(now_)) calm_down();
+      break;
+    case NGHTTP2_DATA:
+      if (frame.hd.length == 0 && (frame.hd.flags & NGHTTP2_FLAG_END_STREAM) == 0 && !idle_frames_.spend(now_)) {
+        calm_down();
+      }
+      break;
+    case NGHTTP2_PRIORITY:
+      if (!idle_frames_.spend(now_)) calm_down();
+      break;
+    default: break;
+  }
+}
+
+void ServerSession::count_stream_error() {
+  handler_.on_stream_error();
+  if (!resets_.spend(now_)) calm_down();
+}
+
+void ServerSession::calm_down() {
+  if (why_ == Reason::http2_flood) return;
+  why_ = Reason::http2_flood;
+  must(nghttp2_session_terminate_session(session_.get(), static_cast<uint32_t>(ErrorCode::enhance_your_calm)));
+}
+
+// --- what the client gets ---
+
+void ServerSession::inform(int32_t id, uint16_t status, const http::HeaderMap& headers) {
+  const std::array<char, 3> digits = digits_of(status);
+  std::vector<nghttp2_nv> fields{make_field(":status", {digits.data(), digits.size()})};
+  append_fields(headers, fields);
+  if (stream_of(session_.get(), id) == nullptr) return;
+  nghttp2_submit_headers(session_.get(), NGHTTP2_FLAG_NONE, id, nullptr, fields.data(), fields.size(), nullptr);
+}
+
+void ServerSession::respond(int32_t id, uint16_t status, const http::HeaderMap& headers, bool ends) {
+  const std::array<char, 3> digits = digits_of(status);
+  std::vector<nghttp2_nv> fields;
+  fields.reserve(headers.size() + 1);
+  fields.push_back(make_field(":status", {digits.data(), digits.size()}));
+  append_fields(headers, fields);
+  nghttp2_data_provider body{.source = {.ptr = stream_of(session_.get(), id)}, .read_callback = Callbacks::on_offer};
+  if (body.source.ptr == nullptr) return;
+  must(nghttp2_submit_response(session_.get(), id, fields.data(), fields.size(), ends ? nullptr : &body));
+}
+
+void ServerSession::resume(int32_t id) { nghttp2_session_resume_data(session_.get(), id); }
+
+void ServerSession::reset(int32_t id, ErrorCode code) {
+  must(nghttp2_submit_rst_stream(session_.get(), NGHTTP2_FLAG_NONE, id, static_cast<uint32_t>(code)));
+}
+
+void ServerSession::consume(int32_t id, size_t bytes) {
+  if (bytes > 0) nghttp2_session_consume_stream(session_.get(), id, bytes);
+}
+
+void ServerSession::announce_end() { must(nghttp2_submit_shutdown_notice(session_.get())); }
+
+void ServerSession::end() {
+  const int32_t last = nghttp2_session_get_last_proc_stream_id(session_.get());
+  must(nghttp2_submit_goaway(session_.get(), NGHTTP2_FLAG_NONE, last, NGHTTP2_NO_ERROR, nullptr, 0));
+}
+
+}  // namespace sluice::http2

@@ -1,0 +1,182 @@
+#include "proxy/http2_connection.h"
+
+#include "proxy/downstream.h"
+#include "proxy/engine.h"
+
+namespace sluice::proxy {
+
+using stats::ConnectionState;
+
+namespace {
+constexpr size_t kOutBytes = 64 * 1024;  // more is not made before it is written
+constexpr int kRoundsPerTurn = 16;
+}  // namespace
+
+Http2Connection::Http2Connection(Downstream& downstream)
+    : downstream_(downstream),
+      session_(*this, engine().loop().blocks(), listener().http2_streams),
+      out_(engine().loop().blocks()) {}
+
+Http2Connection::~Http2Connection() { SL_ASSERT(streams_.empty()); }
+
+Engine& Http2Connection::engine() { return downstream_.engine(); }
+
+GenerationRef Http2Connection::generation() {
+  return downstream_.generation() ? downstream_.generation() : GenerationRef(engine().current());
+}
+
+const snapshot::ListenerSpec& Http2Connection::listener() { return *generation()->listener(downstream_.slot()); }
+
+http::HeadLimits Http2Connection::head_limits() { return listener().head; }
+
+std::span<http::HeaderField> Http2Connection::field_scratch() { return engine().field_scratch(); }
+
+void Http2Connection::on_stream_error() {
+  engine().shard().add(stats::pick(engine().current().series().failures, Reason::http2_error));
+}
+
+http2::ServerStream& Http2Connection::open_stream(int32_t id) {
+  Http2Stream& stream = engine().make_http2_stream(*this, id, generation());
+  streams_.push_back(stream);
+  downstream_.count_request();
+  watch();
+  const uint64_t limit = stream.generation()->listener(downstream_.slot())->requests_per_connection;
+  if (limit != 0 && downstream_.requests() >= limit) part(Reason::requests_limit);
+  return stream;
+}
+
+// --- bytes ---
+
+void Http2Connection::start() { pump(); }
+
+void Http2Connection::receive(std::string_view bytes) {
+  busy_ = true;
+  if (!session_.receive(bytes, engine().loop().now())) over_ = true;
+  busy_ = false;
+  pump();
+}
+
+void Http2Connection::pump() {
+  if (busy_) return;
+  busy_ = true;
+  do {
+    session_.write(out_, kOutBytes);
+  } while (out_.size() >= kOutBytes && write_out());
+  busy_ = false;
+  if (over_ || broken_ || !out_.empty() || !ready_.empty()) downstream_.pump_later();
+}
+
+// True if the socket took everything.
+bool Http2Connection::write_out() {
+  event::Stream& socket = downstream_.stream();
+  while (!out_.empty() && !broken_) {
+    const event::IoResult result = socket.write(out_.view());
+    if (result.status == event::IoStatus::error)
+      broken_ = true;  // an exchange may be on the stack: said at the turn's end
+    if (result.status != event::IoStatus::ok) break;
+    engine().shard().add(downstream_.series().sent, result.bytes);
+    out_.consume(result.bytes);
+  }
+  if (broken_) out_.clear();
+  socket.want_write(!out_.empty());
+  return out_.empty();
+}
+
+void Http2Connection::notify(Http2Stream& stream) {
+  if (!stream.Ready::linked()) ready_.push_back(stream);
+  downstream_.pump_later();
+}
+
+void Http2Connection::on_turn_end() {
+  for (int round = 0; round < kRoundsPerTurn; ++round) {
+    while (!ready_.empty()) {
+      Http2Stream& stream = ready_.front();
+      stream.Ready::unlink();
+      stream.on_turn_end();
+    }
+    if (downstream_.lost()) return;
+    pump();
+    const bool written = write_out();
+    if (broken_) return downstream_.close(Reason::client_closed);
+    if (written && over_ && !session_.wants_write()) return finish(session_.why());
+    if (written && parted_ && streams_.empty()) return finish(end_reason_);
+    if (ready_.empty() && (!written || !session_.wants_write())) return;
+  }
+  downstream_.stream().want_write(true);  // goes on in the next turn, when others had theirs
+}
+
+void Http2Connection::finish(Reason reason) {
+  if (on_client_gone(reason)) return downstream_.close(reason);
+  downstream_.linger(reason);
+}
+
+// --- streams ---
+
+// `action` may end the stream.
+template <typename Action>
+void Http2Connection::for_each_stream(Action action) {
+  IntrusiveList<Http2Stream, Http2StreamTag> before;
+  while (!streams_.empty()) {
+    Http2Stream& stream = streams_.front();
+    stream.Listed::unlink();
+    before.push_back(stream);
+  }
+  while (!before.empty()) {
+    Http2Stream& stream = before.front();
+    stream.Listed::unlink();
+    streams_.push_back(stream);
+    action(stream);
+  }
+}
+
+void Http2Connection::end_stream(Http2Stream& stream) {
+  stream.Listed::unlink();
+  stream.Ready::unlink();
+  engine().end_http2_stream(stream);
+  watch();
+}
+
+// The connection's one timer: while it has streams they have their own.
+void Http2Connection::watch() {
+  if (!streams_.empty()) {
+    downstream_.set_state(ConnectionState::waiting);
+    if (!parting_) downstream_.disarm();
+  } else if (downstream_.lost()) {
+    downstream_.pump_later();
+  } else {
+    downstream_.set_state(ConnectionState::idle);
+    if (parted_) return downstream_.pump_later();
+    if (!parting_) downstream_.arm(listener().timeouts.idle, Reason::idle_timeout);
+  }
+}
+
+// --- the end ---
+
+void Http2Connection::part(Reason reason) {
+  if (std::exchange(parting_, true)) return;
+  session_.announce_end();
+  downstream_.arm(parting_time(engine().current().snapshot()), reason);
+  pump();
+}
+
+void Http2Connection::on_timer(Reason reason) {
+  end_reason_ = reason;
+  parting_ = parted_ = true;
+  session_.end();
+  pump();
+  downstream_.pump_later();
+}
+
+void Http2Connection::shut_down() {
+  for_each_stream([](Http2Stream& stream) { stream.shut_down(); });
+  session_.end();
+  pump();
+  if (!downstream_.lost()) std::ignore = write_out();
+}
+
+bool Http2Connection::on_client_gone(Reason reason) {
+  for_each_stream([reason](Http2Stream& stream) { stream.on_connection_gone(reason); });
+  return !streams_.empty();
+}
+
+}  // namespace sluice::proxy
