@@ -1,7 +1,10 @@
 #include "proxy/exchange.h"
 
+#include <algorithm>
+
 #include "http/parser.h"
 #include "proxy/engine.h"
+#include "proxy/grpc.h"
 
 namespace sluice::proxy {
 
@@ -60,10 +63,17 @@ void Exchange::route() {
   if (request_.framing.body.kind == http::BodyFraming::Kind::length && request_.framing.body.length > body_limit()) {
     return answer_error({Reason::body_too_large, ""});
   }
-  if (const Millis timeout = request_.route->timeout; timeout.count() > 0)
-    route_timer_.set(engine_.loop().now() + timeout);
+  if (const Millis timeout = time_allowed(); timeout.count() > 0) route_timer_.set(engine_.loop().now() + timeout);
   if (request_.route->has_plugins) add_filters(request_.route->plugins);
   filtering_ == nullptr ? dispatch() : filter_request();
+}
+
+// 0: as long as it takes.
+Millis Exchange::time_allowed() const {
+  const Millis route = request_.route->timeout;
+  const auto call = request_.is_grpc ? grpc_timeout(request_.head.headers) : std::nullopt;
+  if (!call) return route;
+  return route.count() > 0 ? std::min(route, *call) : *call;
 }
 
 void Exchange::refuse(Error error, http::Version version) {
@@ -240,7 +250,9 @@ void Exchange::add_request_trailers(std::string_view block, size_t fields) {
 void Exchange::watch_client() {
   if (phase_ == Phase::awaiting) arm_response_timeout();
   if (client_ == nullptr || client_->wants_write()) return;
-  if (request_complete_ || client_paused_) return client_->disarm();
+  // Of a call that streams both ways the answer is what is waited for.
+  const bool streams = request_.is_grpc && response_begun_;
+  if (request_complete_ || client_paused_ || streams) return client_->disarm();
   client_->arm(listener().timeouts.request_body, Reason::request_body_timeout);
 }
 

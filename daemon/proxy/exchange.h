@@ -29,6 +29,7 @@ namespace sluice::proxy {
 
 class Client;
 class Engine;
+struct Problem;
 
 class Exchange final : private upstream::Connection::User, private upstream::Pool::Waiter, private filter::Subject {
  public:
@@ -95,6 +96,7 @@ class Exchange final : private upstream::Connection::User, private upstream::Poo
   // exchange.cc: the life of an exchange, and the request's body
   [[nodiscard]] const snapshot::ListenerSpec& listener() const { return *listener_; }
   void route();
+  [[nodiscard]] Millis time_allowed() const;
   void dispatch();
   void start_proxying();
   std::string_view take_chunked(std::string_view bytes);
@@ -148,7 +150,7 @@ class Exchange final : private upstream::Connection::User, private upstream::Poo
 
   // exchange_local.cc: answers that the gateway makes itself
   void answer_error(Error error);
-  void answer_problem(Reason reason, std::string_view detail, uint16_t status, http::HeadWriter& fields);
+  void answer_problem(const Problem& problem, const http::HeadWriter& fields);
   [[nodiscard]] std::string_view detail_of(Error error);
   void answer_options();
   void answer_respond();

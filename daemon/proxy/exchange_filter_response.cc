@@ -184,14 +184,9 @@ void Exchange::answer_plugin() {
   filtering_->reason = answered.reason;
   if (answered.reason.empty() || !answered.body.empty())
     return answer(answered.status, answered.field_lines, answered.body);
-  char* memory = arena_.allocate(kMaxProblemBytes);
-  const size_t length =
-      write_problem({answered.status, answered.reason, answered.detail, request_.id}, {memory, kMaxProblemBytes});
-  const size_t bytes = answered.field_lines.size() + 64;
-  http::HeadWriter lines({arena_.allocate(bytes), bytes});
-  lines.text(answered.field_lines);
-  lines.field("Content-Type", kProblemType);
-  answer(answered.status, lines.view(), {memory, length});
+  http::HeadWriter fields({arena_.allocate(answered.field_lines.size()), answered.field_lines.size()});
+  fields.text(answered.field_lines);
+  answer_problem({answered.status, answered.reason, answered.detail, request_.id}, fields);
 }
 
 // The plugins saw this answer, and it cannot be composed: the error instead goes past them.

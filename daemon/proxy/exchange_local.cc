@@ -4,6 +4,7 @@
 
 #include "http/parser.h"
 #include "proxy/engine.h"
+#include "proxy/grpc.h"
 #include "proxy/problem.h"
 #include "proxy/static_file.h"
 
@@ -54,7 +55,8 @@ void Exchange::answer_error(Error error) {
   const uint16_t status = row(error.reason).status != 0 ? row(error.reason).status : 502;
   if (status == 405) write_allow(fields, request_.match.allowed);
   if (status == 503) fields.field("Retry-After", 1);
-  answer_problem(error.reason, detail_of(error), status, fields);
+  reason_ = error.reason;
+  answer_problem({status, name(error.reason), detail_of(error), request_.id}, fields);
 }
 
 // What an endpoint did, if more is known than the reason.
@@ -69,13 +71,19 @@ std::string_view Exchange::detail_of(Error error) {
   return {memory, static_cast<size_t>(at - memory)};
 }
 
-// `fields` are those that the status asks for; the content type comes here.
-void Exchange::answer_problem(Reason reason, std::string_view detail, uint16_t status, HeadWriter& fields) {
-  reason_ = reason;
+// `fields` are those that the status asks for. The answer is in the words that the client understands.
+void Exchange::answer_problem(const Problem& problem, const HeadWriter& fields) {
+  const size_t bytes = fields.view().size() + kMaxProblemBytes;
+  HeadWriter all = lines(arena_, bytes);
+  all.text(fields.view());
+  if (request_.is_grpc) {
+    write_grpc_problem(all, problem);
+    return answer(200, all.view(), {});
+  }
   char* memory = arena_.allocate(kMaxProblemBytes);
-  const size_t length = write_problem({status, name(reason), detail, request_.id}, {memory, kMaxProblemBytes});
-  fields.field("Content-Type", kProblemType);
-  answer(status, fields.view(), {memory, length});
+  const size_t length = write_problem(problem, {memory, kMaxProblemBytes});
+  all.field("Content-Type", kProblemType);
+  answer(problem.status, all.view(), {memory, length});
 }
 
 void Exchange::answer_options() {
@@ -106,7 +114,10 @@ void Exchange::answer_file() {
       open_static(*request_.route->files, path_below_root(request_), request_.head.method, request_.head.headers);
   HeadWriter fields = lines(arena_, request_.head.target.size() + 2 * kSmallLines);
   file.write_fields(fields, request_.target.query);
-  if (file.reason != Reason::none) return answer_problem(file.reason, row(file.reason).text, file.status, fields);
+  if (file.reason != Reason::none) {
+    reason_ = file.reason;
+    return answer_problem({file.status, name(file.reason), row(file.reason).text, request_.id}, fields);
+  }
   if (!file.head_only && file.file) {
     file_offset_ = file.offset;
     file_left_ = file.length;

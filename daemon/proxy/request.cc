@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "http/parser.h"
+#include "proxy/grpc.h"
 #include "proxy/ids.h"
 #include "tls/channel.h"
 
@@ -106,6 +107,7 @@ Result<void> read_request(const http::RequestHead& received, std::string_view by
                                  arena.allocate_array<http::HeaderField>(received.headers.size()));
   const http::RequestHead& head = request.head;
   choose_id(request, arena, random);
+  request.is_grpc = head.version == http::Version::http2 && is_grpc(head.headers);
   request.client = client_of(request, trusted);
   if (request.peer_trusted) request.scheme = forwarded_scheme(head.headers, request.scheme);
   if (head.method == http::Method::CONNECT || head.method == http::Method::TRACE) return Reason::bad_method;
