@@ -365,7 +365,7 @@ constexpr Row kRows[] = {
 
     {.section = S::pool, .key = "max_open", .type = T::integer, .fallback = "256", .range = {1, 1'000'000},
      .help = "Connections open at the same time.", .binding = into<&PoolSpec::max_open>},
-    {.section = S::pool, .key = "max_idle", .type = T::integer, .fallback = "64", .range = {0, 1'000'000},
+    {.section = S::pool, .key = "max_idle", .type = T::integer, .fallback = "256", .range = {0, 1'000'000},
      .help = "Connections kept while nobody needs them; 0: none.", .binding = into<&PoolSpec::max_idle>},
     {.section = S::pool, .key = "idle_timeout", .type = T::duration, .fallback = "1m", .range = kTimeout,
      .help = "How long an unused connection is kept. Choose less than the server's own keep-alive timeout.",

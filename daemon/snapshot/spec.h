@@ -120,7 +120,7 @@ enum class Balance : uint8_t { round_robin, random, least_request, p2c };
 
 struct PoolSpec {
   uint32_t max_open = 256;  // per worker and endpoint
-  uint32_t max_idle = 64;
+  uint32_t max_idle = 256;
   Millis idle_timeout{60'000};
   Millis max_lifetime{600'000};  // 0: none; ±10 % jitter
   uint64_t max_requests = 0;     // per connection; 0: no limit
