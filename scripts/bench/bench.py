@@ -12,29 +12,30 @@ import counted
 import memory
 import plugins
 import rounds
+import tls
 from peers import Bench, BenchError
 
-MODES = ["cpu", "instructions", "syscalls", "idle", "memory", "plugins", "all"]
+MODES = ["cpu", "instructions", "syscalls", "idle", "memory", "plugins", "tls", "all"]
 
 
 def arguments():
     parser = argparse.ArgumentParser(
         prog="scripts/bench.sh",
         description="Measures Sluice against nginx and HAProxy: one core for the proxy, the other for load and origin.",
-        epilog="scenarios: " + ", ".join([s.name for s in rounds.SCENARIOS] + [rounds.ROUTES.name])
+        epilog="scenarios: " + ", ".join([s.name for s in rounds.SCENARIOS] + [rounds.TLS.name, rounds.ROUTES.name])
         + ".  Example: scripts/bench.sh cpu --only get --rounds 3",
     )  # fmt: skip
     parser.add_argument("mode", nargs="?", default="cpu", choices=MODES, help="what to measure (default: cpu)")
     parser.add_argument("--only", action="append", help="one scenario; may be repeated")
-    parser.add_argument("--rounds", type=int, default=5, help="cpu, plugins: interleaved rounds (default: 5)")
-    parser.add_argument("--seconds", type=int, default=3, help="cpu, plugins: length of each run (default: 3)")
+    parser.add_argument("--rounds", type=int, default=5, help="cpu, plugins, tls: interleaved rounds (default: 5)")
+    parser.add_argument("--seconds", type=int, default=3, help="cpu, plugins, tls: length of each run (default: 3)")
     parser.add_argument("--requests", type=int, default=6400, help="instructions, syscalls: requests counted (default: 6400)")
     parser.add_argument("--connections", type=int, default=10000, help="idle: connections held (default: 10000)")
     parser.add_argument("--proxy-core", type=int, default=1, help="CPU for the proxy under test (default: 1)")
     parser.add_argument("--load-core", type=int, default=0, help="CPU for wrk and the origin (default: 0)")
     parser.add_argument("--keep", metavar="FOLDER", help="keep configurations and logs in this existing, empty folder")
     asked = parser.parse_args()
-    known = {s.name for s in rounds.SCENARIOS} | {rounds.ROUTES.name}
+    known = {s.name for s in rounds.SCENARIOS} | {rounds.TLS.name, rounds.ROUTES.name}
     for name in asked.only or []:
         if name not in known:
             parser.error(f"there is no scenario '{name}'")
@@ -50,6 +51,7 @@ def run(asked, folder):
         "idle": lambda: memory.idle(bench, asked.connections),
         "memory": lambda: memory.large(bench),
         "plugins": lambda: plugins.plugins(bench, asked.rounds, asked.seconds),
+        "tls": lambda: tls.tls(bench, asked.rounds, asked.seconds),
     }
     valid = True
     for name in modes if asked.mode == "all" else [asked.mode]:

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from load import Client
 from peers import BenchError, processes_of
 from progress import progress, result
-from rounds import SCENARIOS
+from rounds import SCENARIOS, TLS
 
 CONNECTIONS = 16
 
@@ -17,7 +17,7 @@ CONNECTIONS = 16
 def instructions(bench, only, requests):
     """Mode `instructions`: user instructions per keep-alive request under callgrind: a run with 2N requests minus one
     with N, so that start, connections and first-time work cancel out."""
-    chosen = [s for s in SCENARIOS if not s.close and (s.name in only if only else s.name in ("get", "post"))]
+    chosen = [s for s in [*SCENARIOS, TLS] if not s.close and (s.name in only if only else s.name in ("get", "post"))]
     rows = ["| user instructions per request | Sluice | nginx | HAProxy |", "|---|---|---|---|"]
     for scenario in chosen:
         cells = []
@@ -37,7 +37,7 @@ def _instructions_of_run(bench, make, scenario, requests):
         running.enter_context(bench.origin())
         peer = running.enter_context(make(wrapper=wrapper))
         progress(f"{scenario.name}: {peer.name}, {requests} requests under callgrind")
-        with Client(peer.port, scenario, CONNECTIONS) as client:
+        with Client(peer.port_for(scenario), scenario, CONNECTIONS) as client:
             client.run(requests)
         peer.stop()
     found = re.search(r"^(?:summary|totals): (\d+)", out.read_text(errors="replace"), re.MULTILINE)
@@ -48,11 +48,11 @@ def _instructions_of_run(bench, make, scenario, requests):
 
 def syscalls(bench, only, requests):
     """Mode `syscalls`: system calls per request, by name, while requests come in waves over keep-alive connections."""
-    scenario = next(s for s in SCENARIOS if s.name == (only[0] if only else "get"))
+    scenario = next(s for s in [*SCENARIOS, TLS] if s.name == (only[0] if only else "get"))
     with ExitStack() as running:
         running.enter_context(bench.origin())
         for peer in [running.enter_context(peer) for peer in bench.proxies()]:
-            with Client(peer.port, scenario, scenario.connections) as client:
+            with Client(peer.port_for(scenario), scenario, scenario.connections) as client:
                 client.run(10 * scenario.connections)
                 counts = _trace(bench, peer, lambda: client.run(requests))
             total = sum(counts.values()) / requests

@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import socket
+import ssl
 import subprocess
 from typing import NamedTuple
 
@@ -28,6 +29,7 @@ class Scenario(NamedTuple):
     close: bool = False
     paths: int = 1
     headers: tuple = ()
+    tls: bool = False
 
 
 def request_bytes(scenario):
@@ -40,6 +42,14 @@ def request_bytes(scenario):
     return head.encode() + b"\r\n" + b"x" * scenario.body_bytes
 
 
+def tls_client():
+    """TLS 1.3 with whoever answers."""
+    client = ssl.create_default_context()
+    client.check_hostname, client.verify_mode = False, ssl.CERT_NONE
+    client.minimum_version = ssl.TLSVersion.TLSv1_3
+    return client
+
+
 class Client:
     """Sends `count` requests in waves: one on each connection, then reads all the answers. The server therefore finds many
     sockets ready in one turn of its loop, as it does under load, and the number of requests is exact."""
@@ -49,10 +59,11 @@ class Client:
         self.expect = scenario.expect
         self.response_bytes = 0
         self.sockets = []
+        client = tls_client() if scenario.tls else None
         for _ in range(connections):
             connection = socket.create_connection(("127.0.0.1", port), timeout=120)
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self.sockets.append(connection)
+            self.sockets.append(client.wrap_socket(connection) if client else connection)
 
     def __enter__(self):
         return self
@@ -103,7 +114,7 @@ def wrk(port, scenario, seconds, core, refused=False):
     each = 0 if refused else response_bytes(port, scenario if scenario.paths == 1 else scenario._replace(path=f"/svc-0{scenario.path}"))
     command = [
         "wrk", "-t1", f"-c{scenario.connections}", f"-d{seconds}s", "--timeout", "10s", "-s", SCRIPT,
-        f"http://127.0.0.1:{port}{scenario.path}", "--",
+        f"{'https' if scenario.tls else 'http'}://127.0.0.1:{port}{scenario.path}", "--",
         scenario.method, str(scenario.body_bytes), "close" if scenario.close else "keep", str(scenario.paths),
         *(word for field in scenario.headers for word in field),
     ]  # fmt: skip

@@ -55,9 +55,10 @@ def memory_kib(pid, field):
 class Peer:
     """One running program. `name` is what tables call it; `wrapper` is put before its command, e.g. valgrind."""
 
-    def __init__(self, name, command, port, folder, core, wrapper=()):
+    def __init__(self, name, command, port, folder, core, wrapper=(), tls_port=0):
         self.name = name
         self.port = port
+        self.tls_port = tls_port
         self.folder = folder
         self.command = [*wrapper, *command]
         self.core = core
@@ -119,6 +120,9 @@ class Peer:
             (self.folder / name).read_bytes().count(b"\n") for name in ("access.log", "stdout") if (self.folder / name).exists()
         )
 
+    def port_for(self, scenario):
+        return self.tls_port if scenario.tls else self.port
+
     def cpu_seconds(self):
         return cpu_seconds(self.process.pid)
 
@@ -139,6 +143,17 @@ def configure(folder, template, out, **values):
     return str(folder / out)
 
 
+def make_certificate(folder):
+    """cert.pem, key.pem and both.pem: what all peers show to clients of their second port."""
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30"]
+    names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost"]
+    files = ["-keyout", str(folder / "key.pem"), "-out", str(folder / "cert.pem")]
+    done = subprocess.run(command + names + files, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise BenchError(f"no certificate could be made: {done.stderr}")
+    (folder / "both.pem").write_bytes((folder / "cert.pem").read_bytes() + (folder / "key.pem").read_bytes())
+
+
 class Bench:
     """What all modes share: a folder for everything that the peers write, the cores, and the origin behind them."""
 
@@ -149,6 +164,8 @@ class Bench:
         self.origin_port = free_port()
         self.slow_port = free_port()
         self.plugin_dir = f"{SLUICE.rsplit('/', 1)[0]}/plugins"
+        self.certificate = self._folder("certificate")
+        make_certificate(self.certificate)
 
     def origin(self):
         folder = self._folder("origin")
@@ -157,34 +174,35 @@ class Bench:
 
     def sluice(self, name="sluice", routes=None, wrapper=(), more=""):
         """`routes`: lines of YAML that replace the one route to the origin; `more`: whole sections."""
-        folder, port = self._folder(name), free_port()
+        folder, port, tls_port = self._folder(name), free_port(), free_port()
         routes = routes or '  - {name: bytes, match: {path: "/bytes/{n:int}"}, upstream: origin}'
         config = configure(
             folder, "sluice.yaml.in", "sluice.yaml",
             dir=folder, port=port, admin=free_port(), origin=self.origin_port, slow=self.slow_port, routes=routes, more=more,
-            plugin_dir=self.plugin_dir,
-        )
-        return Peer(name, [SLUICE, "run", "--config", config], port, folder, self.proxy_core, wrapper)
+            plugin_dir=self.plugin_dir, tls_port=tls_port, certificate=self.certificate,
+        )  # fmt: skip
+        return Peer(name, [SLUICE, "run", "--config", config], port, folder, self.proxy_core, wrapper, tls_port)
 
     def nginx(self, wrapper=()):
         """Under a wrapper nginx runs as one process, so that the wrapper sees the one that works."""
-        folder, port = self._folder("nginx"), free_port()
+        folder, port, tls_port = self._folder("nginx"), free_port(), free_port()
         config = configure(
             folder, "nginx.conf.in", "nginx.conf",
             dir=folder, port=port, origin=self.origin_port, slow=self.slow_port,
-            descriptors=descriptors(), master="off" if wrapper else "on",
-        )
+            descriptors=descriptors(), master="off" if wrapper else "on", tls_port=tls_port, certificate=self.certificate,
+        )  # fmt: skip
         program = shutil.which("nginx", path=os.environ["PATH"] + ":/usr/sbin")
         command = [program, "-p", str(folder), "-c", config, "-e", str(folder / "nginx-error.log")]
-        return Peer("nginx", command, port, folder, self.proxy_core, wrapper)
+        return Peer("nginx", command, port, folder, self.proxy_core, wrapper, tls_port)
 
     def haproxy(self, wrapper=()):
-        folder, port = self._folder("haproxy"), free_port()
+        folder, port, tls_port = self._folder("haproxy"), free_port(), free_port()
         config = configure(
-            folder, "haproxy.cfg.in", "haproxy.cfg", port=port, origin=self.origin_port, slow=self.slow_port
-        )
+            folder, "haproxy.cfg.in", "haproxy.cfg", port=port, origin=self.origin_port, slow=self.slow_port,
+            tls_port=tls_port, certificate=self.certificate,
+        )  # fmt: skip
         program = shutil.which("haproxy", path=os.environ["PATH"] + ":/usr/sbin")
-        return Peer("haproxy", [program, "-f", config], port, folder, self.proxy_core, wrapper)
+        return Peer("haproxy", [program, "-f", config], port, folder, self.proxy_core, wrapper, tls_port)
 
     def proxies(self, wrapper=()):
         """The three that are compared."""

@@ -17,6 +17,7 @@ SCENARIOS = [
     Scenario("1m", "1 MiB response, 16 connections", "/bytes/1048576", 16, 1048576, 1.0),
     Scenario("close", "one connection per request, 64 at once", "/bytes/128", 64, 128, 1.0, close=True),
 ]
+TLS = Scenario("tls", "TLS 1.3, 128-byte GET, 64 connections", "/bytes/128", 64, 128, 0.85, tls=True)
 ROUTES = Scenario("routes", "1,000 routes, 64 connections", "/bytes/128", 64, 128, 0.0, paths=1000)
 ALLOWED_LOG_LOSS = 0.01  # requests whose line is missing: those in flight when wrk ends, no more
 
@@ -31,7 +32,7 @@ class Figure:
 
 def measure(peer, scenario, seconds, core):
     before = peer.cpu_seconds()
-    summary = wrk(peer.port, scenario, seconds, core)
+    summary = wrk(peer.port_for(scenario), scenario, seconds, core)
     used = peer.cpu_seconds() - before
     return Figure(used, summary["requests"], summary["microseconds"] / 1e6), summary["requests"]
 
@@ -51,7 +52,7 @@ def run_scenario(peers, scenario, rounds, seconds, core, headers=None):
     asked = {peer.name: scenario._replace(headers=(headers or {}).get(peer.name, ())) for peer in peers}
     for peer in peers:
         progress(f"{scenario.name}: warming up {peer.name}")
-        wrk(peer.port, asked[peer.name], 1, core)
+        wrk(peer.port_for(scenario), asked[peer.name], 1, core)
     for number in range(rounds):
         turn = number % len(peers)
         for peer in peers[turn:] + peers[:turn]:
