@@ -131,9 +131,10 @@ void Stream::on_handshake_ready() {
   if (status != IoStatus::ok) return fail();
   transport_->established_ = true;
   wants_read_ = wants_write_ = true;
-  update_events();
   if (transport_->has_pending()) loop_->poller().again(*this);
+  const Poller& poller = loop_->poller();
   handler_->on_writable();
+  if (poller.is_current(this)) update_events();  // only now: most handlers do not want to write any more
 }
 
 void Stream::fail() {

@@ -198,19 +198,37 @@ IoResult Channel::concluded(int returned, Need& needs) {
   return failed(text_of(error));
 }
 
+// A flight leaves in one call, when the step is over; so does an alert. Tickets, which a server of TLS 1.3 sends behind its last
+// flight, need not leave before the first answer does, and leave with it.
 IoResult Channel::handshake() {
   begin();
+  if (!send_held(socket_)) return held_up();
+  socket_.holds = true;
   const int done = SSL_do_handshake(ssl_.get());
+  socket_.holds = false;
+  const bool only_tickets = done == 1 && SSL_is_server(ssl_.get()) == 1 && SSL_version(ssl_.get()) == TLS1_3_VERSION;
   if (done != 1) {
     const IoResult result = concluded(done, handshake_needs_);
+    if (!send_held(socket_) && result.status == IoStatus::again) return held_up();
     const bool ended = result.status == IoStatus::eof || socket_.ended;
     if (ended || (result.status == IoStatus::error && handshake_failure_ == Reason::none)) {
       handshake_failure_ = Reason::tls_closed;
     }
     return ended ? failed("the connection was closed in the middle of it") : result;
   }
+  if (!only_tickets && !send_held(socket_)) return held_up();
   pending_ = SSL_has_pending(ssl_.get()) == 1;
   return {IoStatus::ok};
+}
+
+// The socket takes no more of a flight.
+IoResult Channel::held_up() {
+  if (socket_.error == 0) {
+    handshake_needs_ = Need::writable;
+    return {IoStatus::again};
+  }
+  handshake_failure_ = Reason::tls_closed;
+  return failed(strerrordesc_np(socket_.error));
 }
 
 // An end that comes after bytes is told by the next call, and the socket may have nothing to say by then.

@@ -54,6 +54,7 @@ class Channel final : public event::Transport {
   /// What a step that did not succeed has come to; `needs` is set if it can go on later.
   event::IoResult concluded(int returned, Need& needs);
   event::IoResult failed(const char* why);
+  event::IoResult held_up();
 
   std::shared_ptr<const void> context_;
   SocketState socket_;

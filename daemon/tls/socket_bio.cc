@@ -1,8 +1,10 @@
 #include "tls/socket_bio.h"
 
 #include <sys/socket.h>
+#include <sys/uio.h>
 
 #include <cerrno>
+#include <utility>
 
 namespace sluice::tls {
 
@@ -33,20 +35,47 @@ int read_socket(BIO* bio, char* into, size_t bytes, size_t* got) {
   return -1;
 }
 
+ssize_t send_pieces(SocketState& state, const char* more, size_t bytes) {
+  if (state.held.empty()) return ::send(state.fd, more, bytes, MSG_NOSIGNAL);
+  iovec pieces[] = {{state.held.data(), state.held.size()}, {const_cast<char*>(more), bytes}};
+  msghdr message{};
+  message.msg_iov = pieces;
+  message.msg_iovlen = 2;
+  return ::sendmsg(state.fd, &message, MSG_NOSIGNAL);
+}
+
+// What is held, then `more`; how much of that was sent, or -1.
+ssize_t send_after_held(SocketState& state, const char* more, size_t bytes) {
+  const ssize_t count = send_pieces(state, more, bytes);
+  if (count < 0) {
+    if (!would_block(errno)) state.error = errno;
+    return -1;
+  }
+  const size_t held = state.held.size();
+  if (static_cast<size_t>(count) < held) {
+    state.held.erase(0, static_cast<size_t>(count));
+    return -1;
+  }
+  if (held > 0) std::exchange(state.held, {});  // with its memory
+  const size_t sent = static_cast<size_t>(count) - held;
+  return sent > 0 || bytes == 0 ? static_cast<ssize_t>(sent) : -1;
+}
+
 int write_socket(BIO* bio, const char* from, size_t bytes, size_t* sent) {
   SocketState& state = state_of(bio);
   BIO_clear_retry_flags(bio);
   *sent = 0;
-  const ssize_t count = ::send(state.fd, from, bytes, MSG_NOSIGNAL);
+  if (state.holds) {
+    state.held.append(from, bytes);
+    *sent = bytes;
+    return 1;
+  }
+  const ssize_t count = send_after_held(state, from, bytes);
   if (count >= 0) {
     *sent = static_cast<size_t>(count);
     return 1;
   }
-  if (would_block(errno)) {
-    BIO_set_retry_write(bio);
-  } else {
-    state.error = errno;
-  }
+  if (state.error == 0) BIO_set_retry_write(bio);
   return -1;
 }
 
@@ -71,6 +100,8 @@ const BIO_METHOD* socket_method() {
 }
 
 }  // namespace
+
+bool send_held(SocketState& state) { return state.held.empty() || send_after_held(state, nullptr, 0) >= 0; }
 
 BioPtr make_socket_bio(SocketState& state) {
   BioPtr bio(BIO_new(socket_method()));
