@@ -119,3 +119,35 @@ TEST_CASE("a certificate tells its names, in lower case, and refuses a key of an
   CHECK(failure.part == Failure::Part::key);
   CHECK(failure.why == "the key does not belong to the certificate");
 }
+
+TEST_CASE("keys are read in every form in which OpenSSL writes them, one after the other") {
+  const Identity ec = make_identity("ec");
+  const Identity rsa = make_identity("rsa", {.rsa = true});
+  const auto old_form = [](EVP_PKEY* key) {
+    const BioPtr bio(BIO_new(BIO_s_mem()));
+    REQUIRE(PEM_write_bio_PrivateKey_traditional(bio.get(), key, nullptr, nullptr, 0, nullptr, nullptr) == 1);
+    char* bytes = nullptr;
+    const long length = BIO_get_mem_data(bio.get(), &bytes);
+    return std::string(bytes, static_cast<size_t>(length));
+  };
+  // As `openssl ecparam -genkey` has it.
+  const std::string parameters = "-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n";
+  std::string why;
+  for (int times = 0; times < 2; ++times) {
+    for (const Identity* one : {&ec, &rsa}) {
+      for (const std::string& form : {one->key_pem(), old_form(one->key.get()), "# a comment\n\n" + one->key_pem(),
+                                      parameters + old_form(one->key.get()), one->certificate_pem() + one->key_pem()}) {
+        CAPTURE(form);
+        const KeyPtr key = read_key(form, why);
+        REQUIRE(key != nullptr);
+        CHECK(X509_check_private_key(one->certificate.get(), key.get()) == 1);
+      }
+      CHECK(read_key(pem_of(one->key.get(), "password"), why) == nullptr);
+      CHECK(why == "the key is encrypted; write it without a password");
+      CHECK(read_key(one->certificate_pem(), why) == nullptr);
+      CHECK(why == "there is no private key in it");
+      CHECK(read_key(parameters, why) == nullptr);
+      CHECK(read_key(one->key_pem().substr(0, 100), why) == nullptr);
+    }
+  }
+}
