@@ -35,6 +35,11 @@ const std::vector<std::string>& SourceFiles::add_pattern(const std::string& patt
   return patterns_.try_emplace(pattern, matches_of(pattern)).first->second;
 }
 
+void SourceFiles::add(const SourceFiles& others) {
+  files_.insert(others.files_.begin(), others.files_.end());
+  patterns_.insert(others.patterns_.begin(), others.patterns_.end());
+}
+
 SourceFiles SourceFiles::now() const {
   SourceFiles fresh;
   for (const auto& [path, stamp] : files_) fresh.add(path);

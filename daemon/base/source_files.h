@@ -31,6 +31,8 @@ class SourceFiles {
   void add(const std::string& path);
   /// The paths that match a glob pattern, in alphabetical order. The files themselves are not added.
   const std::vector<std::string>& add_pattern(const std::string& pattern);
+  /// All of `others` too.
+  void add(const SourceFiles& others);
 
   [[nodiscard]] const Files& files() const { return files_; }
   [[nodiscard]] const Patterns& patterns() const { return patterns_; }

@@ -147,6 +147,7 @@ Gateway::Gateway(control::CompileResult first, RunOptions options)
       resolver_(loop_, options_of(first_->process.dns)),
       supervisor_(loop_, registry_, [this](const std::string& host) { return discovery_.addresses_of(host); }),
       sources_(std::move(first.sources)),
+      certificates_(std::move(first.certificates)),
       signals_(loop_, {SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2}, [this](int number) { on_signal(number); }),
       grace_(
           loop_.timers(), [](void* self) { static_cast<Gateway*>(self)->on_grace_over(); }, this),
@@ -352,6 +353,7 @@ void Gateway::on_compiled(Compiled compiled) {
   if (state_ != State::serving) return;
   control::CompileResult& result = compiled.result;
   sources_ = std::move(result.sources);
+  certificates_ = std::move(result.certificates);
   if (result.snapshot == nullptr) {
     for (const control::Diagnostic& error : result.errors) {
       log::error("{}", control::to_text(error, control::Severity::error, false));
@@ -409,7 +411,8 @@ void Gateway::conclude(admin::ReloadReport report) {
 
 // With what the last reload read: if it was refused, that is where the mistake will be corrected.
 void Gateway::follow_files() {
-  const bool wanted = state_ == State::serving && successor_ == nullptr && supervisor_.current()->process.watch;
+  const bool all = supervisor_.current()->process.watch;
+  const bool wanted = state_ == State::serving && successor_ == nullptr && (all || !certificates_.files().empty());
   if (!wanted) return watch_.reset();
   if (watch_ == nullptr) {
     watch_ = std::make_unique<event::FileWatch>(loop_, [this](const std::string& path) {
@@ -417,7 +420,9 @@ void Gateway::follow_files() {
       reload();
     });
   }
-  watch_->follow(sources_);
+  SourceFiles followed = certificates_;
+  if (all) followed.add(sources_);
+  watch_->follow(std::move(followed));
 }
 
 // --- binary upgrade ---

@@ -10,7 +10,8 @@
 //
 // SIGUSR2 starts a Successor beside a serving gateway; when that serves, this one drains.
 //
-// SIGHUP, POST /reload and, with process.watch, a changed file have a serving gateway read its configuration anew. While a
+// SIGHUP, POST /reload, a changed certificate and, with process.watch, any changed file have a serving gateway read its
+// configuration anew. While a
 // Successor starts no file does: should it fail, what changed meanwhile is noticed then.
 //
 // Beside that the gateway may be asked, by POST /drain, to look not ready and to end each connection with its next answer.
@@ -104,6 +105,7 @@ class Gateway {
   worker::Supervisor supervisor_;
   std::unique_ptr<worker::Watchdog> watchdog_;  // while the workers run
   SourceFiles sources_;                         // of the last configuration that was read, accepted or not
+  SourceFiles certificates_;                    // the same
   std::unique_ptr<event::FileWatch> watch_;     // while they are followed
   std::shared_ptr<admin::Server> admin_;
   event::Signals signals_;

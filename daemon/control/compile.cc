@@ -143,10 +143,10 @@ std::shared_ptr<const Snapshot> compile_tree(Node& root, const Tree& tree, const
   snapshot->process = draft.process;
   snapshot->access_log = std::move(draft.access_log);
   snapshot->trusted_proxies = std::move(draft.trusted_proxies);
-  ListenerCompiler listeners(running, diagnostics, result.sources);
+  ListenerCompiler listeners(running, diagnostics, result.sources, result.certificates);
   snapshot->listeners = listeners.compile(draft.listeners);
   snapshot->admin = result.admin = listeners.compile(draft.admin);
-  ClientTlsCompiler tls(diagnostics, result.sources);
+  ClientTlsCompiler tls(diagnostics, result.certificates);
   snapshot->clusters = compile_upstreams(draft.upstreams, tls, diagnostics);
   snapshot->stores = compile_stores(draft.stores, tls, diagnostics, result.sources);
   const std::string& plugin_dir = draft.process.plugin_dir;

@@ -18,7 +18,8 @@ struct CompileResult {
   snapshot::AdminSpec admin;                           // as far as it could be read, if there are errors
   std::vector<Diagnostic> errors;                      // in the order of files and lines
   std::vector<Diagnostic> warnings;
-  SourceFiles sources;  // what was read, or tried, with errors too
+  SourceFiles sources;       // what was read, or tried, with errors too, but for
+  SourceFiles certificates;  // the files of `tls` sections
 };
 
 /// `running` is what a reload replaces, or nullptr: plugins whose configuration is the same are kept.

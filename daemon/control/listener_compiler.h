@@ -18,8 +18,9 @@ namespace sluice::control {
 class ListenerCompiler {
  public:
   /// `running`: certificates that did not change since are taken from it; may be nullptr.
-  ListenerCompiler(const snapshot::Snapshot* running, Diagnostics& diagnostics, SourceFiles& sources)
-      : tls_(running, diagnostics, sources), diagnostics_(diagnostics), sources_(sources) {}
+  ListenerCompiler(const snapshot::Snapshot* running, Diagnostics& diagnostics, SourceFiles& sources,
+                   SourceFiles& certificates)
+      : tls_(running, diagnostics, certificates), diagnostics_(diagnostics), sources_(sources) {}
 
   std::vector<snapshot::ListenerSpec> compile(std::span<ListenerDraft> drafts);
   snapshot::AdminSpec compile(const AdminDraft& draft);

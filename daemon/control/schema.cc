@@ -111,8 +111,8 @@ constexpr SectionRow kSections[] = {
     {S::listener_timeouts, "listeners.<name>.timeouts", "",
      "How long a client may take.", owned_by<ListenerTimeouts>()},
     {S::listener_tls, "listeners.<name>.tls", "",
-     "HTTPS. Files that changed are read at the next reload; connections go on with what they began with, and sessions outlive "
-     "reloads.",
+     "HTTPS. When one of these files changes, the gateway reloads by itself, as it does for SIGHUP; a certificate whose new key "
+     "is not there yet waits for it. Connections go on with what they began with, and sessions outlive reloads.",
      owned_by<TlsServerDraft>()},
     {S::certificate, "listeners.<name>.tls.certificates[]", "",
      "A certificate and its key, as PEM files. It is shown to clients that ask (SNI) for one of the DNS names in it, `*.` ones "
@@ -134,7 +134,7 @@ constexpr SectionRow kSections[] = {
      owned_by<RetrySpec>()},
     {S::client_tls, "upstreams.<name>.tls, stores.<name>.tls", "enabled",
      "TLS 1.2 or 1.3 to the servers of an upstream, or of a `redis` store, its sentinels included. `tls: true` is enough where the "
-     "system's authorities vouch for them. Certificates and keys are PEM files; a file that changed is read at the next reload.",
+     "system's authorities vouch for them. Certificates and keys are PEM files; when one changes, the gateway reloads by itself.",
      owned_by<TlsClientDraft>()},
     {S::store, "stores.<name>", "",
      "Where plugins keep what they must remember; the name is yours. `memory`: in this process, gone when it ends. `redis`: "
@@ -220,7 +220,7 @@ constexpr Row kRows[] = {
     {.section = S::process, .key = "watch", .type = T::boolean, .fallback = "false",
      .help = "Reload by itself when this file, an included one, `token_file` or the folder of a `static` route is another one "
              "than was read, and when an `include` pattern has more or fewer matches; a quarter of a second after the last "
-             "change. Files on a network file system that another machine writes need SIGHUP.",
+             "change. For the files of `tls` sections that happens without `watch` too. Files on a network file system that another machine writes need SIGHUP.",
      .binding = into<&ProcessSpec::watch>},
     {.section = S::process, .key = "dns", .child = S::dns,
      .help = "How the names of endpoints are resolved.", .binding = section<&ProcessSpec::dns>},

@@ -329,6 +329,24 @@ def test_renewed_certificates_are_used_after_a_reload_and_connections_go_on(auth
         assert old.get("/").status == 200
 
 
+def shown(gateway, authority):
+    with gateway.client(tls=trusting(authority, check_hostname=False), server_name="a.test") as client:
+        return names_of(client)
+
+
+def test_a_renewed_certificate_is_used_without_being_asked_and_half_of_it_waits_for_the_other_half(authority, server, tmp_path):
+    files = [shutil.copy(path, tmp_path) for path in server]
+    renewed = authority.issue("renewed", "DNS:renewed.test")
+    with serving(files) as (gateway, _):
+        shutil.copy(renewed[0], files[0])
+        wait_until(lambda: gateway.metrics().total("sluice_config_reloads_total", outcome="refused") == 1, "the key is not its own")
+        assert "the key does not belong to the certificate" in gateway.output()
+        assert shown(gateway, authority) == {"a.test", "*.wild.test"}
+        shutil.copy(renewed[1], files[1])
+        wait_until(lambda: shown(gateway, authority) == {"renewed.test"}, "the new pair is shown")
+        assert gateway.metrics().total("sluice_config_reloads_total", outcome="refused") == 1
+
+
 def test_large_answers_pass_a_client_that_reads_slowly(authority, server):
     body = bytes(range(256)) * 16384  # 4 MiB
     with serving(server, script=answering(response(body))) as (gateway, _):

@@ -64,7 +64,7 @@ TEST_CASE("an upstream is another one when its files hold something else") {
   folder.write("ca.pem", tls::test::make_authority("a").certificate_pem());
   const std::string upstreams = "a: {endpoints: [\"127.0.0.1:1\"], tls: {ca_file: ca.pem}}";
   const CompileResult before = compile_upstreams(folder, upstreams);
-  CHECK(before.sources.files().contains(folder / "ca.pem"));
+  CHECK(before.certificates.files().contains(folder / "ca.pem"));
   const CompileResult same = compile_upstreams(folder, upstreams);
   CHECK(clusters_of(before) == clusters_of(same));
   CHECK(changed_contents(*before.snapshot, *same.snapshot).empty());

@@ -211,7 +211,7 @@ TEST_CASE("a Redis store with TLS knows its files' contents, and is another one 
   CHECK(store.redis.tls->server_name == "r.test");
   CHECK(store.redis.tls->verify);
   CHECK_THAT(messages_of(result.warnings), !Catch::Contains("verify"));
-  for (const char* file : {"ca.pem", "cert.pem", "key.pem"}) CHECK(result.sources.files().contains(folder / file));
+  for (const char* file : {"ca.pem", "cert.pem", "key.pem"}) CHECK(result.certificates.files().contains(folder / file));
   CHECK(store == only_store(compile_file(path)));
   CHECK(changed_contents(*result.snapshot, *compile_file(path).snapshot).empty());
   folder.write("ca.pem", tls::test::make_authority("another").certificate_pem());
