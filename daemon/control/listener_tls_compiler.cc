@@ -8,6 +8,8 @@
 #include "base/clock.h"
 #include "base/format.h"
 #include "control/load.h"
+#include "control/values.h"
+#include "tls/ciphers.h"
 #include "tls/server_context.h"
 
 namespace sluice::control {
@@ -35,6 +37,7 @@ TlsServerSpec ListenerTlsCompiler::compile(const TlsServerDraft& draft, const sn
                                            const Node& node) {
   TlsServerSpec spec = draft.spec;
   check_versions(draft, node);
+  const bool known_ciphers = draft.ciphers == nullptr || check_ciphers(*draft.ciphers);
   if (draft.client_ca_file == nullptr && node.find("client_certificate") != nullptr) {
     diagnostics_.error(node.find_entry("client_certificate")->key_place,
                        "\"client_certificate\" is used with \"client_ca_file\" only");
@@ -53,7 +56,7 @@ TlsServerSpec ListenerTlsCompiler::compile(const TlsServerDraft& draft, const sn
   std::string client_ca;
   std::vector<std::string> ticket_keys;
   bool good = read_named_file(draft.client_ca_file, "client_ca_file", client_ca, diagnostics_, sources_);
-  good = read_tickets(draft, ticket_keys) && good;
+  good = read_tickets(draft, ticket_keys) && good && known_ciphers;
   SL_ASSERT(!spec.certificates.empty() || diagnostics_.error_count() > 0);
   if (!good || spec.certificates.empty() || spec.certificates.size() < draft.certificates.size()) return spec;
 
@@ -94,6 +97,17 @@ void ListenerTlsCompiler::check_versions(const TlsServerDraft& draft, const Node
   const Node* max = node.find("max_version");
   const Node* min = node.find("min_version");
   diagnostics_.error((min != nullptr ? min : max)->place, "min_version is newer than max_version");
+}
+
+bool ListenerTlsCompiler::check_ciphers(const Node& list) {
+  const std::vector<std::string_view> unknown = tls::unknown_ciphers(list.text);
+  for (const std::string_view word : unknown) {
+    Suggestion suggestion(word);
+    for (const std::string& name : tls::cipher_names()) suggestion.consider(name);
+    diagnostics_.error(list.place, fmt::format("ciphers: OpenSSL has no cipher of TLS 1.2 for \"{}\"{}",
+                                               shortened(word), suggestion.text()));
+  }
+  return unknown.empty();
 }
 
 ListenerTlsCompiler::CertificateRef ListenerTlsCompiler::read(const TlsCertificateDraft& draft) {

@@ -28,6 +28,7 @@ class ListenerTlsCompiler {
 
   [[nodiscard]] CertificateRef read(const TlsCertificateDraft& draft);
   [[nodiscard]] bool read_tickets(const TlsServerDraft& draft, std::vector<std::string>& contents);
+  [[nodiscard]] bool check_ciphers(const Node& list);
   void check_versions(const TlsServerDraft& draft, const Node& node);
   void report(const Node& file, std::string_view key, const std::string& why);
 

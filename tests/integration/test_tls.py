@@ -438,7 +438,10 @@ def test_mistakes_are_told_with_their_place(authority, server, tmp_path):
         ({"certificates": [{"cert_file": "nowhere.pem", "key_file": server[1]}]}, "No such file"),
         ({"certificates": [entry(server, ocsp_file=server[0])]}, "no OCSP response"),
         ({"certificates": [entry(server)], "min_version": "1.3", "max_version": "1.2"}, "min_version is newer than max_version"),
-        ({"certificates": [entry(server)], "ciphers": "NOTHING"}, "OpenSSL knows none of them"),
+        ({"certificates": [entry(server)], "ciphers": "!ALL"}, "OpenSSL knows none of them"),
+        ({"certificates": [entry(server)], "ciphers": "ECDHE+AESGCM:ECDHE-ECDSA-AES256-GCM-SHA385"},
+         'no cipher of TLS 1.2 for "ECDHE-ECDSA-AES256-GCM-SHA385"; did you mean "ECDHE-ECDSA-AES256-GCM-SHA384"?'),
+        ({"certificates": [entry(server)], "ciphers": "HIGH:TLS_AES_128_GCM_SHA256"}, 'no cipher of TLS 1.2 for "TLS_AES_128_GCM_SHA256"'),
         ({"certificates": [entry(server)], "client_certificate": "optional"}, '"client_ca_file" only'),
         ({"certificates": [entry(server)], "client_ca_file": str(tmp_path / "empty.pem")}, "there is no certificate in it"),
         ({"certificates": [entry(server)], "ticket_key_files": [str(tmp_path / "short")]}, "79 bytes"),
@@ -446,3 +449,4 @@ def test_mistakes_are_told_with_their_place(authority, server, tmp_path):
         code, text = errors(tls)
         assert code != 0 and wanted in text and "c.yaml:1:" in text, (tls, text)
     assert errors({"certificates": [entry(server)]})[0] == 0
+    assert errors({"certificates": [entry(server)], "ciphers": "HIGH:ECDHE+AESGCM:!aNULL:!MD5:-SHA1:@STRENGTH"})[0] == 0
