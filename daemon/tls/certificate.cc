@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <ctime>
 #include <limits>
+#include <span>
 #include <utility>
 
 #include "base/assert.h"
@@ -58,19 +59,48 @@ struct FreeOcsp {
   void operator()(OCSP_BASICRESP* basic) const { OCSP_BASICRESP_free(basic); }
 };
 
-// Until when the response (RFC 6960) can be stapled; 0: it is none for a good certificate.
-int64_t end_of_ocsp(const std::string& der) {
+// By its number and its issuer's name (RFC 6960 §4.1.1). The issuer's key is not compared: nobody need know it here.
+bool is_for(OCSP_SINGLERESP* response, X509* leaf) {
+  ASN1_OBJECT* digest = nullptr;
+  ASN1_OCTET_STRING* issuer = nullptr;
+  ASN1_INTEGER* number = nullptr;
+  OCSP_id_get0_info(&issuer, &digest, nullptr, &number, const_cast<OCSP_CERTID*>(OCSP_SINGLERESP_get0_id(response)));
+  const EVP_MD* method = EVP_get_digestbyobj(digest);
+  unsigned char name[EVP_MAX_MD_SIZE];
+  unsigned size = 0;
+  if (method == nullptr || X509_NAME_digest(X509_get_issuer_name(leaf), method, name, &size) != 1) return false;
+  const std::span<const unsigned char> given(ASN1_STRING_get0_data(issuer),
+                                             static_cast<size_t>(ASN1_STRING_length(issuer)));
+  return ASN1_INTEGER_cmp(number, X509_get0_serialNumber(leaf)) == 0 &&
+         std::ranges::equal(given, std::span(name, size));
+}
+
+struct Stapled {
+  int64_t until = 0;
+  const char* why_not = nullptr;
+};
+
+// Whether the response (RFC 6960) can be stapled to this certificate, and until when.
+Stapled check_ocsp(const std::string& der, X509* leaf) {
+  constexpr const char* kNone = "it holds no OCSP response, in DER, that says that the certificate is good";
   const auto* at = reinterpret_cast<const unsigned char*>(der.data());
   const std::unique_ptr<OCSP_RESPONSE, FreeOcsp> response(
       d2i_OCSP_RESPONSE(nullptr, &at, static_cast<long>(der.size())));
-  if (response == nullptr || OCSP_response_status(response.get()) != OCSP_RESPONSE_STATUS_SUCCESSFUL) return 0;
+  if (response == nullptr || OCSP_response_status(response.get()) != OCSP_RESPONSE_STATUS_SUCCESSFUL) {
+    return {.why_not = kNone};
+  }
   const std::unique_ptr<OCSP_BASICRESP, FreeOcsp> basic(OCSP_response_get1_basic(response.get()));
-  OCSP_SINGLERESP* single = basic == nullptr ? nullptr : OCSP_resp_get0(basic.get(), 0);
-  if (single == nullptr) return 0;
+  OCSP_SINGLERESP* single = nullptr;
+  const int count = basic == nullptr ? 0 : OCSP_resp_count(basic.get());
+  for (int i = 0; i < count && single == nullptr; ++i) {
+    OCSP_SINGLERESP* one = OCSP_resp_get0(basic.get(), i);
+    if (is_for(one, leaf)) single = one;
+  }
+  if (single == nullptr) return {.why_not = count == 0 ? kNone : "its OCSP response is for another certificate"};
   ASN1_GENERALIZEDTIME* next = nullptr;
   const int status = OCSP_single_get0_status(single, nullptr, nullptr, nullptr, &next);
-  if (status != V_OCSP_CERTSTATUS_GOOD) return 0;
-  return next == nullptr ? std::numeric_limits<int64_t>::max() : seconds_of(next);
+  if (status != V_OCSP_CERTSTATUS_GOOD) return {.why_not = kNone};
+  return {.until = next == nullptr ? std::numeric_limits<int64_t>::max() : seconds_of(next)};
 }
 
 }  // namespace
@@ -93,15 +123,13 @@ std::shared_ptr<const Certificate> Certificate::make(Files files, Failure& failu
   const char* const why_not = usable ? "" : last_error();
   ERR_clear_error();
   if (!usable) return fail(Part::certificate, why_not);
-  const int64_t ocsp_until = files.ocsp_der.empty() ? 0 : end_of_ocsp(files.ocsp_der);
+  const Stapled stapled = files.ocsp_der.empty() ? Stapled{} : check_ocsp(files.ocsp_der, leaf);
   ERR_clear_error();
-  if (!files.ocsp_der.empty() && ocsp_until == 0) {
-    return fail(Part::ocsp, "it holds no OCSP response, in DER, that says that the certificate is good");
-  }
+  if (stapled.why_not != nullptr) return fail(Part::ocsp, stapled.why_not);
   const std::shared_ptr<Certificate> made(new Certificate(std::move(files)));
   made->names_ = names_of(leaf);
   made->expires_ = seconds_of(X509_get0_notAfter(leaf));
-  made->ocsp_until_ = ocsp_until;
+  made->ocsp_until_ = stapled.until;
   made->key_type_ = EVP_PKEY_get_base_id(unpacked->key.get());
   return made;
 }

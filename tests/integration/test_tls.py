@@ -408,6 +408,10 @@ def test_a_response_is_stapled(authority, server, tmp_path):
                                authority.certificate, "-status"], input="", capture_output=True, text=True, timeout=DEADLINE)
         assert "OCSP Response Status: successful" in done.stdout
         assert "Cert Status: good" in done.stdout
+    other = authority.issue("other-than-the-response's", *NAMES)
+    config = {"version": 1, "listeners": {"a": {"address": "127.0.0.1:1", "tls": {"certificates": [entry(other, ocsp_file=answer)]}}}}
+    (tmp_path / "c.yaml").write_text(json.dumps(config))
+    assert "its OCSP response is for another certificate" in sluice("check", "--config", tmp_path / "c.yaml").stderr
 
 
 # --- configuration ---
