@@ -251,7 +251,7 @@ def test_a_handshake_that_stalls_is_ended(authority, server):
         with gateway.client() as client:
             client.send(b"\x16\x03\x01")
             assert client.socket.recv(1) == b""
-        assert closed(gateway, "tls_handshake_timeout") == 1
+        wait_until(lambda: closed(gateway, "tls_handshake_timeout") == 1, "it is counted")
         gateway.wait_gauges_zero()
 
 
