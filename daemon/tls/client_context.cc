@@ -118,7 +118,8 @@ std::unique_ptr<event::Transport> ClientContext::connect(int fd, const std::stri
     // The dot at the end of a name for DNS is none of the name (RFC 6066 §3).
     const std::string host = name.substr(0, name.size() - (name.size() > 1 && name.ends_with('.') ? 1 : 0));
     SL_ASSERT(SSL_set_tlsext_host_name(ssl.get(), host.c_str()) == 1);
-    SSL_set_hostflags(ssl.get(), X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+    // What a certificate is for stands in its subjectAltName, and nowhere else (RFC 9525 §2).
+    SSL_set_hostflags(ssl.get(), X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
     SL_ASSERT(SSL_set1_host(ssl.get(), host.c_str()) == 1);
   }
   if (sessions != nullptr) {

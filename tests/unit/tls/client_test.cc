@@ -442,6 +442,14 @@ TEST_CASE("a server that says why it does not want us is told from one that is g
   CHECK(world.stream.transport()->was_refused() == says);
 }
 
+TEST_CASE("the common name of a certificate without alternative names is none that counts") {
+  const Identity named = make_identity("redis.test", {.signer = &names().authority});
+  World world(named);
+  world.begin("redis.test");
+  CHECK_FALSE(world.settle());
+  CHECK(world.detail() == "hostname mismatch");
+}
+
 TEST_CASE("the dot at the end of a name for DNS is none of the name") {
   World world;
   world.begin("redis.test.");
