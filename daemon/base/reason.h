@@ -37,6 +37,10 @@ enum class RetryHint : uint8_t { no, if_reused, yes };
   X(expectation_failed,       417, downstream, no,        "Only 'Expect: 100-continue' is understood.") \
   X(request_header_timeout,   408, downstream, no,        "The request head did not arrive within timeouts.request_header.") \
   X(request_body_timeout,     408, downstream, no,        "The request body stalled for longer than timeouts.request_body.") \
+  /* what a load balancer says first */ \
+  X(proxy_protocol_missing,   400, downstream, no,        "Who connected is in listeners.<name>.proxy_protocol, but did not begin with a PROXY protocol header.") \
+  X(proxy_protocol_bad,       0,   downstream, no,        "The PROXY protocol header is malformed, longer than 4 KiB, or its checksum is wrong.") \
+  X(proxy_protocol_timeout,   0,   downstream, no,        "The PROXY protocol header did not arrive within timeouts.request_header.") \
   /* the client's TLS handshake; a connection without a request has no answer */ \
   X(tls_handshake_timeout,    0,   downstream, no,        "The TLS handshake took longer than timeouts.tls_handshake.") \
   X(tls_closed,               0,   downstream, no,        "The client went away in the middle of the TLS handshake.") \

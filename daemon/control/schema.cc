@@ -85,6 +85,11 @@ constexpr Choice kClientCertificates[] = {
     {"required", static_cast<uint8_t>(TlsServerSpec::ClientCertificate::required)},
     {"optional", static_cast<uint8_t>(TlsServerSpec::ClientCertificate::optional)},
 };
+constexpr Choice kProxyVersions[] = {
+    {"off", static_cast<uint8_t>(http::ProxyVersion::off)},
+    {"v1", static_cast<uint8_t>(http::ProxyVersion::v1)},
+    {"v2", static_cast<uint8_t>(http::ProxyVersion::v2)},
+};
 constexpr Choice kLogFormats[] = {
     {"json", static_cast<uint8_t>(AccessLogSpec::Format::json)},
     {"combined", static_cast<uint8_t>(AccessLogSpec::Format::combined)},
@@ -266,8 +271,11 @@ constexpr Row kRows[] = {
      .binding = into<&ListenerDraft::spec, &ListenerSpec::http2>},
     {.section = S::listener, .key = "tls", .child = S::listener_tls,
      .help = "HTTPS; without it bytes go in the clear.", .binding = section<&ListenerDraft::tls>},
-    {.section = S::listener, .key = "proxy_protocol", .presence = kLater,
-     .help = "PROXY protocol of a load balancer."},
+    {.section = S::listener, .key = "proxy_protocol", .type = T::network, .shape = kList, .fallback = "[]",
+     .help = "Load balancers that begin each connection with a PROXY protocol header (version 1 or 2), before TLS: the address in it is "
+             "the client's from there on, also for `trusted_proxies`. From them it is required; from anybody else it is not understood. "
+             "At a `unix:` address everybody is meant once there is an entry.",
+     .binding = by<read_proxy_protocol>},
     {.section = S::listener, .key = "plugins", .type = T::plugin_name, .shape = kList, .fallback = "[]",
      .help = "Plugins for every request, in this order; they run before those of the route, and see requests before routing.",
      .binding = nodes<&ListenerDraft::plugins>},
@@ -290,7 +298,7 @@ constexpr Row kRows[] = {
      .binding = into<&ListenerSpec::http2_streams>},
 
     {.section = S::listener_timeouts, .key = "request_header", .type = T::duration, .fallback = "10s", .range = kTimeout,
-     .help = "For the whole request head.", .binding = into<&ListenerTimeouts::request_header>},
+     .help = "For the whole request head, and for a PROXY protocol header before it.", .binding = into<&ListenerTimeouts::request_header>},
     {.section = S::listener_timeouts, .key = "request_body", .type = T::duration, .fallback = "30s", .range = kTimeout,
      .help = "Between two reads of the request body.", .binding = into<&ListenerTimeouts::request_body>},
     {.section = S::listener_timeouts, .key = "write", .type = T::duration, .fallback = "30s", .range = kTimeout,
@@ -350,6 +358,10 @@ constexpr Row kRows[] = {
     {.section = S::upstream, .key = "breaker", .presence = kLater, .help = "Circuit breaker."},
     {.section = S::upstream, .key = "tls", .child = S::client_tls,
      .help = "TLS to the endpoints; without it bytes go in the clear.", .binding = section<&UpstreamDraft::tls>},
+    {.section = S::upstream, .key = "proxy_protocol", .type = T::choice, .fallback = "off", .choices = kProxyVersions,
+     .help = "Tell the endpoints whose connection it is by a PROXY protocol header, before TLS; `v2` also tells what the client agreed "
+             "on by TLS. Each request then has a connection of its own.",
+     .binding = choose<&UpstreamDraft::spec, &ClusterSpec::proxy_protocol>},
     {.section = S::upstream, .key = "protocol", .presence = kLater, .help = "HTTP/2 to the endpoints."},
 
     {.section = S::endpoint, .key = "address", .type = T::address,

@@ -200,6 +200,17 @@ void read_store_type(SectionReader& reader, const Row& row, Node& node, StoreDra
   if (choice != nullptr) store.type = static_cast<snapshot::StoreSpec::Type>(choice->value);
 }
 
+// `true` is what others have here, and would believe anybody.
+void read_proxy_protocol(SectionReader& reader, const Row& row, Node& node, ListenerDraft& listener) {
+  if (node.kind == Kind::scalar) {
+    return reader.error(node.place, "proxy_protocol: name the load balancers that send it, such as [10.0.0.0/8]");
+  }
+  if (!reader.expect_list(row, node)) return;
+  for (const Entry& entry : node.entries) {
+    read_value(reader, row, *entry.value, listener.spec.proxy_protocol.emplace_back());
+  }
+}
+
 void read_retry_on(SectionReader& reader, const Row& row, Node& node, snapshot::RetrySpec& retry) {
   if (!reader.expect_list(row, node)) return;
   struct Word {

@@ -45,6 +45,7 @@ uint32_t usable_cpus();
 void read_workers(SectionReader& reader, const Row& row, Node& node, snapshot::ProcessSpec& process);
 void read_log_format(SectionReader& reader, const Row& row, Node& node, snapshot::AccessLogSpec& log);
 void read_store_type(SectionReader& reader, const Row& row, Node& node, StoreDraft& store);
+void read_proxy_protocol(SectionReader& reader, const Row& row, Node& node, ListenerDraft& listener);
 void read_retry_on(SectionReader& reader, const Row& row, Node& node, snapshot::RetrySpec& retry);
 void read_methods(SectionReader& reader, const Row& row, Node& node, MatchDraft& match);
 void read_header_conditions(SectionReader& reader, const Row& row, Node& node, MatchDraft& match);

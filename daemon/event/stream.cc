@@ -150,6 +150,11 @@ IoResult Stream::read(std::span<char> into) {
   return result_of(::recv(fd_, into.data(), into.size(), 0));
 }
 
+IoResult Stream::peek(std::span<char> into) {
+  SL_ASSERT(transport_ == nullptr);
+  return result_of(::recv(fd_, into.data(), into.size(), MSG_PEEK));
+}
+
 // The socket says nothing of bytes that the Transport holds: those are told of in the next turn.
 IoResult Stream::read_transport(std::span<char> into) {
   const IoResult result = transport_->read(into);
@@ -206,6 +211,13 @@ IoResult Stream::splice_from_pipe(int pipe_fd, size_t bytes, bool more) {
   SL_ASSERT(can_splice());
   const unsigned flags = SPLICE_F_MOVE | SPLICE_F_NONBLOCK | (more ? SPLICE_F_MORE : 0u);
   return result_of(::splice(pipe_fd, nullptr, fd_, nullptr, bytes, flags));
+}
+
+SocketAddress Stream::local_address() const {
+  sockaddr_storage address;
+  socklen_t length = sizeof address;
+  if (::getsockname(fd_, reinterpret_cast<sockaddr*>(&address), &length) != 0) return {};
+  return SocketAddress::from(reinterpret_cast<const sockaddr*>(&address), length);
 }
 
 void Stream::want_read(bool want) {

@@ -58,6 +58,8 @@ class Stream final : private Poller::Watcher {
   [[nodiscard]] const Transport* transport() const { return transport_.get(); }
 
   IoResult read(std::span<char> into);
+  /// What can be read stays there; only before secure().
+  IoResult peek(std::span<char> into);
   /// Gathers up to 16 pieces; MSG_NOSIGNAL. May write less than all. After `again` the next write begins with
   /// the same bytes, and with no fewer of them.
   IoResult write(std::span<const iovec> pieces);
@@ -87,6 +89,8 @@ class Stream final : private Poller::Watcher {
 
   [[nodiscard]] bool is_open() const { return fd_ >= 0; }
   [[nodiscard]] int fd() const { return fd_; }
+  /// Our end of it.
+  [[nodiscard]] SocketAddress local_address() const;
 
  private:
   void on_ready(uint32_t events) override;

@@ -55,6 +55,11 @@ Reason Downstream::end_reason() const {
 void Downstream::open(int fd) {
   if (!stream_.open(engine().loop(), fd, *this)) return close(Reason::internal_error);
   const snapshot::ListenerSpec& listener = *engine().current().listener(slot_);
+  if (comes_with_proxy_header(listener)) return expect_proxy_header(listener);
+  begin(listener);
+}
+
+void Downstream::begin(const snapshot::ListenerSpec& listener) {
   if (listener.tls) return begin_handshake(listener);
   expect_first_request();
 }
@@ -164,6 +169,8 @@ void Downstream::abort(Outbox& out, bool end_means_complete, Reason reason) {
 }
 
 void Downstream::on_readable() {
+  if (expects_proxy_header_) [[unlikely]]
+    return read_proxy_header();
   const std::span<char> buffer = engine().loop().read_buffer();
   for (int i = 0; i < kReadsPerWake && !closed_ && !pump_scheduled_ && stream_.wants_read(); ++i) {
     // While bytes wait unprocessed only as much is read as the queue can hold beside them.

@@ -3,7 +3,7 @@
 // closed. An idle one owns no buffer: only this object and libuv's poll handle.
 //
 // State      meaning                                                   leaves by
-// handshake  TLS is being agreed on                                    its end -> idle; failure or timeout -> closed
+// handshake  a PROXY header, then TLS, as the listener has them        its end -> idle; failure or timeout -> closed
 // idle       no byte of a request is here                              first byte -> reading; idle timeout -> closed
 // reading    part of a head is here                                    whole head -> exchange; timeout -> 408
 // waiting    an exchange runs                                          its end -> idle, lingering or closed
@@ -17,6 +17,7 @@
 #include "base/buffer.h"
 #include "base/intrusive_list.h"
 #include "http/head_scanner.h"
+#include "http/proxy_protocol.h"
 #include "proxy/client.h"
 #include "tls/channel.h"
 
@@ -55,6 +56,8 @@ class Downstream final : public ListNode<DownstreamTag>, public Client, private 
   [[nodiscard]] const ListenerSeries& series() const;
   [[nodiscard]] std::string_view peer_ip() const { return {peer_ip_, peer_ip_length_}; }
   [[nodiscard]] uint16_t peer_port() const { return peer_port_; }
+  /// Whose connection this is, for an endpoint that wants to be told so.
+  [[nodiscard]] http::ProxyHeader proxy_header() const;
   [[nodiscard]] bool trusted() const { return trusted_; }
   /// nullptr: bytes go in the clear.
   [[nodiscard]] const tls::Agreement* agreement() const { return agreement_.get(); }
@@ -94,12 +97,19 @@ class Downstream final : public ListNode<DownstreamTag>, public Client, private 
   void on_timer() override;
   [[nodiscard]] const snapshot::ListenerSpec& listener() const { return *generation_->listener(slot_); }
 
+  void begin(const snapshot::ListenerSpec& listener);
   void begin_handshake(const snapshot::ListenerSpec& listener);
   void on_handshake_done();
   void on_handshake_failed();
   void expect_first_request();
   /// Why a connection ends whose last request went well.
   [[nodiscard]] Reason end_reason() const;
+  // downstream_proxy_header.cc: what a load balancer says of the client before anything else
+  [[nodiscard]] bool comes_with_proxy_header(const snapshot::ListenerSpec& listener) const;
+  void expect_proxy_header(const snapshot::ListenerSpec& listener);
+  void read_proxy_header();
+  void refuse_proxy_header(Error error);
+  void adopt_proxy_header(const http::ProxyHeader& header, const snapshot::ListenerSpec& listener);
   void take(std::string_view bytes);
   std::string_view process(std::string_view bytes);
   [[nodiscard]] bool begins_http2(std::string_view bytes) const;
@@ -124,6 +134,7 @@ class Downstream final : public ListNode<DownstreamTag>, public Client, private 
   Reason close_reason_ = Reason::keepalive_done;
   stats::ConnectionState state_ = stats::ConnectionState::idle;
   bool trusted_;
+  bool expects_proxy_header_ = false;
   bool processing_ = false;
   bool pump_scheduled_ = false;
   bool half_closed_ = false;

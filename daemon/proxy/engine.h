@@ -66,6 +66,8 @@ class Engine {
   /// What a request that begins now gets.
   [[nodiscard]] Generation& current() const { return *current_; }
   [[nodiscard]] const ListenerSeries& listener_series(ListenerSlot slot) const { return listener_series_[slot]; }
+  /// It is one of trusted_proxies.
+  [[nodiscard]] bool is_trusted(const SocketAddress& peer) const;
   /// Connections of this listener end with their next answer.
   [[nodiscard]] bool is_parting(ListenerSlot slot) const { return draining_ || current_->listener(slot) == nullptr; }
   [[nodiscard]] AccessLog* access_log() { return share_.access_log; }
@@ -90,7 +92,6 @@ class Engine {
   [[nodiscard]] std::shared_ptr<filter::WorkerInstance> plugin_for(const Generation& generation, size_t index);
   [[nodiscard]] GenerationRef make_generation(std::shared_ptr<const Publication> publication);
   void refuse(ListenerSlot slot, int fd, Reason reason);
-  [[nodiscard]] bool is_trusted(const SocketAddress& peer) const;
   void sweep();
 
   event::Loop& loop_;

@@ -81,6 +81,7 @@ class Exchange final : private upstream::Connection::User, private upstream::Poo
   void on_lease_failed(Error error) override;
   upstream::Connection::User& user() override { return *this; }
   [[nodiscard]] http::Method request_method() const override { return request_.head.method; }
+  [[nodiscard]] http::ProxyHeader proxy_header() const override;
 
   // filter::Subject
   [[nodiscard]] std::string_view fact(sluice_fact which) const override;

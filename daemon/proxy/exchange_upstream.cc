@@ -38,6 +38,10 @@ void Exchange::on_lease_failed(Error error) {
   if (!retry_after(error)) fail(error);
 }
 
+http::ProxyHeader Exchange::proxy_header() const {
+  return client_ == nullptr ? http::ProxyHeader() : client_->connection().proxy_header();
+}
+
 // Runs while it is the endpoint that is waited for: to answer, to go on reading, or to say 100. Not while the client sends.
 void Exchange::arm_response_timeout() {
   if (!lease_) return;

@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "http/head_scanner.h"
 #include "http/message.h"
+#include "http/proxy_protocol.h"
 #include "snapshot/rare.h"
 #include "snapshot/template.h"
 
@@ -101,8 +102,9 @@ struct ListenerSpec {
   uint32_t http2_streams = 128;          // of one connection at a time
   bool allow_encoded_slash = false;
   ListenerTimeouts timeouts;
-  std::optional<TlsServerSpec> tls;  // none: plain HTTP
-  std::vector<uint32_t> plugins;     // indices of Snapshot::plugins
+  std::optional<TlsServerSpec> tls;     // none: plain HTTP
+  std::vector<Network> proxy_protocol;  // who begins each connection with a PROXY header
+  std::vector<uint32_t> plugins;        // indices of Snapshot::plugins
 };
 
 /// A fixed address; or a name, which stands for as many endpoints as DNS knows addresses of it.
@@ -174,6 +176,7 @@ struct ClusterSpec {
   ClusterTimeouts timeouts;
   RetrySpec retry;
   std::optional<TlsClientSpec> tls;
+  http::ProxyVersion proxy_protocol = http::ProxyVersion::off;  // unless off, a connection serves one request
 
   friend bool operator==(const ClusterSpec&, const ClusterSpec&) = default;
 };

@@ -142,11 +142,21 @@ std::string names_in(const X509* client) {
   return text;
 }
 
+std::string common_name_in(const X509_NAME* subject) {
+  const int at = X509_NAME_get_index_by_NID(subject, NID_commonName, -1);
+  unsigned char* text = nullptr;
+  const int size = at < 0 ? -1 : ASN1_STRING_to_UTF8(&text, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, at)));
+  std::string name(reinterpret_cast<const char*>(text), static_cast<size_t>(std::max(size, 0)));
+  OPENSSL_free(text);
+  return name;
+}
+
 void describe(X509* client, Agreement& agreed) {
   const BioPtr subject(BIO_new(BIO_s_mem()));
   constexpr unsigned long kForm = XN_FLAG_RFC2253 & ~ASN1_STRFLGS_ESC_MSB;
   const int written = X509_NAME_print_ex(subject.get(), X509_get_subject_name(client), 0, kForm);
   if (written >= 0) agreed.client_subject = text_of(subject.get());
+  agreed.client_name = common_name_in(X509_get_subject_name(client));
   agreed.client_names = names_in(client);
   unsigned char digest[32];
   unsigned size = 0;

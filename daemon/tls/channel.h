@@ -19,11 +19,12 @@ namespace sluice::tls {
 
 /// What both sides of a connection agreed on. Of a client's certificate only if it gave one, which was verified.
 struct Agreement {
-  std::string_view version;  // "TLSv1.3"; static storage, as the cipher
-  std::string_view cipher;   // "TLS_AES_128_GCM_SHA256"
-  std::string server_name;   // SNI, as the client wrote it when the session began
+  std::string version;      // "TLSv1.3"
+  std::string cipher;       // "TLS_AES_128_GCM_SHA256"
+  std::string server_name;  // SNI, as the client wrote it when the session began
   std::string alpn;
   bool resumed = false;
+  std::string client_name;     // the common name of its subject, "app"
   std::string client_subject;  // RFC 2253, "CN=app,O=Example"
   std::string
       client_names;  // of its subjectAltName: "DNS:app.example.com, URI:spiffe://example.com/app"; plain ones only

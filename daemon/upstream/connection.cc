@@ -90,6 +90,7 @@ void Connection::on_writable() {
     return;
   }
   if (const Result<void> made = stream_.outcome(); !made) return pool_.on_connect_failed(*this, made.error());
+  if (state_ == State::connecting && !pool_.introduce(*this)) return;
   if (state_ == State::connecting && pool_.speaks_tls()) {
     state_ = State::securing;
     return stream_.secure(pool_.make_transport(stream_.fd()));

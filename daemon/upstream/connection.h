@@ -95,6 +95,7 @@ class Connection final : public event::Deferred, public ListNode<ConnectionTag>,
   void on_timer();
 
   [[nodiscard]] bool is_older_than_request() const;
+  [[nodiscard]] bool is_securing() const { return state_ == State::securing; }
   [[nodiscard]] bool is_made() const { return state_ != State::connecting && state_ != State::securing; }
   void read_some();
   bool splice_some();

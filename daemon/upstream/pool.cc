@@ -40,14 +40,24 @@ void Pool::Waiter::leave() {
   if (pool_ == nullptr) return;
   unlink();
   timer_.cancel();
+  introduced_by_ = nullptr;
   --pool_->pending_;
   pool_->shared_.shard.step(pool_->series_.pending, -1);
   pool_ = nullptr;
 }
 
 Pool::Pool(const PoolShared& shared, const SocketAddress& address, const snapshot::PoolSpec& spec,
-           const snapshot::ClusterTimeouts& timeouts, const EndpointSeries& series, EndpointTls tls)
-    : shared_(shared), address_(address), spec_(spec), timeouts_(timeouts), series_(series), tls_(std::move(tls)) {}
+           const snapshot::ClusterTimeouts& timeouts, const EndpointSeries& series, EndpointTls tls,
+           http::ProxyVersion proxy_protocol)
+    : shared_(shared),
+      address_(address),
+      spec_(spec),
+      timeouts_(timeouts),
+      series_(series),
+      tls_(std::move(tls)),
+      proxy_protocol_(proxy_protocol) {
+  if (proxy_protocol_ != http::ProxyVersion::off) spec_.max_requests = 1;
+}
 
 Pool::~Pool() {
   while (!waiters_.empty()) waiters_.front().leave();
@@ -122,8 +132,42 @@ void Pool::on_connected(Connection& connection) {
     const auto session = transport->resumed() ? stats::TlsSession::resumed : stats::TlsSession::full;
     shared_.shard.add(stats::pick(series_.tls_handshakes, session));
   }
-  keep_or_discard(connection);
+  proxy_protocol_ == http::ProxyVersion::off ? keep_or_discard(connection) : lend_to_introduced(connection);
   serve_waiters();
+}
+
+// Whom nobody was introduced for.
+Pool::Waiter* Pool::waiter_of(const Connection* introducer) {
+  for (Waiter& waiter : waiters_) {
+    if (waiter.introduced_by_ == introducer) return &waiter;
+  }
+  return nullptr;
+}
+
+bool Pool::introduce(Connection& connection) {
+  if (proxy_protocol_ == http::ProxyVersion::off) return true;
+  Waiter* waiter = waiter_of(nullptr);
+  if (waiter == nullptr) {
+    --connecting_;
+    discard(connection, Reason::pool_surplus);  // who wanted it went away
+    return false;
+  }
+  const std::string header = http::write_proxy_header(proxy_protocol_, waiter->proxy_header());
+  const event::IoResult sent = connection.stream().write(header);
+  if (sent.status != event::IoStatus::ok || sent.bytes != header.size()) {
+    on_connect_failed(connection, {Reason::connect_failed, "it took no PROXY protocol header"});
+    return false;
+  }
+  waiter->introduced_by_ = &connection;
+  return true;
+}
+
+void Pool::lend_to_introduced(Connection& connection) {
+  Waiter* waiter = waiter_of(&connection);
+  if (waiter == nullptr) return discard(connection, Reason::pool_surplus);
+  waiter->leave();
+  make_idle(connection);
+  waiter->on_lease(lend(*waiter));
 }
 
 void Pool::on_connect_failed(Connection& connection, Error error) {
@@ -131,12 +175,13 @@ void Pool::on_connect_failed(Connection& connection, Error error) {
   shared_.shard.add(series_.connect_failures);
   if (error.reason == Reason::tls_handshake_failed) on_tls_failed(error.detail);
   sessions_.clear();  // also if it took too long: perhaps since it took up a session
-  discard(connection, error.reason);
   // Each waiter that found no idle connection started one, so this failure belongs to whoever waits longest.
-  if (!waiters_.empty()) {
-    Waiter& waiter = waiters_.front();
-    waiter.leave();
-    waiter.on_lease_failed(error);
+  const bool introduced = proxy_protocol_ != http::ProxyVersion::off && connection.is_securing();
+  Waiter* waiter = waiter_of(introduced ? &connection : nullptr);
+  discard(connection, error.reason);
+  if (waiter != nullptr) {
+    waiter->leave();
+    waiter->on_lease_failed(error);
   }
   serve_waiters();
 }
@@ -186,9 +231,9 @@ void Pool::serve_waiters() {
   while (connecting_ < pending_ && open_ < spec_.max_open) {
     Result<void> opened = open_connection();
     if (opened) continue;
-    Waiter& waiter = waiters_.front();
-    waiter.leave();
-    waiter.on_lease_failed(opened.error());
+    Waiter* waiter = waiter_of(nullptr);
+    waiter->leave();
+    waiter->on_lease_failed(opened.error());
   }
 }
 

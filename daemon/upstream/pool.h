@@ -11,6 +11,7 @@
 #include "base/random.h"
 #include "event/loop.h"
 #include "http/message.h"
+#include "http/proxy_protocol.h"
 #include "snapshot/spec.h"
 #include "stats/registry.h"
 #include "tls/client_context.h"
@@ -53,6 +54,8 @@ class Pool {
     virtual void on_lease_failed(Error error) = 0;
     virtual Connection::User& user() = 0;
     [[nodiscard]] virtual http::Method request_method() const = 0;
+    /// Whose connection it will be, for an endpoint that wants to be told so. By default nobody's but ours.
+    [[nodiscard]] virtual http::ProxyHeader proxy_header() const { return {}; }
 
    protected:
     virtual ~Waiter();
@@ -61,11 +64,13 @@ class Pool {
     friend class Pool;
     void leave();
     Pool* pool_ = nullptr;
+    const Connection* introduced_by_ = nullptr;  // with a PROXY protocol: the one that began with this one's header
     event::Timer timer_;
   };
 
   Pool(const PoolShared& shared, const SocketAddress& address, const snapshot::PoolSpec& spec,
-       const snapshot::ClusterTimeouts& timeouts, const EndpointSeries& series, EndpointTls tls = {});
+       const snapshot::ClusterTimeouts& timeouts, const EndpointSeries& series, EndpointTls tls = {},
+       http::ProxyVersion proxy_protocol = http::ProxyVersion::off);
   ~Pool();
   Pool(const Pool&) = delete;
   Pool& operator=(const Pool&) = delete;
@@ -95,6 +100,8 @@ class Pool {
   [[nodiscard]] bool speaks_tls() const { return tls_.context != nullptr; }
   /// What a connection speaks, if it speaks_tls().
   [[nodiscard]] std::unique_ptr<event::Transport> make_transport(int fd);
+  /// Its socket is connected: sends the PROXY header, if the endpoint wants one. False if the connection is gone.
+  [[nodiscard]] bool introduce(Connection& connection);
   void on_connected(Connection& connection);
   void on_connect_failed(Connection& connection, Error error);
   /// The handshake failed, or was done on our side only.
@@ -107,6 +114,8 @@ class Pool {
  private:
   void enqueue(Waiter& waiter, Millis wait);
   Result<void> open_connection();
+  void lend_to_introduced(Connection& connection);
+  [[nodiscard]] Waiter* waiter_of(const Connection* introducer);
   void serve_waiters();
   Connection& lend(Waiter& waiter);
   void take_from_idle(Connection& connection);
@@ -123,6 +132,8 @@ class Pool {
   EndpointSeries series_;
   EndpointTls tls_;
   tls::ClientSessions sessions_;
+  http::ProxyVersion
+      proxy_protocol_;    // unless off, a connection is for the one that it told of, and no connection is idle
   MonoTime quiet_until_;  // no TLS failure is logged before
   IntrusiveList<Connection, ConnectionTag> idle_;
   IntrusiveList<Connection, ConnectionTag> busy_;  // connecting or leased

@@ -103,7 +103,7 @@ TEST_CASE("keys of later versions and unknown keys are refused by name") {
       {"version: 1\nlisteners: {a: {address: \":80\", body: 1MiB}}\n",
        "2:33 unknown key \"body\"; it belongs in \"limits\"\n"},
       {"version: 1\nlisteners: {a: {address: \":80\", proxy_protocol: true}}\n",
-       "2:33 \"proxy_protocol\" is not supported yet by this version of sluice\n"},
+       "2:49 proxy_protocol: name the load balancers that send it, such as [10.0.0.0/8]\n"},
       {"version: 1\nlisteners: {a: {address: \":80\"}}\nupstreams: {u: {endpoints: [\"127.0.0.1:1\"], "
        "health: {}, breaker: {}, protocol: http2}}\n",
        "3:45 \"health\" is not supported yet by this version of sluice\n"
@@ -267,8 +267,10 @@ listeners:
     allow_encoded_slash: true
     limits: {request_line: 1KiB, header_bytes: 2KiB, headers: 50, body: 1MiB, requests_per_connection: 7}
     timeouts: {request_header: 1s, request_body: 2s, write: 3s, idle: 4s}
+    proxy_protocol: [10.0.0.0/8, "::1"]
 upstreams:
   a:
+    proxy_protocol: v2
     endpoints: ["127.0.0.1:1", {address: "unix:/b", weight: 2}]
     balance: round_robin
     pool: {max_open: 1, max_idle: 2, idle_timeout: 3s, max_lifetime: 0, max_requests: 5, max_pending: 6, pending_timeout: 7s}
@@ -323,6 +325,8 @@ routes:
   CHECK(listener.head.fields == 50);
   CHECK(listener.body_limit == 1u << 20);
   CHECK(listener.requests_per_connection == 7);
+  REQUIRE(listener.proxy_protocol.size() == 2);
+  CHECK(listener.proxy_protocol[0].to_string() == "10.0.0.0/8");
   CHECK(listener.timeouts.request_header == Millis(1000));
   CHECK(listener.timeouts.request_body == Millis(2000));
   CHECK(listener.timeouts.write == Millis(3000));
@@ -369,7 +373,7 @@ routes:
   REQUIRE(s.routes.size() == 4);
   const snapshot::RouteSpec& r = s.routes[0];
   CHECK(r.name == "r");
-  CHECK(r.source == "x.yaml:21");
+  CHECK(r.source == "x.yaml:23");
   CHECK(r.match.hosts == std::vector<std::string>{"api.example.com", "*.example.org"});
   CHECK(r.match.path == "/users/{id:int}/{rest...}");
   CHECK(r.captures == std::vector<std::string>{"id", "rest"});
