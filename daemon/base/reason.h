@@ -90,7 +90,7 @@ enum class RetryHint : uint8_t { no, if_reused, yes };
   X(drained,                  0,   none,       no,        "The connection was asked to end: the gateway drains, or its listener was removed.") \
   X(requests_limit,           0,   none,       no,        "The connection served limits.requests_per_connection requests.") \
   X(tunnel_done,              0,   none,       no,        "The tunnel ended: both sides closed.") \
-  X(tunnel_idle,              0,   none,       no,        "The tunnel was silent for longer than timeouts.idle.") \
+  X(tunnel_idle,              0,   none,       no,        "The tunnel was silent for longer than timeouts.tunnel.") \
   X(pool_idle,                0,   none,       no,        "A pooled connection was idle for longer than pool.idle_timeout.") \
   X(pool_lifetime,            0,   none,       no,        "A pooled connection reached pool.max_lifetime or pool.max_requests.") \
   X(pool_surplus,             0,   none,       no,        "The pool already holds pool.max_idle idle connections, or its endpoint was removed.") \

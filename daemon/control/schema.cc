@@ -304,8 +304,10 @@ constexpr Row kRows[] = {
     {.section = S::listener_timeouts, .key = "write", .type = T::duration, .fallback = "30s", .range = kTimeout,
      .help = "Between two writes of the response.", .binding = into<&ListenerTimeouts::write>},
     {.section = S::listener_timeouts, .key = "idle", .type = T::duration, .fallback = "1m", .range = kTimeout,
-     .help = "Between two requests, and for silent WebSocket and other tunnels.",
-     .binding = into<&ListenerTimeouts::idle>},
+     .help = "Between two requests.", .binding = into<&ListenerTimeouts::idle>},
+    {.section = S::listener_timeouts, .key = "tunnel", .type = T::duration, .fallback = "5m", .range = kTimeout,
+     .help = "For a WebSocket or other tunnel in which neither side says anything; pings are something.",
+     .binding = into<&ListenerTimeouts::tunnel>},
     {.section = S::listener_timeouts, .key = "tls_handshake", .type = T::duration, .fallback = "3s", .range = kTimeout,
      .help = "For the TLS handshake.", .binding = into<&ListenerTimeouts::tls_handshake>},
 

@@ -258,7 +258,12 @@ void Exchange::watch_client() {
 
 // Begins, or goes on: a tunnel is idle while neither side takes a byte.
 void Exchange::watch_tunnel() {
-  if (client_ != nullptr) client_->arm(listener().timeouts.idle, Reason::tunnel_idle);
+  if (client_ != nullptr) client_->arm(listener().timeouts.tunnel, Reason::tunnel_idle);
+}
+
+void Exchange::on_tunnel_progress(stats::SeriesId ListenerSeries::*direction, uint64_t bytes) {
+  engine_.shard().add(client_->connection().series().*direction, bytes);
+  watch_tunnel();
 }
 
 void Exchange::on_client_pause_point() {
@@ -270,7 +275,9 @@ void Exchange::flush_upstream() {
   event::Stream& stream = lease_->stream();
   const uint64_t sent_before = to_upstream_.sent();
   const event::IoStatus status = to_upstream_.flush(stream);
-  if (phase_ == Phase::tunnel && to_upstream_.sent() > sent_before) watch_tunnel();
+  if (phase_ == Phase::tunnel && to_upstream_.sent() > sent_before) {
+    on_tunnel_progress(&ListenerSeries::tunnel_received, to_upstream_.sent() - sent_before);
+  }
   stream.want_write(status == event::IoStatus::again);
   if (status != event::IoStatus::ok) {
     // A dead endpoint may have answered before it closed: its bytes, or its end, come as an event of their own.

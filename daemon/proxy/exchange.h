@@ -117,6 +117,7 @@ class Exchange final : private upstream::Connection::User, private upstream::Poo
   void resume_client();
   void watch_client();
   void watch_tunnel();
+  void on_tunnel_progress(stats::SeriesId ListenerSeries::*direction, uint64_t bytes);
   void maybe_finish();
   void maybe_end_tunnel();
   void finish();
@@ -273,6 +274,7 @@ class Exchange final : private upstream::Connection::User, private upstream::Poo
   bool upstream_reused_ = false;
   bool upstream_reached_ = false;  // a byte of this request was sent in an earlier try
   bool client_paused_ = false;     // the client is not read, since the upstream is slow
+  bool is_tunnel_ = false;         // it was, or had been when it ended
   bool upstream_shut_ = false;     // tunnel: our FIN went up
   bool client_shut_ = false;       // tunnel: our FIN went down
 };

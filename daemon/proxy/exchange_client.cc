@@ -30,7 +30,9 @@ event::IoStatus Exchange::send_held() {
   const uint64_t sent_before = to_client_.sent();
   const bool last = response_complete_ && file_left_ == 0 && (pipe_ == nullptr || pipe_->held() == 0);
   const event::IoStatus status = client_->flush(to_client_, last);
-  if (phase_ == Phase::tunnel && to_client_.sent() > sent_before) watch_tunnel();
+  if (phase_ == Phase::tunnel && to_client_.sent() > sent_before) {
+    on_tunnel_progress(&ListenerSeries::tunnel_sent, to_client_.sent() - sent_before);
+  }
   return status;
 }
 

@@ -26,13 +26,19 @@ void Exchange::count() {
   const Series& series = generation_->series();
   const RouteSeries& route = request_.route == nullptr ? series.unrouted : series.routes[request_.match.route];
   shard.add(stats::pick(route.requests, stats::status_class(status_)));
-  shard.observe(route.duration, static_cast<uint64_t>(slices_.total()));
+  if (is_tunnel_) {
+    shard.step(client_->connection().series().tunnels_open, -1);
+    shard.observe(client_->connection().series().tunnel_duration, static_cast<uint64_t>(slices_.total()));
+  } else {
+    shard.observe(route.duration, static_cast<uint64_t>(slices_.total()));
+  }
   shard.observe(stats::pick(series.slices, Slice::read_head), static_cast<uint64_t>(slices_.read_head()));
   if (endpoint_) {
     shard.observe(stats::pick(series.slices, Slice::wait_connection), static_cast<uint64_t>(slices_.wait_connection()));
     shard.observe(stats::pick(series.slices, Slice::upstream_first_byte),
                   static_cast<uint64_t>(slices_.upstream_first_byte()));
-    shard.observe(stats::pick(series.slices, Slice::response), static_cast<uint64_t>(slices_.response()));
+    if (!is_tunnel_)
+      shard.observe(stats::pick(series.slices, Slice::response), static_cast<uint64_t>(slices_.response()));
   }
   if (reason_ != Reason::none && reason_ != Reason::tunnel_done) shard.add(stats::pick(series.failures, reason_));
 }

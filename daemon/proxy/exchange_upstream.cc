@@ -216,6 +216,9 @@ void Exchange::end_response(const http::HeaderMap& trailers) {
 
 void Exchange::begin_tunnel() {
   phase_ = Phase::tunnel;
+  is_tunnel_ = true;
+  engine_.shard().add(client_->connection().series().tunnels_opened);
+  engine_.shard().step(client_->connection().series().tunnels_open, 1);
   keep_alive_ = false;
   request_complete_ = false;  // a client that sent its FIN already is heard of by pumping
   request_.framing.body = {BodyFraming::Kind::until_close, 0};

@@ -21,7 +21,12 @@ Series Series::intern(stats::SeriesHold& hold, const snapshot::Snapshot& snapsho
                                 .sent = hold.intern(Family::downstream_sent, {listener.name}),
                                 .connections = hold.intern(Family::downstream_connections, {listener.name}),
                                 .closed = hold.intern(Family::downstream_closed, {listener.name}),
-                                .handshakes = hold.intern(Family::tls_handshakes, {listener.name})});
+                                .handshakes = hold.intern(Family::tls_handshakes, {listener.name}),
+                                .tunnels_opened = hold.intern(Family::tunnels_opened, {listener.name}),
+                                .tunnels_open = hold.intern(Family::tunnels_open, {listener.name}),
+                                .tunnel_received = hold.intern(Family::tunnel_received, {listener.name}),
+                                .tunnel_sent = hold.intern(Family::tunnel_sent, {listener.name}),
+                                .tunnel_duration = hold.intern(Family::tunnel_duration, {listener.name})});
   }
   for (const snapshot::RouteSpec& route : snapshot.routes) series.routes.push_back(intern_route(hold, route.name));
   for (const snapshot::ClusterSpec& cluster : snapshot.clusters) {

@@ -76,7 +76,8 @@ struct ListenerTimeouts {
   Millis request_header{10'000};
   Millis request_body{30'000};  // between reads
   Millis write{30'000};         // between writes
-  Millis idle{60'000};          // keep-alive, and silent tunnels
+  Millis idle{60'000};          // keep-alive
+  Millis tunnel{300'000};       // silence of both sides
   Millis tls_handshake{3'000};
 };
 

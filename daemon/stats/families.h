@@ -47,9 +47,15 @@ namespace sluice::stats {
   /* requests */ \
   X(requests,                 counter,   none,    "sluice_requests_total",                        "route class",              "Requests answered, by route and status class.") \
   X(requests_in_flight,       gauge,     none,    "sluice_requests_in_flight",                    "",                         "Requests begun and not yet finished.") \
-  X(request_duration,         histogram, micros,  "sluice_request_duration_seconds",              "route",                    "From the first byte of a request to the last byte of its answer.") \
-  X(request_slices,           histogram, micros,  "sluice_request_slice_seconds",                 "slice",                    "Where the time of requests goes.") \
+  X(request_duration,         histogram, micros,  "sluice_request_duration_seconds",              "route",                    "From the first byte of a request to the last byte of its answer; not of tunnels.") \
+  X(request_slices,           histogram, micros,  "sluice_request_slice_seconds",                 "slice",                    "Where the time of requests goes; of tunnels not the response.") \
   X(request_failures,         counter,   none,    "sluice_request_failures_total",                "reason",                   "Requests refused, failed or aborted, by why.") \
+  /* tunnels: what an upgrade has become */ \
+  X(tunnels_opened,           counter,   none,    "sluice_tunnels_opened_total",                  "listener",                 "Tunnels opened (status 101): WebSocket and other upgrades.") \
+  X(tunnels_open,             gauge,     none,    "sluice_tunnels_open",                          "listener",                 "Tunnels open now.") \
+  X(tunnel_received,          counter,   bytes,   "sluice_tunnel_received_bytes_total",           "listener",                 "Bytes passed on from clients by tunnels.") \
+  X(tunnel_sent,              counter,   bytes,   "sluice_tunnel_sent_bytes_total",               "listener",                 "Bytes passed on to clients by tunnels, with the head of the answer.") \
+  X(tunnel_duration,          histogram, micros,  "sluice_tunnel_duration_seconds",               "listener",                 "From the first byte of a request to the end of the tunnel that it became.") \
   /* upstreams */ \
   X(upstream_requests,        counter,   none,    "sluice_upstream_requests_total",               "upstream endpoint",        "Requests sent to an endpoint, retries included.") \
   X(upstream_response_time,   histogram, micros,  "sluice_upstream_response_seconds",             "upstream endpoint",        "From a request sent to the first byte of the endpoint's answer.") \

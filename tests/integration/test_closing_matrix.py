@@ -205,7 +205,7 @@ TIMEOUTS = {
     response_head: {"upstreams": {"origin": {"timeouts": {"response_header": SHORT}}}},
     upload: {"listeners": {"public": {"timeouts": {"request_body": SHORT}}}},
     download: {"upstreams": {"origin": {"timeouts": {"idle": SHORT}}}},
-    tunnel: {"listeners": {"public": {"timeouts": {"idle": SHORT}}}},
+    tunnel: {"listeners": {"public": {"timeouts": {"tunnel": SHORT}}}},
     idle: {"listeners": {"public": {"timeouts": {"idle": SHORT}}}, "upstreams": {"origin": {"pool": {"idle_timeout": SHORT}}}},
     pending: {"upstreams": {"origin": {"pool": {"pending_timeout": SHORT}}}},
 }

@@ -126,8 +126,8 @@ def test_a_tunnel_is_counted_while_it_is_open_and_its_bytes_are_logged():
         gateway.wait_gauges_zero()
 
 
-def test_a_silent_tunnel_is_closed_after_the_idle_timeout():
-    with proxying(listener={"timeouts": {"idle": milliseconds(200)}}) as (gateway, origin):
+def test_a_silent_tunnel_is_closed_after_its_timeout():
+    with proxying(listener={"timeouts": {"tunnel": milliseconds(200)}}) as (gateway, origin):
         client, upstream = open_tunnel(gateway, origin)
         client.wait_closed()
         upstream.wait_closed()
@@ -137,7 +137,7 @@ def test_a_silent_tunnel_is_closed_after_the_idle_timeout():
 
 @pytest.mark.parametrize("speaker", ["client", "upstream"])
 def test_a_tunnel_in_which_one_side_speaks_is_not_idle(speaker):
-    with proxying(listener={"timeouts": {"idle": milliseconds(400)}}) as (gateway, origin):
+    with proxying(listener={"timeouts": {"tunnel": milliseconds(400)}}) as (gateway, origin):
         client, upstream = open_tunnel(gateway, origin)
         sender, receiver = (client, upstream) if speaker == "client" else (upstream, client)
         for _ in range(12):  # an eighth of a second each: longer than the timeout in all
@@ -175,7 +175,7 @@ def send_until_held(gateway, upstream):
 
 def test_a_tunnel_whose_reader_catches_up_is_not_idle():
     idle = 2 * SLOW
-    with proxying(listener={"timeouts": {"idle": f"{int(idle * 1000)}ms"}}) as (gateway, origin):
+    with proxying(listener={"timeouts": {"tunnel": f"{int(idle * 1000)}ms"}}) as (gateway, origin):
         client, upstream = open_tunnel(gateway, origin)
         sent = send_until_held(gateway, upstream)
         assert not origin.stopping.wait(0.6 * idle)
@@ -186,7 +186,7 @@ def test_a_tunnel_whose_reader_catches_up_is_not_idle():
 
 def test_other_timeouts_do_not_concern_a_tunnel():
     short = milliseconds(100)
-    timeouts = {"request_header": short, "request_body": short, "write": short}
+    timeouts = {"request_header": short, "request_body": short, "write": short, "idle": short}
     with proxying(listener={"timeouts": timeouts},
                   upstream_settings={"timeouts": {"response_header": short, "idle": short}}) as pair:
         client, upstream = open_tunnel(*pair)

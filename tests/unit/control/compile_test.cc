@@ -266,7 +266,7 @@ listeners:
     address: 127.0.0.1:8080
     allow_encoded_slash: true
     limits: {request_line: 1KiB, header_bytes: 2KiB, headers: 50, body: 1MiB, requests_per_connection: 7}
-    timeouts: {request_header: 1s, request_body: 2s, write: 3s, idle: 4s}
+    timeouts: {request_header: 1s, request_body: 2s, write: 3s, idle: 4s, tunnel: 5s}
     proxy_protocol: [10.0.0.0/8, "::1"]
 upstreams:
   a:
@@ -331,6 +331,7 @@ routes:
   CHECK(listener.timeouts.request_body == Millis(2000));
   CHECK(listener.timeouts.write == Millis(3000));
   CHECK(listener.timeouts.idle == Millis(4000));
+  CHECK(listener.timeouts.tunnel == Millis(5000));
 
   REQUIRE(s.clusters.size() == 2);
   const snapshot::ClusterSpec& a = s.clusters[0];
