@@ -377,6 +377,8 @@ void Exchange::on_client_gone(Reason reason) {
   if (phase_ == Phase::over) return;
   if (reason_ == Reason::none) reason_ = reason;
   if (!response_begun_) status_ = row(Reason::client_closed).status;
+  // The endpoint must not take for a good end what is none. Nothing is on its way in a tunnel that was silent.
+  if (phase_ == Phase::tunnel && lease_ && reason_ != Reason::tunnel_idle) lease_->stream().close_with_reset();
   end();
 }
 
