@@ -10,6 +10,7 @@
 #   scripts/bench.sh memory                 growth of RSS while 64 MiB pass to a slow reader
 #   scripts/bench.sh plugins                what plugins cost, and how exact a limit is that two gateways share
 #   scripts/bench.sh tls                    TLS: keep-alive requests, handshakes, and memory per connection
+#   scripts/bench.sh h2                     HTTP/2: requests, and memory per connection
 #   scripts/bench.sh all                    everything
 #   scripts/bench.sh --help                 all options
 #

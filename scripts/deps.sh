@@ -14,7 +14,7 @@ declare -A packages=(
     python3-grpcio python3-h2 prometheus curl dpkg-dev groff-base iproute2 logrotate man-db nghttp2-client openssl redis-sentinel redis-server
     redis-tools systemd"
   [fuzz]="clang-14 libclang-rt-14-dev llvm-14"
-  [bench]="nginx haproxy openssl redis-server wrk valgrind linux-perf strace python3 util-linux"
+  [bench]="nginx haproxy nghttp2-client openssl redis-server wrk valgrind linux-perf strace python3 util-linux"
   [format]="clang-format-14"
 )
 services="nginx haproxy prometheus prometheus-node-exporter redis-server redis-sentinel"

@@ -9,13 +9,14 @@ import sys
 import tempfile
 
 import counted
+import http2
 import memory
 import plugins
 import rounds
 import tls
 from peers import Bench, BenchError
 
-MODES = ["cpu", "instructions", "syscalls", "idle", "memory", "plugins", "tls", "all"]
+MODES = ["cpu", "instructions", "syscalls", "idle", "memory", "plugins", "tls", "h2", "all"]
 
 
 def arguments():
@@ -27,8 +28,8 @@ def arguments():
     )  # fmt: skip
     parser.add_argument("mode", nargs="?", default="cpu", choices=MODES, help="what to measure (default: cpu)")
     parser.add_argument("--only", action="append", help="one scenario; may be repeated")
-    parser.add_argument("--rounds", type=int, default=5, help="cpu, plugins, tls: interleaved rounds (default: 5)")
-    parser.add_argument("--seconds", type=int, default=3, help="cpu, plugins, tls: length of each run (default: 3)")
+    parser.add_argument("--rounds", type=int, default=5, help="cpu, plugins, tls, h2: interleaved rounds (default: 5)")
+    parser.add_argument("--seconds", type=int, default=3, help="cpu, plugins, tls, h2: length of each run (default: 3)")
     parser.add_argument("--requests", type=int, default=6400, help="instructions, syscalls: requests counted (default: 6400)")
     parser.add_argument("--connections", type=int, default=10000, help="idle: connections held (default: 10000)")
     parser.add_argument("--proxy-core", type=int, default=1, help="CPU for the proxy under test (default: 1)")
@@ -52,6 +53,7 @@ def run(asked, folder):
         "memory": lambda: memory.large(bench),
         "plugins": lambda: plugins.plugins(bench, asked.rounds, asked.seconds),
         "tls": lambda: tls.tls(bench, asked.rounds, asked.seconds),
+        "h2": lambda: http2.http2(bench, asked.rounds, asked.seconds),
     }
     valid = True
     for name in modes if asked.mode == "all" else [asked.mode]:
