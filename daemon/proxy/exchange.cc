@@ -115,7 +115,6 @@ void Exchange::start_proxying() {
   const Result<std::string_view> head = compose_upstream_head(request_, arena_, engine_.random());
   if (!head) return answer_error(head.error());
   upstream_head_ = *head;
-  to_upstream_.add(upstream_head_);
   replayable_ = http::is_idempotent(request_.head.method);
   watch_client();
   begin_try(cluster_->choose(nullptr), false);
@@ -192,11 +191,7 @@ void Exchange::forward_body(std::string_view data, bool last) {
 }
 
 void Exchange::send_body(std::string_view data) {
-  if (request_.framing.body.kind == http::BodyFraming::Kind::chunked) {
-    to_upstream_.add_chunk(data);
-  } else {
-    to_upstream_.add(data);
-  }
+  to_upstream_.add(data);
   if (!replayable_) return;
   replayable_ = replay_.size() + data.size() <= kReplayBytes;
   if (replayable_) {
@@ -226,23 +221,19 @@ void Exchange::end_request(std::string_view trailers, size_t fields) {
 void Exchange::finish_request(std::string_view trailers, size_t fields) {
   if (request_.framing.body.kind != http::BodyFraming::Kind::chunked) return;
   // Plugins do not see trailers, so a field that one of them takes away could come back as one (RFC 9110 §6.5.1 lets us drop them).
-  if (trailers.empty() || filtering_ != nullptr) {
-    to_upstream_.add("0\r\n\r\n");
-  } else {
-    replayable_ = false;
-    add_request_trailers(trailers, fields);
-  }
+  if (trailers.empty() || filtering_ != nullptr) return;
+  replayable_ = false;
+  add_request_trailers(trailers, fields);
 }
 
-bool Exchange::request_sent() const {
-  return request_complete_ && to_upstream_.empty() && (filtering_ == nullptr || !filtering_->holds_request);
+bool Exchange::request_ends() const {
+  return request_complete_ && (filtering_ == nullptr || !filtering_->holds_request);
 }
 
 void Exchange::add_request_trailers(std::string_view block, size_t fields) {
   const Result<http::HeaderMap> parsed = http::parse_fields(block, arena_.allocate_array<http::HeaderField>(fields));
   if (!parsed) return refuse_body({Reason::bad_chunk, "malformed trailers"});
-  to_upstream_.add("0\r\n");
-  to_upstream_.add(compose_trailers(*parsed, arena_));
+  upstream_trailers_ = compose_trailers(*parsed, arena_);
 }
 
 // The client's one timer: while it does not take what it gets, the write timeout runs (see wait_for_client); else it may be
@@ -272,22 +263,22 @@ void Exchange::on_client_pause_point() {
 
 void Exchange::flush_upstream() {
   if (!lease_ || upstream_dead_) return hold_request();
-  event::Stream& stream = lease_->stream();
-  const uint64_t sent_before = to_upstream_.sent();
-  const event::IoStatus status = to_upstream_.flush(stream);
-  if (phase_ == Phase::tunnel && to_upstream_.sent() > sent_before) {
-    on_tunnel_progress(&ListenerSeries::tunnel_received, to_upstream_.sent() - sent_before);
-  }
-  stream.want_write(status == event::IoStatus::again);
+  std::array<iovec, Outbox::kMostPieces> pieces;
+  const bool ends = request_ends();
+  const auto [status, taken] = lease_->send(to_upstream_.pieces(pieces), ends, upstream_trailers_);
+  to_upstream_.sent(taken);
+  sent_some_ = sent_some_ || lease_->has_sent();
+  if (phase_ == Phase::tunnel && taken > 0) on_tunnel_progress(&ListenerSeries::tunnel_received, taken);
   if (status != event::IoStatus::ok) {
     // A dead endpoint may have answered before it closed: its bytes, or its end, come as an event of their own.
     upstream_dead_ = status != event::IoStatus::again;
     return hold_request();
   }
+  sent_all_ = ends;
   if (client_paused_ && !(filtering_ != nullptr && filtering_->holds_request)) resume_client();
   if (phase_ == Phase::tunnel && request_complete_ && !upstream_shut_) {
     upstream_shut_ = true;
-    stream.shutdown_write();
+    lease_->shutdown_write();
     maybe_end_tunnel();
   }
 }
@@ -378,7 +369,7 @@ void Exchange::on_client_gone(Reason reason) {
   if (reason_ == Reason::none) reason_ = reason;
   if (!response_begun_) status_ = row(Reason::client_closed).status;
   // The endpoint must not take for a good end what is none. Nothing is on its way in a tunnel that was silent.
-  if (phase_ == Phase::tunnel && lease_ && reason_ != Reason::tunnel_idle) lease_->stream().close_with_reset();
+  if (phase_ == Phase::tunnel && lease_ && reason_ != Reason::tunnel_idle) lease_->cut();
   end();
 }
 

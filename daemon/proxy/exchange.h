@@ -31,7 +31,7 @@ class Client;
 class Engine;
 struct Problem;
 
-class Exchange final : private upstream::Connection::User, private upstream::Pool::Waiter, private filter::Subject {
+class Exchange final : private upstream::Carrier::User, private upstream::Pool::Waiter, private filter::Subject {
  public:
   Exchange(Engine& engine, Client& client);
   ~Exchange();
@@ -67,7 +67,7 @@ class Exchange final : private upstream::Connection::User, private upstream::Poo
  private:
   enum class Phase : uint8_t { filtering, connecting, awaiting, relaying, tunnel, finishing, over };
 
-  // upstream::Connection::User
+  // upstream::Carrier::User
   void on_informational(const http::ResponseHead& head) override;
   void on_response_head(const http::ResponseHead& head, const http::ResponseFraming& framing) override;
   void on_response_body(std::string_view data) override;
@@ -77,9 +77,9 @@ class Exchange final : private upstream::Connection::User, private upstream::Poo
   void on_upstream_writable() override { flush_upstream(); }
   void on_upstream_error(Error error) override;
   // upstream::Pool::Waiter
-  void on_lease(upstream::Connection& connection) override;
+  void on_lease(upstream::Carrier& carrier) override;
   void on_lease_failed(Error error) override;
-  upstream::Connection::User& user() override { return *this; }
+  upstream::Carrier::User& user() override { return *this; }
   [[nodiscard]] http::Method request_method() const override { return request_.head.method; }
   [[nodiscard]] http::ProxyHeader proxy_header() const override;
 
@@ -107,8 +107,8 @@ class Exchange final : private upstream::Connection::User, private upstream::Poo
   void refuse_body(Error error);
   void end_request(std::string_view trailers, size_t fields);
   void finish_request(std::string_view trailers, size_t fields);
-  /// All of it came and was handed on; it may still wait for the socket.
-  [[nodiscard]] bool request_sent() const;
+  /// All of it came, and no plugin holds the rest: it may still wait to be sent.
+  [[nodiscard]] bool request_ends() const;
   void add_request_trailers(std::string_view block, size_t fields);
   [[nodiscard]] uint64_t body_limit() const;
   void flush_upstream();
@@ -136,7 +136,7 @@ class Exchange final : private upstream::Connection::User, private upstream::Poo
 
   // exchange_upstream.cc: tries, retries and the response
   void begin_try(upstream::Endpoint& endpoint, bool fresh);
-  void attach(upstream::Connection& connection);
+  void attach(upstream::Carrier& carrier);
   void arm_response_timeout();
   [[nodiscard]] bool can_repeat() const;
   bool retry_after(Error error);
@@ -239,7 +239,8 @@ class Exchange final : private upstream::Connection::User, private upstream::Poo
   Request request_;
   http::ChunkedDecoder request_chunks_;
   Outbox to_client_;
-  Outbox to_upstream_;
+  Outbox to_upstream_;                  // the body, without its framing
+  std::string_view upstream_trailers_;  // behind the body
   Buffer replay_;  // the request body as it was sent, while the request may still have to be repeated
 
   Filtering* filtering_ = nullptr;  // no plugins, mostly
@@ -272,6 +273,8 @@ class Exchange final : private upstream::Connection::User, private upstream::Poo
   bool stale_retried_ = false;
   bool replayable_ = true;
   bool upstream_reused_ = false;
+  bool sent_some_ = false;         // of this request, in this try
+  bool sent_all_ = false;          // likewise
   bool upstream_reached_ = false;  // a byte of this request was sent in an earlier try
   bool client_paused_ = false;     // the client is not read, since the upstream is slow
   bool is_tunnel_ = false;         // it was, or had been when it ended

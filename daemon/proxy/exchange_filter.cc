@@ -107,9 +107,10 @@ void Exchange::resume_request_body() {
   if (step == Step::wait) return;
   if (step == Step::next) send_body(piece);
   if (step == Step::next && last) finish_request({}, 0);
-  if (step == Step::next) flush_upstream();
+  to_upstream_.hold();
   filtering.holds_request = false;
   filtering.held_request.clear();
+  if (step == Step::next) flush_upstream();
   if (step == Step::respond) answer_plugin();
   if (phase_ != Phase::over && client_paused_ && to_upstream_.held() <= kHighWatermark) resume_client();
 }
@@ -159,7 +160,7 @@ void Exchange::report(sluice_progress& progress) const {
   const bool answered = filtering_->head.status != 0;
   progress.status = filtering_->head.status;
   progress.origin = filtering_->origin;
-  progress.upstream_reached = upstream_reached_ || to_upstream_.sent() > 0;
+  progress.upstream_reached = upstream_reached_ || sent_some_;
   progress.request_body_bytes = bytes_of(request_.framing.body);
   const bool announced = answered && !filtering_->chain.replaces_response_body();
   progress.response_body_bytes = announced ? bytes_of(filtering_->framing.body) : -1;

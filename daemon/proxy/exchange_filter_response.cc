@@ -112,7 +112,7 @@ bool Exchange::filter_response_end(const http::HeaderMap& trailers) {
   filtering.trailers = kept_head(carrier, arena_).headers;
   flush_client();
   // All of it is here: the connection is free for others.
-  if (lease_ && !request_sent()) lease_->spoil();
+  if (lease_ && !sent_all_) lease_->spoil();
   lease_.give_back(Reason::keepalive_done);
   return false;
 }

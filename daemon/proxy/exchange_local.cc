@@ -165,7 +165,7 @@ void Exchange::drop_upstream(Reason reason) {
   if (endpoint_) endpoint_->pool().cancel(*this);
   if (lease_) lease_->spoil();
   lease_.give_back(reason);
-  upstream_reached_ = upstream_reached_ || to_upstream_.sent() > 0;
+  upstream_reached_ = upstream_reached_ || sent_some_;
   to_upstream_.clear();
 }
 

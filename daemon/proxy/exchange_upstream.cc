@@ -16,21 +16,22 @@ void Exchange::begin_try(upstream::Endpoint& endpoint, bool fresh) {
   endpoint_ = upstream::EndpointRef(endpoint);
   phase_ = Phase::connecting;
   slices_.try_began = engine_.loop().now();
-  const Result<upstream::Connection*> acquired = endpoint.pool().acquire(*this, fresh);
+  const Result<upstream::Carrier*> acquired = endpoint.pool().acquire(*this, fresh);
   if (!acquired) return on_lease_failed(acquired.error());
   if (*acquired != nullptr) attach(**acquired);
 }
 
-void Exchange::attach(upstream::Connection& connection) {
-  lease_ = upstream::Lease(connection);
-  upstream_reused_ = connection.reused();
+void Exchange::attach(upstream::Carrier& carrier) {
+  lease_ = upstream::Lease(carrier);
+  lease_->begin(upstream_head_, request_.framing.body);
+  upstream_reused_ = carrier.reused();
   slices_.leased = engine_.loop().now();
   phase_ = Phase::awaiting;
   arm_response_timeout();
 }
 
-void Exchange::on_lease(upstream::Connection& connection) {
-  attach(connection);
+void Exchange::on_lease(upstream::Carrier& carrier) {
+  attach(carrier);
   flush_upstream();
 }
 
@@ -54,7 +55,7 @@ void Exchange::arm_response_timeout() {
 }
 
 // Nothing was sent, or it may be sent twice and all of it is still here.
-bool Exchange::can_repeat() const { return !response_begun_ && (to_upstream_.sent() == 0 || replayable_); }
+bool Exchange::can_repeat() const { return !response_begun_ && (!sent_some_ || replayable_); }
 
 bool Exchange::retry_after(Error error) {
   if (phase_ == Phase::tunnel || !can_repeat()) return false;
@@ -97,17 +98,11 @@ bool Exchange::spend_retry() {
 void Exchange::repeat(upstream::Endpoint& endpoint, Reason why, bool fresh) {
   lease_.give_back(why);
   upstream_dead_ = false;
-  upstream_reached_ = upstream_reached_ || to_upstream_.sent() > 0;
+  upstream_reached_ = upstream_reached_ || sent_some_;
+  sent_some_ = sent_all_ = false;
   if (to_upstream_.sent() > 0) {
-    const bool chunked = request_.framing.body.kind == BodyFraming::Kind::chunked;
     to_upstream_.clear();
-    to_upstream_.add(upstream_head_);
-    if (chunked) {
-      to_upstream_.add_chunk(replay_.view());
-      if (request_complete_) to_upstream_.add("0\r\n\r\n");
-    } else {
-      to_upstream_.add(replay_.view());
-    }
+    to_upstream_.add(replay_.view());
   }
   begin_try(endpoint, fresh);
   if (phase_ == Phase::connecting || phase_ == Phase::awaiting) flush_upstream();
@@ -203,7 +198,7 @@ void Exchange::end_response(const http::HeaderMap& trailers) {
   } else if (client_framing_.body.kind == BodyFraming::Kind::chunked) {
     to_client_.add("0\r\n\r\n");
   }
-  if (!request_sent()) {
+  if (!sent_all_) {
     // An answer before the whole request was sent: the rest is not sent any more.
     if (lease_) lease_->spoil();
     to_upstream_.clear();

@@ -17,16 +17,23 @@ void Outbox::add_chunk(std::string_view payload) {
 
 event::IoStatus Outbox::flush(event::Stream& stream) {
   if (empty()) return event::IoStatus::ok;
-  std::array<iovec, 1 + std::tuple_size_v<decltype(pieces_)>> all;
-  size_t count = 0;
-  if (!held_.empty()) all[count++] = {const_cast<char*>(held_.view().data()), held_.size()};
-  for (uint32_t i = 0; i < count_; ++i) all[count++] = pieces_[i];
-  const event::IoResult result = stream.write({all.data(), count});
-  const size_t written = result.status == event::IoStatus::ok ? result.bytes : 0;
-  sent_ += written;
-  keep_after(written);
+  std::array<iovec, kMostPieces> all;
+  const event::IoResult result = stream.write(pieces(all));
+  sent(result.status == event::IoStatus::ok ? result.bytes : 0);
   if (result.status == event::IoStatus::error) return event::IoStatus::error;
   return empty() ? event::IoStatus::ok : event::IoStatus::again;
+}
+
+std::span<const iovec> Outbox::pieces(std::array<iovec, kMostPieces>& out) const {
+  size_t count = 0;
+  if (!held_.empty()) out[count++] = {const_cast<char*>(held_.view().data()), held_.size()};
+  for (uint32_t i = 0; i < count_; ++i) out[count++] = pieces_[i];
+  return {out.data(), count};
+}
+
+void Outbox::sent(size_t bytes) {
+  sent_ += bytes;
+  keep_after(bytes);
 }
 
 void Outbox::hold() { keep_after(0); }

@@ -6,6 +6,7 @@
 #include <sys/uio.h>
 
 #include <array>
+#include <span>
 #include <string_view>
 
 #include "base/buffer.h"
@@ -18,6 +19,8 @@ constexpr size_t kLowWatermark = 16 * 1024;   // at or below it the source goes 
 
 class Outbox {
  public:
+  static constexpr size_t kMostPieces = 15;
+
   explicit Outbox(BlockPool& pool) : held_(pool) {}
 
   /// `piece` must stay valid until flush() or hold().
@@ -32,6 +35,10 @@ class Outbox {
   /// Writes as much as the socket takes. ok: everything is out. again: the rest is held. error: the stream is dead, what
   /// was not sent is held, so that it can go out on another stream.
   event::IoStatus flush(event::Stream& stream);
+  /// What there is to be written, in `out`: for who writes it elsewhere, and says by sent() how much was taken.
+  std::span<const iovec> pieces(std::array<iovec, kMostPieces>& out) const;
+  /// The first `bytes` left; what did not is held.
+  void sent(size_t bytes);
   /// Copies the pieces, so that the views may go away.
   void hold();
   void clear();
@@ -56,7 +63,7 @@ class Outbox {
   uint64_t sent_ = 0;
   uint32_t count_ = 0;
   uint32_t chunk_heads_ = 0;
-  std::array<iovec, 14> pieces_;
+  std::array<iovec, kMostPieces - 1> pieces_;
   std::array<char, kChunkHeads * kChunkHeadBytes> chunk_head_bytes_;
 };
 

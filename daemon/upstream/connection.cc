@@ -42,6 +42,21 @@ void Connection::lease(User& user, http::Method method) {
   ++served_;
 }
 
+void Connection::begin(std::string_view head, const http::BodyFraming& body) {
+  writer_.begin(head, body.kind == http::BodyFraming::Kind::chunked);
+}
+
+event::IoResult Connection::send(std::span<const iovec> body, bool last, std::string_view trailers) {
+  const event::IoResult result = writer_.write(stream_, body, last, trailers);
+  stream_.want_write(result.status == event::IoStatus::again);
+  return result;
+}
+
+void Connection::give_back(Reason reason) {
+  user_ = nullptr;
+  pool_.release(*this, reason);
+}
+
 void Connection::arm(Millis after, Reason reason) {
   timeout_reason_ = reason;
   timer_.set(loop_.now() + after);

@@ -1,6 +1,5 @@
 // Connection: one HTTP/1.1 connection to an endpoint. It belongs to its Pool and is lent to one exchange at a time (Lease).
-// It reads and decodes responses and hands the exchange events; what goes out is written by the exchange's Outbox
-// straight to stream(). Worker thread only. Freed by the pool at the end of the turn in which it was closed.
+// It writes the request, reads and decodes responses and hands the exchange events. Worker thread only. Freed by the pool at the end of the turn in which it was closed.
 //
 // State        leaves by
 // connecting   socket ready -> idle, or securing if the endpoint speaks TLS; refused or timeout -> closed (the pool fails a waiter)
@@ -20,38 +19,19 @@
 #include "http/framing.h"
 #include "http/head_scanner.h"
 #include "http/message.h"
+#include "upstream/carrier.h"
+#include "upstream/request_writer.h"
 
 namespace sluice::upstream {
 
 class Pool;
 struct ConnectionTag;
 
-class Connection final : public event::Deferred, public ListNode<ConnectionTag>, private event::Stream::Handler {
+class Connection final : public event::Deferred,
+                         public ListNode<ConnectionTag>,
+                         public Carrier,
+                         private event::Stream::Handler {
  public:
-  /// Who leases a connection. Calls come from the loop, never from inside a function of Connection. Any of them may
-  /// release or abandon the lease.
-  class User {
-   public:
-    /// 1xx but 101. `head` is valid during the call only, as in on_response_head.
-    virtual void on_informational(const http::ResponseHead& head) = 0;
-    virtual void on_response_head(const http::ResponseHead& head, const http::ResponseFraming& framing) = 0;
-    /// Payload, chunked coding taken off; `data` stays valid until on_upstream_pause_point().
-    virtual void on_response_body(std::string_view data) = 0;
-    /// `left` bytes of a body of known length are still to come and need not be looked at: a pipe to splice them into, or
-    /// nullptr to get them by on_response_body(). Once a pipe was given, the rest of the body takes that way.
-    virtual event::Pipe* offer_splice(uint64_t left) = 0;
-    /// The response is complete; `trailers` may be empty.
-    virtual void on_response_end(const http::HeaderMap& trailers) = 0;
-    /// All bytes of this wake-up were handed over: time to write them out.
-    virtual void on_upstream_pause_point() = 0;
-    virtual void on_upstream_writable() = 0;
-    /// The connection is of no more use; abandon the lease.
-    virtual void on_upstream_error(Error error) = 0;
-
-   protected:
-    ~User() = default;
-  };
-
   Connection(Pool& pool, event::Loop& loop);
   ~Connection() override;
 
@@ -60,33 +40,33 @@ class Connection final : public event::Deferred, public ListNode<ConnectionTag>,
 
   /// An idle connection begins to serve `user`, whose request has `method`.
   void lease(User& user, http::Method method);
-  /// The user is gone; no call reaches it any more.
-  void abandon() { user_ = nullptr; }
 
   [[nodiscard]] event::Stream& stream() { return stream_; }
-  [[nodiscard]] Pool& pool() { return pool_; }
 
-  /// After `after` without progress the user gets `reason` as an error. Each arm() replaces the one before.
-  void arm(Millis after, Reason reason);
-  void disarm() { timer_.cancel(); }
-
-  /// It must not serve another exchange, whatever the response said (the request was not sent whole, for instance).
-  void spoil() { reusable_ = false; }
-  /// Back-pressure from the client's side.
-  void pause_reading();
-  void resume_reading();
+  // Carrier
+  void begin(std::string_view head, const http::BodyFraming& body) override;
+  event::IoResult send(std::span<const iovec> body, bool last, std::string_view trailers) override;
+  [[nodiscard]] bool has_sent() const override { return writer_.has_sent(); }
+  [[nodiscard]] bool can_tunnel() const override { return true; }
+  void shutdown_write() override { stream_.shutdown_write(); }
+  void cut() override { stream_.close_with_reset(); }
+  void arm(Millis after, Reason reason) override;
+  void disarm() override { timer_.cancel(); }
+  /// It must not serve another exchange, whatever the response said.
+  void spoil() override { reusable_ = false; }
+  void pause_reading() override;
+  void resume_reading() override;
 
   /// True once the response ended cleanly at a message boundary, so that another exchange may use the connection.
   [[nodiscard]] bool reusable() const { return state_ == State::done && reusable_; }
-  /// At least one byte of the current exchange's response arrived.
-  [[nodiscard]] bool got_bytes() const { return got_bytes_; }
-  /// It served another exchange before this one.
-  [[nodiscard]] bool reused() const { return served_ > 1; }
+  [[nodiscard]] bool got_bytes() const override { return got_bytes_; }
+  [[nodiscard]] bool reused() const override { return served_ > 1; }
   [[nodiscard]] uint64_t served() const { return served_; }
   [[nodiscard]] MonoTime opened_at() const { return opened_at_; }
 
  private:
   friend class Pool;
+  void give_back(Reason reason) override;
   enum class State : uint8_t { connecting, securing, idle, head, body, done, tunnel, closed };
 
   void on_readable() override;
@@ -119,6 +99,7 @@ class Connection final : public event::Deferred, public ListNode<ConnectionTag>,
   event::Stream stream_;
   event::Timer timer_;
   User* user_ = nullptr;
+  RequestWriter writer_;
   Buffer head_bytes_;  // of a head that came in more than one piece
   http::HeadScanner scanner_;
   http::ChunkedDecoder chunks_;

@@ -23,36 +23,36 @@ void Fetch::start(Cluster& cluster, const Request& request) {
   endpoint_ = EndpointRef(cluster.choose(nullptr));
   method_ = request.method;
   max_body_ = request.max_body;
-  out_ = fmt::format("{} {} HTTP/1.1\r\nHost: {}\r\n{}", http::name(method_), request.target,
-                     request.host.empty() ? std::string_view(endpoint_->name()) : request.host, request.field_lines);
-  if (!request.body.empty() || !http::is_safe(method_))
-    out_ += fmt::format("Content-Length: {}\r\n", request.body.size());
-  out_ += "\r\n";
-  out_ += request.body;
+  head_ = fmt::format("{} {} HTTP/1.1\r\nHost: {}\r\n{}", http::name(method_), request.target,
+                      request.host.empty() ? std::string_view(endpoint_->name()) : request.host, request.field_lines);
+  if (!request.body.empty() || !http::is_safe(method_)) {
+    framing_ = {http::BodyFraming::Kind::length, request.body.size()};
+    head_ += fmt::format("Content-Length: {}\r\n", request.body.size());
+  }
+  head_ += "\r\n";
+  sent_body_ = request.body;
   acquire(false);
 }
 
 void Fetch::acquire(bool fresh) {
-  const Result<Connection*> acquired = endpoint_->pool().acquire(*this, fresh);
+  const Result<Carrier*> acquired = endpoint_->pool().acquire(*this, fresh);
   if (!acquired) return refuse(acquired.error().reason);
   if (*acquired != nullptr) on_lease(**acquired);
 }
 
-void Fetch::on_lease(Connection& connection) {
-  lease_ = Lease(connection);
+void Fetch::on_lease(Carrier& carrier) {
+  lease_ = Lease(carrier);
   sent_ = 0;
+  lease_->begin(head_, framing_);
   send();
 }
 
-// What the socket does not take now waits for on_upstream_writable(); a dead one is heard of by reading it.
+// What is not taken now waits for on_upstream_writable(); a dead connection is heard of by reading it.
 void Fetch::send() {
-  event::Stream& stream = lease_->stream();
-  while (sent_ < out_.size()) {
-    const event::IoResult result = stream.write(std::string_view(out_).substr(sent_));
-    if (result.status != event::IoStatus::ok) return stream.want_write(result.status == event::IoStatus::again);
-    sent_ += result.bytes;
-  }
-  stream.want_write(false);
+  const iovec rest{sent_body_.data() + sent_, sent_body_.size() - sent_};
+  const event::IoResult result = lease_->send({&rest, 1}, true, {});
+  sent_ += result.bytes;
+  all_sent_ = result.status == event::IoStatus::ok;
 }
 
 void Fetch::on_response_head(const http::ResponseHead& head, const http::ResponseFraming&) {
@@ -77,7 +77,7 @@ void Fetch::on_response_body(std::string_view data) {
 }
 
 void Fetch::on_response_end(const http::HeaderMap&) {
-  if (sent_ < out_.size()) lease_->spoil();
+  if (!all_sent_) lease_->spoil();
   lease_.give_back(Reason::keepalive_done);
   finish(Reason::none);
 }

@@ -12,7 +12,7 @@
 
 namespace sluice::upstream {
 
-class Fetch final : private Connection::User, private Pool::Waiter {
+class Fetch final : private Carrier::User, private Pool::Waiter {
  public:
   struct Request {
     http::Method method = http::Method::GET;
@@ -44,7 +44,7 @@ class Fetch final : private Connection::User, private Pool::Waiter {
   void refuse(Reason reason);
 
  private:
-  // Connection::User
+  // Carrier::User
   void on_informational(const http::ResponseHead&) override {}
   void on_response_head(const http::ResponseHead& head, const http::ResponseFraming& framing) override;
   void on_response_body(std::string_view data) override;
@@ -54,9 +54,9 @@ class Fetch final : private Connection::User, private Pool::Waiter {
   void on_upstream_writable() override { send(); }
   void on_upstream_error(Error error) override;
   // Pool::Waiter
-  void on_lease(Connection& connection) override;
+  void on_lease(Carrier& carrier) override;
   void on_lease_failed(Error error) override { finish(error.reason); }
-  Connection::User& user() override { return *this; }
+  Carrier::User& user() override { return *this; }
   [[nodiscard]] http::Method request_method() const override { return method_; }
 
   void acquire(bool fresh);
@@ -71,8 +71,11 @@ class Fetch final : private Connection::User, private Pool::Waiter {
   EndpointRef endpoint_;
   Lease lease_;
   http::Method method_ = http::Method::GET;
-  std::string out_;
-  size_t sent_ = 0;
+  std::string head_;  // of the request, as its body
+  http::BodyFraming framing_;
+  std::string sent_body_;
+  size_t sent_ = 0;  // of the body
+  bool all_sent_ = false;
   size_t max_body_ = 0;
   bool replaced_ = false;
   uint16_t status_ = 0;

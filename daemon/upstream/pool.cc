@@ -66,20 +66,20 @@ Pool::~Pool() {
   while (!busy_.empty()) discard(busy_.front(), reason);
 }
 
-Result<Connection*> Pool::acquire(Waiter& waiter, bool fresh) {
+Result<Carrier*> Pool::acquire(Waiter& waiter, bool fresh) {
   shared_.shard.add(series_.requests);
   if (!fresh && !idle_.empty()) {
     shared_.shard.add(series_.reused);
-    return &lend(waiter);
+    return static_cast<Carrier*>(&lend(waiter));
   }
   if (open_ < spec_.max_open) {
     if (Result<void> opened = open_connection(); !opened) return opened.error();
     enqueue(waiter, timeouts_.connect + spec_.pending_timeout);
-    return nullptr;
+    return static_cast<Carrier*>(nullptr);
   }
   if (pending_ >= spec_.max_pending) return Error{Reason::pool_queue_full, ""};
   enqueue(waiter, spec_.pending_timeout);
-  return nullptr;
+  return static_cast<Carrier*>(nullptr);
 }
 
 // The most recently used idle connection begins to serve `waiter`.

@@ -49,10 +49,10 @@ class Pool {
   class Waiter : public ListNode<WaiterTag> {
    public:
     explicit Waiter(event::Loop& loop);
-    /// `connection` is leased to user() already.
-    virtual void on_lease(Connection& connection) = 0;
+    /// `carrier` is leased to user() already.
+    virtual void on_lease(Carrier& carrier) = 0;
     virtual void on_lease_failed(Error error) = 0;
-    virtual Connection::User& user() = 0;
+    virtual Carrier::User& user() = 0;
     [[nodiscard]] virtual http::Method request_method() const = 0;
     /// Whose connection it will be, for an endpoint that wants to be told so. By default nobody's but ours.
     [[nodiscard]] virtual http::ProxyHeader proxy_header() const { return {}; }
@@ -77,7 +77,7 @@ class Pool {
 
   /// Lends a connection: returns it at once if one is idle, else nullptr and the waiter hears later; or an error
   /// (pool_queue_full, connect_failed, out_of_descriptors). `fresh`: not an idle one, since those have just proved stale.
-  Result<Connection*> acquire(Waiter& waiter, bool fresh);
+  Result<Carrier*> acquire(Waiter& waiter, bool fresh);
   void cancel(Waiter& waiter) { waiter.leave(); }
   /// The exchange is done with the connection: it goes back to the idle ones if it can be used again, else it is closed and
   /// counted under `reason`.
@@ -144,34 +144,6 @@ class Pool {
   uint32_t idle_count_ = 0;
   uint32_t pending_ = 0;
   bool retired_ = false;
-};
-
-/// A leased connection, given back at the latest when the Lease dies (then as not reusable).
-class Lease {
- public:
-  Lease() = default;
-  explicit Lease(Connection& connection) : connection_(&connection) {}
-  ~Lease() { give_back(Reason::internal_error); }
-  Lease(Lease&& other) noexcept : connection_(std::exchange(other.connection_, nullptr)) {}
-  Lease& operator=(Lease&& other) noexcept {
-    give_back(Reason::internal_error);
-    connection_ = std::exchange(other.connection_, nullptr);
-    return *this;
-  }
-
-  /// `reason` says why the connection is closed if it cannot be used again.
-  void give_back(Reason reason) {
-    if (connection_ == nullptr) return;
-    Connection& connection = *std::exchange(connection_, nullptr);
-    connection.abandon();
-    connection.pool().release(connection, reason);
-  }
-  explicit operator bool() const { return connection_ != nullptr; }
-  Connection* operator->() const { return connection_; }
-  Connection& operator*() const { return *connection_; }
-
- private:
-  Connection* connection_ = nullptr;
 };
 
 }  // namespace sluice::upstream

@@ -172,7 +172,7 @@ TEST_CASE("bytes that come while the user still holds a complete response spoil 
   talk.hear("end");
   CHECK(talk.probe.reusable_at_end == true);
   talk.say("HTTP/1.1 200 OK\r\n");
-  CHECK_FALSE(talk.probe.lease->reusable());
+  CHECK_FALSE(talk.probe.reusable());
   CHECK(talk.probe.body == "ok");
 }
 
@@ -182,7 +182,7 @@ TEST_CASE("an endpoint that closes while the user still holds a complete respons
   talk.peer->send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
   talk.hear("end");
   talk.peer->close();
-  REQUIRE(talk.world.driver.until([&] { return !talk.probe.lease->reusable(); }));
+  REQUIRE(talk.world.driver.until([&] { return !talk.probe.reusable(); }));
   CHECK(talk.probe.events == Events{"head 200", "end"});
 }
 

@@ -88,20 +88,20 @@ class Origin {
 };
 
 /// Notes what a connection says, as one line of text per event, and holds the lease.
-class Probe final : public Connection::User, public Pool::Waiter {
+class Probe final : public Carrier::User, public Pool::Waiter {
  public:
   Probe(event::Loop& loop, std::string name = "") : Waiter(loop), name_(std::move(name)) {}
 
   // Pool::Waiter
-  void on_lease(Connection& connection) override {
-    lease = Lease(connection);
+  void on_lease(Carrier& carrier) override {
+    lease = Lease(carrier);
     if (order != nullptr) order->push_back(name_);
   }
   void on_lease_failed(Error error) override {
     failed = error.reason;
     if (order != nullptr) order->push_back(name_ + " failed");
   }
-  Connection::User& user() override { return *this; }
+  Carrier::User& user() override { return *this; }
   [[nodiscard]] http::Method request_method() const override { return method; }
 
   // Connection::User
@@ -118,7 +118,7 @@ class Probe final : public Connection::User, public Pool::Waiter {
     for (const http::HeaderField& field : trailers) {
       events.push_back("trailer " + std::string(field.name) + "=" + std::string(field.value));
     }
-    reusable_at_end = lease->reusable();
+    reusable_at_end = reusable();
     if (!release_at_end) return;
     spliced = pipe ? pipe->held() : 0;
     pipe.reset();
@@ -130,6 +130,8 @@ class Probe final : public Connection::User, public Pool::Waiter {
     events.push_back("error " + std::string(sluice::name(error.reason)));
     lease.give_back(error.reason);
   }
+  [[nodiscard]] const Connection& connection() const { return static_cast<Connection&>(*lease); }
+  [[nodiscard]] bool reusable() const { return connection().reusable(); }
   [[nodiscard]] bool heard(std::string_view event) const {
     return std::find(events.begin(), events.end(), event) != events.end();
   }
@@ -169,7 +171,7 @@ struct World {
 
   /// Leases a connection for `who`, opening one if need be.
   void lease(Probe& who, bool fresh = false) {
-    const Result<Connection*> acquired = pool->acquire(who, fresh);
+    const Result<Carrier*> acquired = pool->acquire(who, fresh);
     REQUIRE(acquired.has_value());
     if (*acquired != nullptr) return who.on_lease(**acquired);
     REQUIRE(driver.until([&] { return static_cast<bool>(who.lease); }));

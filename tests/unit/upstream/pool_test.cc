@@ -5,7 +5,7 @@
 #include "peer.h"
 
 using namespace sluice;
-using upstream::Connection;
+using upstream::Carrier;
 using upstream::test::Peer;
 using upstream::test::Probe;
 using upstream::test::World;
@@ -15,7 +15,7 @@ TEST_CASE("a connection that is given back is lent again, and counted as reused"
   Probe first(world.loop);
   world.lease(first);
   Peer peer = world.origin.accept();
-  const Connection* connection = &*first.lease;
+  const Carrier* connection = &*first.lease;
   world.exchange(first, peer);
   CHECK(world.pool->idle() == 1);
 
@@ -40,8 +40,8 @@ TEST_CASE("idle connections are lent last in, first out") {
   Peer peer_a = world.origin.accept();
   world.lease(b);
   Peer peer_b = world.origin.accept();
-  const Connection* of_a = &*a.lease;
-  const Connection* of_b = &*b.lease;
+  const Carrier* of_a = &*a.lease;
+  const Carrier* of_b = &*b.lease;
   world.exchange(b, peer_b);
   world.exchange(a, peer_a);
   REQUIRE(world.pool->idle() == 2);
@@ -105,7 +105,7 @@ TEST_CASE("past max_pending nobody waits: pool_queue_full") {
   Probe holder(world.loop), waiting(world.loop), refused(world.loop);
   world.lease(holder);
   REQUIRE(world.pool->acquire(waiting, false).has_value());
-  const Result<Connection*> result = world.pool->acquire(refused, false);
+  const Result<Carrier*> result = world.pool->acquire(refused, false);
   REQUIRE_FALSE(result.has_value());
   CHECK(result.error().reason == Reason::pool_queue_full);
   CHECK(world.pool->pending() == 1);
@@ -193,7 +193,7 @@ TEST_CASE("a connection past max_lifetime is closed, idle or when it is given ba
   Peer peer = world.origin.accept();
   SECTION("idle") { world.exchange(first, peer); }
   SECTION("given back") {
-    const MonoTime late = first.lease->opened_at() + Millis(30);
+    const MonoTime late = first.connection().opened_at() + Millis(30);
     REQUIRE(world.driver.until([&] { return world.loop.now() > late; }));
     world.exchange(first, peer);
     CHECK(world.pool->open() == 0);
