@@ -29,7 +29,7 @@ bool have_one_context(const TlsClientSpec& a, const TlsClientSpec& b) {
 }  // namespace
 
 std::optional<TlsClientSpec> ClientTlsCompiler::compile(const TlsClientDraft& draft, const Node* section,
-                                                        std::string alpn) {
+                                                        std::vector<std::string> alpn) {
   if (section == nullptr || !draft.enabled) return std::nullopt;
   check(draft, *section);
   TlsClientSpec spec = draft.spec;

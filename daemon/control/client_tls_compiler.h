@@ -18,7 +18,7 @@ class ClientTlsCompiler {
 
   /// Nothing without TLS: there is no `section`, or it says so. `alpn` as in TlsClientSpec. What is wrong is reported.
   [[nodiscard]] std::optional<snapshot::TlsClientSpec> compile(const TlsClientDraft& draft, const Node* section,
-                                                               std::string alpn);
+                                                               std::vector<std::string> alpn);
   /// For an endpoint at `place` that is a unix socket.
   void refuse_unix(Place place) { diagnostics_.error(place, "TLS is not possible over a unix socket"); }
 

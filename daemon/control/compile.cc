@@ -64,13 +64,33 @@ void compile_endpoints(UpstreamDraft& draft, ClientTlsCompiler& tls, Diagnostics
   }
 }
 
+// By ALPN, best first.
+std::vector<std::string> offered_by(snapshot::Protocol protocol) {
+  switch (protocol) {
+    case snapshot::Protocol::http1: return {"http/1.1"};
+    case snapshot::Protocol::http2: return {"h2"};
+    case snapshot::Protocol::automatic: return {"h2", "http/1.1"};
+  }
+  return {};
+}
+
 std::vector<snapshot::ClusterSpec> compile_upstreams(std::span<UpstreamDraft> drafts, ClientTlsCompiler& tls,
                                                      Diagnostics& diagnostics) {
   std::vector<snapshot::ClusterSpec> clusters;
   for (UpstreamDraft& draft : drafts) {
     draft.spec.name = draft.name;
-    draft.spec.tls = tls.compile(draft.tls, draft.node->find("tls"), "http/1.1");
+    draft.spec.tls = tls.compile(draft.tls, draft.node->find("tls"), offered_by(draft.spec.protocol));
     compile_endpoints(draft, tls, diagnostics);
+    if (draft.spec.protocol != snapshot::Protocol::http1 && draft.spec.proxy_protocol != http::ProxyVersion::off) {
+      diagnostics.error(draft.node->find("protocol")->place,
+                        "connections of HTTP/2 carry the requests of many clients, and a PROXY protocol header tells of one: "
+                        "with `proxy_protocol` the protocol must be http1");
+    }
+    if (draft.spec.protocol == snapshot::Protocol::automatic && !draft.spec.tls) {
+      diagnostics.error(
+          draft.node->find("protocol")->place,
+          "\"auto\" asks the endpoint by ALPN, which is a part of TLS: add `tls: {}`, or say http1 or http2");
+    }
     if (draft.spec.retry.on_timeout && draft.spec.retry.per_try.count() == 0) {
       diagnostics.warning(draft.name_place,
                           fmt::format("upstream \"{}\": retry.on has \"timeout\", which never happens "

@@ -37,6 +37,7 @@ using snapshot::ListenerTimeouts;
 using snapshot::MatchSpec;
 using snapshot::PoolSpec;
 using snapshot::ProcessSpec;
+using snapshot::Protocol;
 using snapshot::RedirectSpec;
 using snapshot::RedisSpec;
 using snapshot::RespondSpec;
@@ -61,6 +62,11 @@ constexpr uint64_t kKiB = 1024;
 constexpr uint64_t kTiB = uint64_t{1} << 40;
 constexpr uint64_t kPiB = uint64_t{1} << 50;
 
+constexpr Choice kProtocols[] = {
+    {"http1", static_cast<uint8_t>(Protocol::http1)},
+    {"http2", static_cast<uint8_t>(Protocol::http2)},
+    {"auto", static_cast<uint8_t>(Protocol::automatic)},
+};
 constexpr Choice kBalances[] = {
     {"p2c", static_cast<uint8_t>(Balance::p2c)},
     {"round_robin", static_cast<uint8_t>(Balance::round_robin)},
@@ -364,7 +370,10 @@ constexpr Row kRows[] = {
      .help = "Tell the endpoints whose connection it is by a PROXY protocol header, before TLS; `v2` also tells what the client agreed "
              "on by TLS. Each request then has a connection of its own.",
      .binding = choose<&UpstreamDraft::spec, &ClusterSpec::proxy_protocol>},
-    {.section = S::upstream, .key = "protocol", .presence = kLater, .help = "HTTP/2 to the endpoints."},
+    {.section = S::upstream, .key = "protocol", .type = T::choice, .fallback = "http1", .choices = kProtocols,
+     .help = "What the endpoints speak. `http2`: many requests at a time on each connection; without `tls` both sides have to know "
+             "(h2c). `auto`, with `tls`: HTTP/2 if the endpoint chooses it (ALPN). Upgrades, such as WebSocket, need HTTP/1.1.",
+     .binding = choose<&UpstreamDraft::spec, &ClusterSpec::protocol>},
 
     {.section = S::endpoint, .key = "address", .type = T::address,
      .help = "Where the server listens. `localhost` is 127.0.0.1; any other name is resolved, as with `dns`.",
@@ -396,6 +405,9 @@ constexpr Row kRows[] = {
     {.section = S::pool, .key = "pending_timeout", .type = T::duration, .fallback = "1s", .range = kTimeout,
      .help = "How long a request waits for a connection before it is answered 503.",
      .binding = into<&PoolSpec::pending_timeout>},
+    {.section = S::pool, .key = "max_streams", .type = T::integer, .fallback = "100", .range = {1, 100'000},
+     .help = "HTTP/2: requests at a time on one connection, if the endpoint allows as many.",
+     .binding = into<&PoolSpec::max_streams>},
 
     {.section = S::upstream_timeouts, .key = "connect", .type = T::duration, .fallback = "1s", .range = kTimeout,
      .help = "For a connection to be established.", .binding = into<&ClusterTimeouts::connect>},

@@ -88,7 +88,7 @@ void read_password(const Node& file, std::string& password, Diagnostics& diagnos
 std::optional<snapshot::TlsClientSpec> compile_tls(const StoreDraft& draft, const RedisSpec& redis,
                                                    ClientTlsCompiler& tls) {
   const Node* section = draft.node->find("tls");
-  auto spec = tls.compile(draft.tls, section, "");
+  auto spec = tls.compile(draft.tls, section, {});
   if (!spec || redis.mode != Mode::single || redis.servers.size() != 1) return spec;
   const EndpointSpec& only = redis.servers[0];
   if (only.host.empty() && only.address.family() == AF_UNIX) tls.refuse_unix(section->place);

@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <span>
+#include <string_view>
 
 namespace sluice::event {
 
@@ -46,6 +47,8 @@ class Transport {
   [[nodiscard]] virtual const char* failure() const = 0;
   /// It went wrong since the peer said so, and why: it took nothing of what it was sent after that.
   [[nodiscard]] virtual bool was_refused() const { return false; }
+  /// What both sides agreed to speak inside of it (ALPN); empty if that was not talked about.
+  [[nodiscard]] virtual std::string_view protocol() const { return {}; }
   /// The handshake took up an earlier session.
   [[nodiscard]] virtual bool resumed() const { return false; }
 

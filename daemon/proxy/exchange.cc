@@ -115,7 +115,8 @@ void Exchange::start_proxying() {
   const Result<std::string_view> head = compose_upstream_head(request_, arena_, engine_.random());
   if (!head) return answer_error(head.error());
   upstream_head_ = *head;
-  replayable_ = http::is_idempotent(request_.head.method);
+  // An endpoint of HTTP/2 may say that it did nothing with what it got; then any request is repeated.
+  replayable_ = http::is_idempotent(request_.head.method) || cluster_->spec().protocol != snapshot::Protocol::http1;
   watch_client();
   begin_try(cluster_->choose(nullptr), false);
 }

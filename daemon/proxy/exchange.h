@@ -138,7 +138,7 @@ class Exchange final : private upstream::Carrier::User, private upstream::Pool::
   void begin_try(upstream::Endpoint& endpoint, bool fresh);
   void attach(upstream::Carrier& carrier);
   void arm_response_timeout();
-  [[nodiscard]] bool can_repeat() const;
+  [[nodiscard]] bool can_repeat(bool unprocessed = false) const;
   bool retry_after(Error error);
   bool retry_status(uint16_t status);
   bool spend_retry();
@@ -271,7 +271,8 @@ class Exchange final : private upstream::Carrier::User, private upstream::Pool::
   bool keep_alive_ = true;
   bool upstream_dead_ = false;  // writing failed; reading may still find an answer
   bool stale_retried_ = false;
-  bool replayable_ = true;
+  bool replayable_ = true;  // all of the body that was sent is in replay_
+  bool refused_ = false;    // an endpoint did so, and it was repeated
   bool upstream_reused_ = false;
   bool sent_some_ = false;         // of this request, in this try
   bool sent_all_ = false;          // likewise

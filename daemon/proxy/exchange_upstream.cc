@@ -23,6 +23,7 @@ void Exchange::begin_try(upstream::Endpoint& endpoint, bool fresh) {
 
 void Exchange::attach(upstream::Carrier& carrier) {
   lease_ = upstream::Lease(carrier);
+  if (request_.framing.upgrade && !carrier.can_tunnel()) return fail({Reason::upstream_no_upgrade, ""});
   lease_->begin(upstream_head_, request_.framing.body);
   upstream_reused_ = carrier.reused();
   slices_.leased = engine_.loop().now();
@@ -32,7 +33,7 @@ void Exchange::attach(upstream::Carrier& carrier) {
 
 void Exchange::on_lease(upstream::Carrier& carrier) {
   attach(carrier);
-  flush_upstream();
+  if (lease_) flush_upstream();
 }
 
 void Exchange::on_lease_failed(Error error) {
@@ -54,11 +55,21 @@ void Exchange::arm_response_timeout() {
   lease_->arm(try_first ? per_try : whole, try_first ? Reason::upstream_try_timeout : Reason::upstream_timeout);
 }
 
-// Nothing was sent, or it may be sent twice and all of it is still here.
-bool Exchange::can_repeat() const { return !response_begun_ && (!sent_some_ || replayable_); }
+// Nothing was sent, or all of it is still here and may be sent twice. `unprocessed`: the endpoint said that it did nothing with it.
+bool Exchange::can_repeat(bool unprocessed) const {
+  if (response_begun_ || phase_ == Phase::tunnel) return false;
+  return !sent_some_ || (replayable_ && (unprocessed || http::is_idempotent(request_.head.method)));
+}
 
 bool Exchange::retry_after(Error error) {
-  if (phase_ == Phase::tunnel || !can_repeat()) return false;
+  const bool unprocessed = error.reason == Reason::upstream_refused;
+  if (!can_repeat(unprocessed)) return false;
+  if (unprocessed && !refused_ && !cluster_->empty()) {
+    refused_ = true;
+    engine_.shard().add(stats::pick(retries_, stats::RetryKind::refused));
+    repeat(cluster_->choose(endpoint_.get()), error.reason, false);
+    return true;
+  }
   const bool stale = lease_ && lease_->reused() && !lease_->got_bytes() && !stale_retried_ &&
                      row(error.reason).retry == RetryHint::if_reused;
   if (stale) {
@@ -71,7 +82,7 @@ bool Exchange::retry_after(Error error) {
   const bool wanted =
       (policy.on_connect && (error.reason == Reason::connect_failed || error.reason == Reason::connect_timeout ||
                              error.reason == Reason::tls_handshake_failed)) ||
-      (policy.on_reset && error.reason == Reason::upstream_reset) ||
+      (policy.on_reset && (error.reason == Reason::upstream_reset || unprocessed)) ||
       (policy.on_timeout && error.reason == Reason::upstream_try_timeout);
   if (!wanted || cluster_->empty() || !spend_retry()) return false;
   repeat(cluster_->choose(endpoint_.get()), error.reason, false);
@@ -81,7 +92,8 @@ bool Exchange::retry_after(Error error) {
 bool Exchange::retry_status(uint16_t status) {
   const auto& statuses = cluster_->spec().retry.on_statuses;
   if (std::find(statuses.begin(), statuses.end(), status) == statuses.end()) return false;
-  if (!replayable_ || !can_repeat() || cluster_->empty() || !spend_retry()) return false;
+  const bool twice = replayable_ && http::is_idempotent(request_.head.method);
+  if (!twice || !can_repeat() || cluster_->empty() || !spend_retry()) return false;
   lease_->spoil();
   repeat(cluster_->choose(endpoint_.get()), Reason::keepalive_done, false);
   return true;
@@ -98,7 +110,7 @@ bool Exchange::spend_retry() {
 void Exchange::repeat(upstream::Endpoint& endpoint, Reason why, bool fresh) {
   lease_.give_back(why);
   upstream_dead_ = false;
-  upstream_reached_ = upstream_reached_ || sent_some_;
+  upstream_reached_ = upstream_reached_ || (sent_some_ && why != Reason::upstream_refused);
   sent_some_ = sent_all_ = false;
   if (to_upstream_.sent() > 0) {
     to_upstream_.clear();

@@ -119,6 +119,9 @@ struct EndpointSpec {
   friend bool operator==(const EndpointSpec&, const EndpointSpec&) = default;
 };
 
+/// What an upstream's endpoints speak; automatic: what is agreed on by ALPN.
+enum class Protocol : uint8_t { http1, http2, automatic };
+
 enum class Balance : uint8_t { round_robin, random, least_request, p2c };
 
 struct PoolSpec {
@@ -129,6 +132,7 @@ struct PoolSpec {
   uint64_t max_requests = 0;     // per connection; 0: no limit
   uint32_t max_pending = 1024;
   Millis pending_timeout{1'000};
+  uint32_t max_streams = 100;  // of a connection of HTTP/2
 
   friend bool operator==(const PoolSpec&, const PoolSpec&) = default;
 };
@@ -155,12 +159,12 @@ struct RetrySpec {
 
 /// TLS to a server: what its context was made of, and the context itself.
 struct TlsClientSpec {
-  std::string server_name;      // which its certificate must have, and SNI; empty: the address that we connect to
-  bool verify = true;           // false: any certificate will do
-  std::string ca_pem;           // empty: the system's authorities
-  std::string certificate_pem;  // ours; empty: none
-  std::string key_pem;          // Never printed.
-  std::string alpn;             // the protocol that we offer; empty: none
+  std::string server_name;        // which its certificate must have, and SNI; empty: the address that we connect to
+  bool verify = true;             // false: any certificate will do
+  std::string ca_pem;             // empty: the system's authorities
+  std::string certificate_pem;    // ours; empty: none
+  std::string key_pem;            // Never printed.
+  std::vector<std::string> alpn;  // what we offer to speak, best first; empty: none
   std::shared_ptr<const tls::ClientContext> context;
 
   friend bool operator==(const TlsClientSpec& a, const TlsClientSpec& b) {
@@ -178,6 +182,7 @@ struct ClusterSpec {
   RetrySpec retry;
   std::optional<TlsClientSpec> tls;
   http::ProxyVersion proxy_protocol = http::ProxyVersion::off;  // unless off, a connection serves one request
+  Protocol protocol = Protocol::http1;
 
   friend bool operator==(const ClusterSpec&, const ClusterSpec&) = default;
 };

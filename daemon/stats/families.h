@@ -29,7 +29,7 @@ namespace sluice::stats {
   X(request_start, "request_start") X(request, "request") X(request_body, "request_body") \
   X(response, "response") X(response_body, "response_body") X(complete, "complete")
 #define SL_RETRY_KINDS(X) \
-  X(stale, "stale") X(policy, "policy") X(denied_by_budget, "denied_by_budget")
+  X(stale, "stale") X(refused, "refused") X(policy, "policy") X(denied_by_budget, "denied_by_budget")
 
 #define SL_TLS_SESSIONS(X) X(full, "full") X(resumed, "resumed")
 #define SL_STORE_OPERATIONS(X) \
@@ -62,12 +62,13 @@ namespace sluice::stats {
   X(upstream_opened,          counter,   none,    "sluice_upstream_connections_opened_total",     "upstream endpoint",        "Connections opened to an endpoint.") \
   X(upstream_reused,          counter,   none,    "sluice_upstream_connections_reused_total",     "upstream endpoint",        "Requests that found a pooled connection.") \
   X(upstream_active,          gauge,     none,    "sluice_upstream_connections_active",           "upstream endpoint",        "Connections that carry an exchange now.") \
+  X(upstream_streams,         gauge,     none,    "sluice_upstream_streams",                      "upstream endpoint",        "Requests that connections of HTTP/2 carry now, one stream each; of endpoints that may speak it.") \
   X(upstream_idle,            gauge,     none,    "sluice_upstream_connections_idle",             "upstream endpoint",        "Connections that wait in the pool now.") \
   X(upstream_pending,         gauge,     none,    "sluice_upstream_pending_requests",             "upstream endpoint",        "Requests that wait for a connection now.") \
   X(upstream_closed,          counter,   none,    "sluice_upstream_connections_closed_total",     "upstream endpoint reason", "Connections to an endpoint ended, by why.") \
   X(upstream_connect_failures, counter,  none,    "sluice_upstream_connect_failures_total",       "upstream endpoint",        "Connections to an endpoint that could not be made.") \
   X(upstream_tls_handshakes,  counter,   none,    "sluice_upstream_tls_handshakes_total",         "upstream endpoint session", "TLS handshakes with an endpoint that succeeded: whole ones, or an earlier session taken up again; of endpoints with TLS.") \
-  X(upstream_retries,         counter,   none,    "sluice_upstream_retries_total",                "upstream kind",            "Further attempts: after a stale pooled connection, by policy, or wished but over the budget.") \
+  X(upstream_retries,         counter,   none,    "sluice_upstream_retries_total",                "upstream kind",            "Further attempts: after a stale pooled connection, after an endpoint took a request back unprocessed (HTTP/2), by policy, or wished but over the budget.") \
   /* plugins */ \
   X(plugin_calls,             counter,   none,    "sluice_plugin_calls_total",                    "plugin phase",             "Times that a phase of a plugin was called.") \
   X(plugin_time,              counter,   nanos,   "sluice_plugin_cpu_seconds_total",              "plugin phase",             "Time that a plugin's phases took, without what they waited for.") \

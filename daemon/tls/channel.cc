@@ -294,14 +294,18 @@ void Channel::end_writing() {
   SSL_shutdown(ssl_.get());
 }
 
+std::string_view Channel::protocol() const {
+  const unsigned char* protocol = nullptr;
+  unsigned size = 0;
+  SSL_get0_alpn_selected(ssl_.get(), &protocol, &size);
+  return {reinterpret_cast<const char*>(protocol), size};
+}
+
 Agreement Channel::agreement() const {
   SSL* ssl = ssl_.get();
   Agreement agreed{.version = SSL_get_version(ssl), .cipher = SSL_get_cipher_name(ssl)};
   if (const char* name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name)) agreed.server_name = name;
-  const unsigned char* protocol = nullptr;
-  unsigned size = 0;
-  SSL_get0_alpn_selected(ssl, &protocol, &size);
-  agreed.alpn.assign(reinterpret_cast<const char*>(protocol), size);
+  agreed.alpn = protocol();
   agreed.resumed = SSL_session_reused(ssl) == 1;
   if (X509* client = SSL_get0_peer_certificate(ssl)) describe(client, agreed);
   return agreed;

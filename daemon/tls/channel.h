@@ -41,6 +41,7 @@ class Channel final : public event::Transport {
   event::IoResult write(std::span<const iovec> pieces) override;
   void end_writing() override;
   [[nodiscard]] bool was_refused() const override { return refused_; }
+  [[nodiscard]] std::string_view protocol() const override;
   [[nodiscard]] bool resumed() const override { return SSL_session_reused(ssl_.get()) == 1; }
   [[nodiscard]] bool has_pending() const override { return pending_; }
   [[nodiscard]] const char* failure() const override { return failure_; }

@@ -49,9 +49,10 @@ bool use_key(SSL_CTX* context, const std::string& pem, std::string& why) {
   return false;
 }
 
-void offer(SSL_CTX* context, const std::string& protocol) {
-  if (protocol.empty()) return;
-  const std::string list = static_cast<char>(protocol.size()) + protocol;  // RFC 7301 §3.1
+void offer(SSL_CTX* context, const std::vector<std::string>& protocols) {
+  if (protocols.empty()) return;
+  std::string list;  // RFC 7301 §3.1
+  for (const std::string& each : protocols) list += static_cast<char>(each.size()) + each;
   SL_ASSERT(SSL_CTX_set_alpn_protos(context, reinterpret_cast<const unsigned char*>(list.data()),
                                     static_cast<unsigned>(list.size())) == 0);
 }

@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "event/transport.h"
 #include "tls/client_sessions.h"
@@ -15,11 +16,11 @@ namespace sluice::tls {
 class ClientContext {
  public:
   struct Options {
-    std::string ca_pem;           // whom we trust; empty: whom the system trusts
-    std::string certificate_pem;  // ours, and those between it and its CA; empty: none
-    std::string key_pem;          // of our certificate
-    bool verify = true;           // false: any certificate will do
-    std::string alpn;             // the protocol that we offer to speak; empty: that is not talked about
+    std::string ca_pem;             // whom we trust; empty: whom the system trusts
+    std::string certificate_pem;    // ours, and those between it and its CA; empty: none
+    std::string key_pem;            // of our certificate
+    bool verify = true;             // false: any certificate will do
+    std::vector<std::string> alpn;  // what we offer to speak, best first; empty: that is not talked about
   };
   using Failure = tls::Failure;
 

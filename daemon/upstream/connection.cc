@@ -25,9 +25,11 @@ Connection::~Connection() = default;
 
 Result<void> Connection::connect(const SocketAddress& address) { return stream_.connect(loop_, address, *this); }
 
-void Connection::lease(User& user, http::Method method) {
-  SL_ASSERT(state_ == State::idle && user_ == nullptr);
+Carrier& Connection::lease(User& user, http::Method method) {
   timer_.cancel();
+  ++served_;
+  if (http2_ != nullptr) return http2_->lend(user, method, reused());
+  SL_ASSERT(state_ == State::idle && user_ == nullptr);
   user_ = &user;
   method_ = method;
   state_ = State::head;
@@ -39,7 +41,7 @@ void Connection::lease(User& user, http::Method method) {
   informational_bytes_ = 0;
   reusable_ = true;
   got_bytes_ = false;
-  ++served_;
+  return *this;
 }
 
 void Connection::begin(std::string_view head, const http::BodyFraming& body) {
@@ -63,6 +65,7 @@ void Connection::arm(Millis after, Reason reason) {
 }
 
 void Connection::become_idle(Millis idle_for) {
+  if (http2_ != nullptr) return timer_.set(loop_.now() + idle_for);
   state_ = State::idle;
   user_ = nullptr;
   timer_.set(loop_.now() + idle_for);
@@ -87,10 +90,12 @@ void Connection::on_timer() {
     return pool_.on_connect_failed(*this, {Reason::connect_timeout, "it did not end the TLS handshake"});
   }
   if (state_ == State::idle) return pool_.on_idle_over(*this);
+  if (http2_ != nullptr) return http2_->on_timer();
   fail(timeout_reason_, "");
 }
 
 void Connection::on_error() {
+  if (http2_ != nullptr) return http2_->fail({Reason::upstream_reset, "socket error"});
   if (!is_made()) {
     const Result<void> made = stream_.outcome();
     return pool_.on_connect_failed(*this, made ? Error{Reason::connect_failed, ""} : made.error());
@@ -100,6 +105,7 @@ void Connection::on_error() {
 }
 
 void Connection::on_writable() {
+  if (http2_ != nullptr) return http2_->on_writable();
   if (is_made()) {
     if (user_ != nullptr) user_->on_upstream_writable();
     return;
@@ -111,10 +117,24 @@ void Connection::on_writable() {
     return stream_.secure(pool_.make_transport(stream_.fd()));
   }
   stream_.want_write(false);
+  using snapshot::Protocol;
+  const event::Transport* transport = stream_.transport();
+  const bool agreed = transport != nullptr && transport->protocol() == "h2";
+  if (agreed || (transport == nullptr && pool_.protocol() == Protocol::http2)) return begin_http2();
+  if (pool_.protocol() == Protocol::http2) {
+    return pool_.on_connect_failed(*this, {Reason::upstream_http2_error, "it did not choose HTTP/2 (ALPN)"});
+  }
   pool_.on_connected(*this);
 }
 
+void Connection::begin_http2() {
+  state_ = State::http2;
+  http2_ = std::make_unique<Http2Connection>(*this, pool_, loop_, stream_);
+  http2_->start();
+}
+
 void Connection::on_readable() {
+  if (http2_ != nullptr) return http2_->on_readable();
   if (!is_made()) return;  // a refused connection shows itself as writable or as an error too
   if (state_ == State::idle) {
     // Nothing is due here: either the peer closed, or it speaks out of turn and cannot be trusted.
@@ -341,6 +361,7 @@ void Connection::fail(Reason reason, const char* detail) {
 void Connection::close() {
   state_ = State::closed;
   user_ = nullptr;
+  if (http2_ != nullptr) http2_->close();
   timer_.cancel();
   stream_.close();
 }

@@ -1,15 +1,18 @@
-// Connection: one HTTP/1.1 connection to an endpoint. It belongs to its Pool and is lent to one exchange at a time (Lease).
+// Connection: one connection to an endpoint. It belongs to its Pool and is lent to one exchange at a time (Lease), unless it speaks HTTP/2.
 // It writes the request, reads and decodes responses and hands the exchange events. Worker thread only. Freed by the pool at the end of the turn in which it was closed.
 //
 // State        leaves by
 // connecting   socket ready -> idle, or securing if the endpoint speaks TLS; refused or timeout -> closed (the pool fails a waiter)
 // securing     handshake done -> idle; failed or timeout -> closed (the pool fails a waiter)
+// http2        from idle, or where it would have become that: all else is the business of its Http2Connection
 // idle         lease() -> head; peer closes, sends, or it grew old -> closed
 // head         final response head -> body; 101 -> tunnel
 // body         last byte -> done
 // done         release() -> idle, or closed if it cannot be used again
 // tunnel       the exchange closes it
 #pragma once
+
+#include <memory>
 
 #include "base/buffer.h"
 #include "event/loop.h"
@@ -20,6 +23,7 @@
 #include "http/head_scanner.h"
 #include "http/message.h"
 #include "upstream/carrier.h"
+#include "upstream/http2_connection.h"
 #include "upstream/request_writer.h"
 
 namespace sluice::upstream {
@@ -38,8 +42,10 @@ class Connection final : public event::Deferred,
   /// Starts to connect; the pool hears of the outcome.
   [[nodiscard]] Result<void> connect(const SocketAddress& address);
 
-  /// An idle connection begins to serve `user`, whose request has `method`.
-  void lease(User& user, http::Method method);
+  /// A connection that is idle, or has room, begins to serve `user`, whose request has `method`.
+  Carrier& lease(User& user, http::Method method);
+  /// What it speaks, if that is HTTP/2; else nullptr.
+  [[nodiscard]] Http2Connection* http2() const { return http2_.get(); }
 
   [[nodiscard]] event::Stream& stream() { return stream_; }
 
@@ -67,7 +73,7 @@ class Connection final : public event::Deferred,
  private:
   friend class Pool;
   void give_back(Reason reason) override;
-  enum class State : uint8_t { connecting, securing, idle, head, body, done, tunnel, closed };
+  enum class State : uint8_t { connecting, securing, http2, idle, head, body, done, tunnel, closed };
 
   void on_readable() override;
   void on_writable() override;
@@ -81,6 +87,7 @@ class Connection final : public event::Deferred,
   bool splice_some();
   void consume(std::string_view bytes);
   void keep_unfinished_head(std::string_view bytes);
+  void begin_http2();
   bool take_head(std::string_view& bytes);
   bool deliver_informational(const http::ResponseHead& head, size_t bytes);
   bool deliver_head(const http::ResponseHead& head);
@@ -100,6 +107,7 @@ class Connection final : public event::Deferred,
   event::Timer timer_;
   User* user_ = nullptr;
   RequestWriter writer_;
+  std::unique_ptr<Http2Connection> http2_;
   Buffer head_bytes_;  // of a head that came in more than one piece
   http::HeadScanner scanner_;
   http::ChunkedDecoder chunks_;

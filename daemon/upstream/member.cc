@@ -26,7 +26,8 @@ std::shared_ptr<const Members> members_of(const snapshot::ClusterSpec& cluster, 
   auto members = std::make_shared<Members>();
   const auto add = [&](const SocketAddress& address, const std::string& name, const snapshot::EndpointSpec& endpoint) {
     auto hold = std::make_shared<stats::SeriesHold>(registry);
-    const EndpointSeries series = EndpointSeries::intern(*hold, cluster.name, name, cluster.tls.has_value());
+    const EndpointSeries series = EndpointSeries::intern(*hold, cluster.name, name, cluster.tls.has_value(),
+                                                         cluster.protocol != snapshot::Protocol::http1);
     members->push_back({address, name, endpoint.weight, series, std::move(hold), server_name_of(cluster, endpoint)});
   };
   for (const snapshot::EndpointSpec& endpoint : cluster.endpoints) {

@@ -9,13 +9,14 @@ constexpr Millis kLogPause{60'000};  // between two lines about one endpoint's T
 }  // namespace
 
 EndpointSeries EndpointSeries::intern(stats::SeriesHold& hold, std::string_view cluster, std::string_view endpoint,
-                                      bool tls) {
+                                      bool tls, bool http2) {
   using stats::Family;
   const auto series = [&](Family family) { return hold.intern(family, {cluster, endpoint}); };
   return {.requests = series(Family::upstream_requests),
           .opened = series(Family::upstream_opened),
           .reused = series(Family::upstream_reused),
           .active = series(Family::upstream_active),
+          .streams = http2 ? series(Family::upstream_streams) : stats::kSink,
           .idle = series(Family::upstream_idle),
           .pending = series(Family::upstream_pending),
           .connect_failures = series(Family::upstream_connect_failures),
@@ -48,14 +49,16 @@ void Pool::Waiter::leave() {
 
 Pool::Pool(const PoolShared& shared, const SocketAddress& address, const snapshot::PoolSpec& spec,
            const snapshot::ClusterTimeouts& timeouts, const EndpointSeries& series, EndpointTls tls,
-           http::ProxyVersion proxy_protocol)
+           http::ProxyVersion proxy_protocol, snapshot::Protocol protocol)
     : shared_(shared),
       address_(address),
       spec_(spec),
       timeouts_(timeouts),
       series_(series),
       tls_(std::move(tls)),
-      proxy_protocol_(proxy_protocol) {
+      protocol_(protocol),
+      proxy_protocol_(proxy_protocol),
+      streams_expected_(protocol == snapshot::Protocol::http1 ? 1 : spec.max_streams) {
   if (proxy_protocol_ != http::ProxyVersion::off) spec_.max_requests = 1;
 }
 
@@ -63,17 +66,19 @@ Pool::~Pool() {
   while (!waiters_.empty()) waiters_.front().leave();
   const Reason reason = retired_ ? Reason::pool_surplus : Reason::shutting_down;
   while (!idle_.empty()) on_idle_closed(idle_.front(), reason);
+  while (!roomy_.empty()) discard(roomy_.front(), reason);
   while (!busy_.empty()) discard(busy_.front(), reason);
 }
 
 Result<Carrier*> Pool::acquire(Waiter& waiter, bool fresh) {
   shared_.shard.add(series_.requests);
-  if (!fresh && !idle_.empty()) {
+  if (Connection* connection = fresh ? nullptr : find_room()) {
     shared_.shard.add(series_.reused);
-    return static_cast<Carrier*>(&lend(waiter));
+    return &lend(*connection, waiter);
   }
-  if (open_ < spec_.max_open) {
-    if (Result<void> opened = open_connection(); !opened) return opened.error();
+  if (awaits_enough() || open_ < spec_.max_open) {
+    Result<void> opened = awaits_enough() ? Result<void>() : open_connection();
+    if (!opened) return opened.error();
     enqueue(waiter, timeouts_.connect + spec_.pending_timeout);
     return static_cast<Carrier*>(nullptr);
   }
@@ -82,15 +87,49 @@ Result<Carrier*> Pool::acquire(Waiter& waiter, bool fresh) {
   return static_cast<Carrier*>(nullptr);
 }
 
-// The most recently used idle connection begins to serve `waiter`.
-Connection& Pool::lend(Waiter& waiter) {
-  Connection& connection = idle_.front();
-  take_from_idle(connection);
-  busy_.push_back(connection);
+// `connection`, which has room, begins to serve `waiter`.
+Carrier& Pool::lend(Connection& connection, Waiter& waiter) {
   ++leased_;
-  shared_.shard.step(series_.active, 1);
-  connection.lease(waiter.user(), waiter.request_method());
-  return connection;
+  Http2Connection* http2 = connection.http2();
+  if (http2 == nullptr || http2->streams() == 0) {
+    take_from_idle(connection);
+    busy_.push_back(connection);
+    shared_.shard.step(series_.active, 1);
+  }
+  Carrier& carrier = connection.lease(waiter.user(), waiter.request_method());
+  if (http2 == nullptr) return carrier;
+  shared_.shard.step(series_.streams, 1);
+  place(connection);
+  return carrier;
+}
+
+// One that carries streams already is filled first; else the most recently used idle one.
+Connection* Pool::find_room() {
+  while (!roomy_.empty()) {
+    Connection& connection = roomy_.front();
+    if (has_room(connection)) return &connection;
+    place(connection);  // it grew too old
+  }
+  while (!idle_.empty()) {
+    Connection& connection = idle_.front();
+    if (connection.http2() == nullptr || has_room(connection)) return &connection;
+    on_idle_closed(connection, Reason::upstream_closed_idle);
+  }
+  return nullptr;
+}
+
+bool Pool::has_room(Connection& connection) const { return connection.http2()->room() > 0 && !worn_out(connection); }
+
+// Of HTTP/2, and leased.
+void Pool::place(Connection& connection) {
+  connection.unlink();
+  (has_room(connection) ? roomy_ : busy_).push_front(connection);
+}
+
+// One more who waits has a place on a connection that is being made; only connections of HTTP/2 have more than the one for whom
+// they are made.
+bool Pool::awaits_enough() const {
+  return streams_expected_ > 1 && pending_ < uint64_t{connecting_} * streams_expected_;
 }
 
 void Pool::take_from_idle(Connection& connection) {
@@ -132,6 +171,7 @@ void Pool::on_connected(Connection& connection) {
     const auto session = transport->resumed() ? stats::TlsSession::resumed : stats::TlsSession::full;
     shared_.shard.add(stats::pick(series_.tls_handshakes, session));
   }
+  streams_expected_ = connection.http2() == nullptr ? 1 : std::max(connection.http2()->max_streams(), 1u);
   proxy_protocol_ == http::ProxyVersion::off ? keep_or_discard(connection) : lend_to_introduced(connection);
   serve_waiters();
 }
@@ -167,7 +207,7 @@ void Pool::lend_to_introduced(Connection& connection) {
   if (waiter == nullptr) return discard(connection, Reason::pool_surplus);
   waiter->leave();
   make_idle(connection);
-  waiter->on_lease(lend(*waiter));
+  waiter->on_lease(lend(connection, *waiter));
 }
 
 void Pool::on_connect_failed(Connection& connection, Error error) {
@@ -175,13 +215,15 @@ void Pool::on_connect_failed(Connection& connection, Error error) {
   shared_.shard.add(series_.connect_failures);
   if (error.reason == Reason::tls_handshake_failed) on_tls_failed(error.detail);
   sessions_.clear();  // also if it took too long: perhaps since it took up a session
-  // Each waiter that found no idle connection started one, so this failure belongs to whoever waits longest.
   const bool introduced = proxy_protocol_ != http::ProxyVersion::off && connection.is_securing();
   Waiter* waiter = waiter_of(introduced ? &connection : nullptr);
   discard(connection, error.reason);
-  if (waiter != nullptr) {
+  // Each waiter that found no idle connection started one, so this failure belongs to whoever waits longest; or to all whom it was
+  // to carry, unless others live that may.
+  for (uint32_t left = open_ > connecting_ ? 1 : streams_expected_; left > 0 && waiter != nullptr; --left) {
     waiter->leave();
     waiter->on_lease_failed(error);
+    waiter = left > 1 ? waiter_of(nullptr) : nullptr;
   }
   serve_waiters();
 }
@@ -207,6 +249,37 @@ void Pool::release(Connection& connection, Reason reason) {
   serve_waiters();
 }
 
+void Pool::on_stream_over(Connection& connection, Reason reason) {
+  SL_ASSERT(leased_ > 0);
+  --leased_;
+  shared_.shard.step(series_.streams, -1);
+  Http2Connection& http2 = *connection.http2();
+  if (http2.streams() > 0) {
+    place(connection);
+  } else {
+    shared_.shard.step(series_.active, -1);
+    if (!http2.is_usable()) {
+      discard(connection, http2.end_reason() != Reason::none ? http2.end_reason() : reason);
+    } else if (worn_out(connection)) {
+      discard(connection, Reason::pool_lifetime);
+    } else {
+      keep_or_discard(connection);
+    }
+  }
+  serve_waiters();
+}
+
+void Pool::on_room_changed(Connection& connection) {
+  Http2Connection& http2 = *connection.http2();
+  if (http2.max_streams() > 0) streams_expected_ = http2.max_streams();
+  if (http2.streams() > 0) {
+    place(connection);
+  } else if (!http2.is_usable()) {
+    on_idle_closed(connection, Reason::upstream_closed_idle);
+  }
+  serve_waiters();
+}
+
 // Who waits gets it; else it stays if it has a place among the idle ones.
 void Pool::keep_or_discard(Connection& connection) {
   if (waiters_.empty() && (retired_ || idle_count_ >= spec_.max_idle)) return discard(connection, Reason::pool_surplus);
@@ -223,12 +296,14 @@ void Pool::make_idle(Connection& connection) {
 
 // Gives idle connections to those who wait, and opens more where there is room.
 void Pool::serve_waiters() {
-  while (!waiters_.empty() && !idle_.empty()) {
+  while (!waiters_.empty()) {
+    Connection* connection = find_room();
+    if (connection == nullptr) break;
     Waiter& waiter = waiters_.front();
     waiter.leave();
-    waiter.on_lease(lend(waiter));
+    waiter.on_lease(lend(*connection, waiter));
   }
-  while (connecting_ < pending_ && open_ < spec_.max_open) {
+  while (uint64_t{connecting_} * streams_expected_ < pending_ && open_ < spec_.max_open) {
     Result<void> opened = open_connection();
     if (opened) continue;
     Waiter* waiter = waiter_of(nullptr);

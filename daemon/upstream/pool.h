@@ -1,5 +1,6 @@
 // Pool: one worker's connections to one endpoint. Idle ones are lent last-in first-out (the warmest first); when none is idle
-// a new one is opened up to pool.max_open, and who finds no room waits in a bounded queue. Owns its connections. A closed
+// a new one is opened up to pool.max_open, and who finds no room waits in a bounded queue. Of HTTP/2 each is lent to several at a time,
+// and another one is opened only when none has room. Owns its connections. A closed
 // peer is noticed by the readiness that is armed on idle connections anyway. Worker thread only.
 #pragma once
 
@@ -21,11 +22,12 @@ namespace sluice::upstream {
 
 /// The series that one endpoint counts in; the same for all workers.
 struct EndpointSeries {
-  stats::SeriesId requests, opened, reused, active, idle, pending, connect_failures, response_time;
+  stats::SeriesId requests, opened, reused, active, streams, idle, pending, connect_failures, response_time;
   stats::SeriesId closed;          // a run, by reason
   stats::SeriesId tls_handshakes;  // a run, by session; without TLS not shown
 
-  static EndpointSeries intern(stats::SeriesHold& hold, std::string_view cluster, std::string_view endpoint, bool tls);
+  static EndpointSeries intern(stats::SeriesHold& hold, std::string_view cluster, std::string_view endpoint, bool tls,
+                               bool http2 = false);
 };
 
 /// How to speak TLS with an endpoint.
@@ -70,7 +72,8 @@ class Pool {
 
   Pool(const PoolShared& shared, const SocketAddress& address, const snapshot::PoolSpec& spec,
        const snapshot::ClusterTimeouts& timeouts, const EndpointSeries& series, EndpointTls tls = {},
-       http::ProxyVersion proxy_protocol = http::ProxyVersion::off);
+       http::ProxyVersion proxy_protocol = http::ProxyVersion::off,
+       snapshot::Protocol protocol = snapshot::Protocol::http1);
   ~Pool();
   Pool(const Pool&) = delete;
   Pool& operator=(const Pool&) = delete;
@@ -102,12 +105,18 @@ class Pool {
   [[nodiscard]] std::unique_ptr<event::Transport> make_transport(int fd);
   /// Its socket is connected: sends the PROXY header, if the endpoint wants one. False if the connection is gone.
   [[nodiscard]] bool introduce(Connection& connection);
+  [[nodiscard]] snapshot::Protocol protocol() const { return protocol_; }
+  [[nodiscard]] uint32_t max_streams() const { return spec_.max_streams; }
   void on_connected(Connection& connection);
   void on_connect_failed(Connection& connection, Error error);
   /// The handshake failed, or was done on our side only.
   void on_tls_failed(const char* why);
   void on_idle_closed(Connection& connection, Reason reason);
   void on_idle_over(Connection& connection);
+  /// One stream of it was given back.
+  void on_stream_over(Connection& connection, Reason reason);
+  /// It takes more streams than before, or fewer, or no more at all.
+  void on_room_changed(Connection& connection);
   void arm_body_timeout(Connection& connection) { connection.arm(timeouts_.idle, Reason::upstream_idle_timeout); }
   [[nodiscard]] std::span<http::HeaderField> field_scratch() const { return shared_.field_scratch; }
 
@@ -117,7 +126,11 @@ class Pool {
   void lend_to_introduced(Connection& connection);
   [[nodiscard]] Waiter* waiter_of(const Connection* introducer);
   void serve_waiters();
-  Connection& lend(Waiter& waiter);
+  Carrier& lend(Connection& connection, Waiter& waiter);
+  Connection* find_room();
+  [[nodiscard]] bool has_room(Connection& connection) const;
+  void place(Connection& connection);
+  [[nodiscard]] bool awaits_enough() const;
   void take_from_idle(Connection& connection);
   void keep_or_discard(Connection& connection);
   void make_idle(Connection& connection);
@@ -131,13 +144,16 @@ class Pool {
   snapshot::ClusterTimeouts timeouts_;
   EndpointSeries series_;
   EndpointTls tls_;
+  snapshot::Protocol protocol_;
   tls::ClientSessions sessions_;
   http::ProxyVersion
       proxy_protocol_;    // unless off, a connection is for the one that it told of, and no connection is idle
   MonoTime quiet_until_;  // no TLS failure is logged before
   IntrusiveList<Connection, ConnectionTag> idle_;
-  IntrusiveList<Connection, ConnectionTag> busy_;  // connecting or leased
+  IntrusiveList<Connection, ConnectionTag> roomy_;  // leased, and there is room for more
+  IntrusiveList<Connection, ConnectionTag> busy_;   // connecting or leased
   IntrusiveList<Waiter, WaiterTag> waiters_;
+  uint32_t streams_expected_;  // of the next connection, by what the ones before it took
   uint32_t open_ = 0;
   uint32_t connecting_ = 0;
   uint32_t leased_ = 0;

@@ -37,7 +37,7 @@ TEST_CASE("an upstream speaks TLS if it has the section, unless that says no") {
     REQUIRE(tls);
     CHECK(tls->context != nullptr);
     CHECK(tls->verify);
-    CHECK(tls->alpn == "http/1.1");
+    CHECK(tls->alpn == std::vector<std::string>{"http/1.1"});
   }
   CHECK(tls_of(", tls: {server_name: a.test}")->server_name == "a.test");
   for (const char* no : {"", ", tls: false", ", tls: {enabled: false, ca_file: none}"}) {

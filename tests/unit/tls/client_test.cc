@@ -359,7 +359,7 @@ TEST_CASE("the protocol that we offer is heard by the server", "[tls]") {
   };
   SSL_CTX_set_alpn_select_cb(world.server->context(), choose, nullptr);
   ClientContext::Options options = trusting(names().authority);
-  options.alpn = "http/1.1";
+  options.alpn = {"http/1.1"};
   world.begin("redis.test", options);
   REQUIRE(world.settle());
   const unsigned char* agreed = nullptr;
