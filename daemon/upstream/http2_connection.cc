@@ -88,9 +88,10 @@ void Http2Stream::arm(Millis after, Reason reason) {
 
 void Http2Stream::arm_body_timeout() { arm(connection_.pool_.timeouts().idle, Reason::upstream_idle_timeout); }
 
-// A connection that was silent since this stream began may be one to nobody: further requests go elsewhere.
+// A connection that was silent for most of the time that this stream waited may be one to nobody: further requests go elsewhere.
 void Http2Stream::on_timer() {
-  if (connection_.last_read_ <= leased_at_) {
+  const MonoTime now = connection_.loop_.now();
+  if (now - connection_.last_read_ > (now - leased_at_) / 2) {
     connection_.parting_ = true;
     connection_.end_reason_ = timeout_reason_;
   }

@@ -57,7 +57,7 @@ class Http2Request:
         while left:
             with self.connection.speaking() as speaker:
                 assert self.connection.changed.wait_for(
-                    lambda: self.connection.over or speaker.local_flow_control_window(self.stream) > 0, DEADLINE), "no window"
+                    lambda: self.connection.over or self.cancelled.is_set() or speaker.local_flow_control_window(self.stream) > 0, DEADLINE), "no window"
                 if self.connection.over:
                     raise ConnectionError("the gateway closed the connection")
                 size = min(len(left), speaker.local_flow_control_window(self.stream), speaker.max_outbound_frame_size)
@@ -67,6 +67,13 @@ class Http2Request:
             with self.connection.speaking() as speaker:
                 speaker.end_stream(self.stream)
         return self
+
+    def data_until_over(self, body):
+        """As data(), until the gateway cancels the stream or is gone."""
+        try:
+            self.data(body, end=True)
+        except (ConnectionError, h2.exceptions.ProtocolError):
+            pass
 
     def trail(self, fields):
         with self.connection.speaking() as speaker:
