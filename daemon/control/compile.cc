@@ -82,9 +82,10 @@ std::vector<snapshot::ClusterSpec> compile_upstreams(std::span<UpstreamDraft> dr
     draft.spec.tls = tls.compile(draft.tls, draft.node->find("tls"), offered_by(draft.spec.protocol));
     compile_endpoints(draft, tls, diagnostics);
     if (draft.spec.protocol != snapshot::Protocol::http1 && draft.spec.proxy_protocol != http::ProxyVersion::off) {
-      diagnostics.error(draft.node->find("protocol")->place,
-                        "connections of HTTP/2 carry the requests of many clients, and a PROXY protocol header tells of one: "
-                        "with `proxy_protocol` the protocol must be http1");
+      diagnostics.error(
+          draft.node->find("protocol")->place,
+          "connections of HTTP/2 carry the requests of many clients, and a PROXY protocol header tells of one: "
+          "with `proxy_protocol` the protocol must be http1");
     }
     if (draft.spec.protocol == snapshot::Protocol::automatic && !draft.spec.tls) {
       diagnostics.error(

@@ -12,7 +12,8 @@ Endpoint::Endpoint(const PoolShared& shared, const Member& member, const snapsho
       weight_(member.weight),
       hold_(member.hold),
       pool_(shared, member.address, cluster.pool, cluster.timeouts, member.series,
-            {cluster.tls ? cluster.tls->context : nullptr, member.server_name}, cluster.proxy_protocol, cluster.protocol) {}
+            {cluster.tls ? cluster.tls->context : nullptr, member.server_name}, cluster.proxy_protocol,
+            cluster.protocol) {}
 
 bool Endpoint::is(const Member& member) const {
   return address_ == member.address && weight_ == member.weight && pool_.server_name() == member.server_name;

@@ -220,10 +220,11 @@ void Pool::on_connect_failed(Connection& connection, Error error) {
   discard(connection, error.reason);
   // Each waiter that found no idle connection started one, so this failure belongs to whoever waits longest; or to all whom it was
   // to carry, unless others live that may.
-  for (uint32_t left = open_ > connecting_ ? 1 : streams_expected_; left > 0 && waiter != nullptr; --left) {
+  for (uint32_t left = std::min(pending_, open_ > connecting_ ? 1 : streams_expected_); left > 0 && waiter != nullptr;
+       --left) {
     waiter->leave();
     waiter->on_lease_failed(error);
-    waiter = left > 1 ? waiter_of(nullptr) : nullptr;
+    waiter = waiter_of(nullptr);
   }
   serve_waiters();
 }

@@ -105,10 +105,16 @@ TEST_CASE("keys of later versions and unknown keys are refused by name") {
       {"version: 1\nlisteners: {a: {address: \":80\", proxy_protocol: true}}\n",
        "2:49 proxy_protocol: name the load balancers that send it, such as [10.0.0.0/8]\n"},
       {"version: 1\nlisteners: {a: {address: \":80\"}}\nupstreams: {u: {endpoints: [\"127.0.0.1:1\"], "
-       "health: {}, breaker: {}, protocol: http2}}\n",
+       "health: {}, breaker: {}}}\n",
        "3:45 \"health\" is not supported yet by this version of sluice\n"
-       "3:57 \"breaker\" is not supported yet by this version of sluice\n"
-       "3:70 \"protocol\" is not supported yet by this version of sluice\n"},
+       "3:57 \"breaker\" is not supported yet by this version of sluice\n"},
+      {"version: 1\nlisteners: {a: {address: \":80\"}}\nupstreams: {u: {endpoints: [\"127.0.0.1:1\"], protocol: "
+       "auto}}\n",
+       "3:55 \"auto\" asks the endpoint by ALPN, which is a part of TLS: add `tls: {}`, or say http1 or http2\n"},
+      {"version: 1\nlisteners: {a: {address: \":80\"}}\nupstreams: {u: {endpoints: [\"127.0.0.1:1\"], protocol: http2, "
+       "proxy_protocol: v2}}\n",
+       "3:55 connections of HTTP/2 carry the requests of many clients, and a PROXY protocol header tells of one: with "
+       "`proxy_protocol` the protocol must be http1\n"},
       {with_route("{match: {path: /, claims: {}}, upstream: app, slo: {}}"),
        "5:51 \"slo\" is not supported yet by this version of sluice\n"},
   });

@@ -113,7 +113,7 @@ TEST_CASE("every series is visited once, with its label values in the family's o
   });
   CHECK(seen == std::vector<std::string>{
                     "sluice_downstream_connections_accepted_total public", "sluice_upstream_retries_total users stale",
-                    "sluice_upstream_retries_total users policy",
+                    "sluice_upstream_retries_total users refused", "sluice_upstream_retries_total users policy",
                     "sluice_upstream_retries_total users denied_by_budget", "sluice_access_log_lines_total"});
 }
 
