@@ -4,14 +4,15 @@ ends. The servers are python3-h2."""
 import hashlib
 import ssl
 import threading
+from concurrent import futures
 from contextlib import contextmanager
 
 import pytest
 from h2.errors import ErrorCodes
 from h2.settings import SettingCodes
 
-from harness import (CHUNKED, DEADLINE, SANITIZER, SLOW, Authority, End, Http2Origin, PeerEnded, RawOrigin, Sluice, answering,
-                     assert_problem, chunked, in_background, merged, milliseconds, proxy_config, request, response, sluice,
+from harness import (CHUNKED, DEADLINE, SANITIZER, Authority, End, Http2Origin, RawOrigin, Sluice, answering,
+                     assert_problem, chunked, merged, milliseconds, proxy_config, request, response, sluice,
                      wait_until)
 
 ACTIVE = "sluice_upstream_connections_active"
@@ -670,3 +671,39 @@ def test_a_flood_ends_the_connection_or_is_answered_within_bounds(frame):
         assert gateway.rss_bytes() - baseline < 16 << 20
         client.close()
         gateway.wait_gauges_zero()
+
+
+def test_grpc_crosses_http2_on_both_sides():
+    grpc = pytest.importorskip("grpc")
+
+    def upper(body, context):
+        context.set_trailing_metadata((("x-sum", str(len(body))),))
+        return body.upper()
+
+    def count(bodies, context):
+        for body in bodies:
+            yield body * 2
+        context.abort(grpc.StatusCode.DATA_LOSS, "that was all")
+
+    as_they_are = {"request_deserializer": None, "response_serializer": None}
+    handlers = {"Upper": grpc.unary_unary_rpc_method_handler(upper, **as_they_are),
+                "Count": grpc.stream_stream_rpc_method_handler(count, **as_they_are)}
+    server = grpc.server(futures.ThreadPoolExecutor(4))
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("test.Test", handlers),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        with Sluice(proxy_config(f"127.0.0.1:{port}", upstream_settings={"protocol": "http2"})) as gateway:
+            with grpc.insecure_channel(gateway.address()) as channel:
+                answer, call = channel.unary_unary("/test.Test/Upper").with_call(b"hello", timeout=DEADLINE)
+                assert answer == b"HELLO"
+                assert ("x-sum", "5") in [tuple(each) for each in call.trailing_metadata()]
+                received = []
+                with pytest.raises(grpc.RpcError) as failure:
+                    for piece in channel.stream_stream("/test.Test/Count")(iter([b"a" * 100_000] * 20), timeout=DEADLINE):
+                        received.append(piece)
+                assert received == [b"a" * 200_000] * 20
+                assert failure.value.code() is grpc.StatusCode.DATA_LOSS
+                assert failure.value.details() == "that was all"
+    finally:
+        server.stop(None).wait(DEADLINE)
