@@ -34,6 +34,11 @@ std::optional<TlsClientSpec> ClientTlsCompiler::compile(const TlsClientDraft& dr
   check(draft, *section);
   TlsClientSpec spec = draft.spec;
   spec.alpn = std::move(alpn);
+  if (draft.ca_file == nullptr && spec.verify) {
+    const std::string system = tls::ClientContext::system_ca_file();
+    sources_.add(system);
+    spec.ca_stamp = sources_.files().at(system);
+  }
   bool read = read_named_file(draft.ca_file, "ca_file", spec.ca_pem, diagnostics_, sources_);
   read = read_named_file(draft.cert_file, "cert_file", spec.certificate_pem, diagnostics_, sources_) && read;
   read = read_named_file(draft.key_file, "key_file", spec.key_pem, diagnostics_, sources_) && read;

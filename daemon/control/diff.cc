@@ -226,6 +226,7 @@ void compare(const std::optional<snapshot::TlsClientSpec>& before, const std::op
   if (!before || !now) return;
   const auto told = [&](const char* what) { sentences.push_back(fmt::format("{}: tls.{}", title, what)); };
   if (before->ca_pem != now->ca_pem) told("ca_file: it holds other certificates");
+  if (before->ca_stamp != now->ca_stamp) told("ca_file: the system trusts others");
   if (before->certificate_pem != now->certificate_pem) told("cert_file: it holds another certificate");
   if (before->key_pem != now->key_pem) told("key_file: it holds another key");
 }

@@ -145,7 +145,7 @@ constexpr SectionRow kSections[] = {
      owned_by<RetrySpec>()},
     {S::client_tls, "upstreams.<name>.tls, stores.<name>.tls", "enabled",
      "TLS 1.2 or 1.3 to the servers of an upstream, or of a `redis` store, its sentinels included. `tls: true` is enough where the "
-     "system's authorities vouch for them. Certificates and keys are PEM files; when one changes, the gateway reloads by itself.",
+     "system's authorities vouch for them. Certificates and keys are PEM files; when one changes, or the file of the system's authorities, the gateway reloads by itself.",
      owned_by<TlsClientDraft>()},
     {S::store, "stores.<name>", "",
      "Where plugins keep what they must remember; the name is yours. `memory`: in this process, gone when it ends. `redis`: "

@@ -12,6 +12,7 @@
 
 #include "base/address.h"
 #include "base/clock.h"
+#include "base/source_files.h"
 #include "http/head_scanner.h"
 #include "http/message.h"
 #include "http/proxy_protocol.h"
@@ -162,13 +163,14 @@ struct TlsClientSpec {
   std::string server_name;        // which its certificate must have, and SNI; empty: the address that we connect to
   bool verify = true;             // false: any certificate will do
   std::string ca_pem;             // empty: the system's authorities
+  SourceFiles::Stamp ca_stamp;    // of their file, in that case
   std::string certificate_pem;    // ours; empty: none
   std::string key_pem;            // Never printed.
   std::vector<std::string> alpn;  // what we offer to speak, best first; empty: none
   std::shared_ptr<const tls::ClientContext> context;
 
   friend bool operator==(const TlsClientSpec& a, const TlsClientSpec& b) {
-    return a.server_name == b.server_name && a.verify == b.verify && a.ca_pem == b.ca_pem &&
+    return a.server_name == b.server_name && a.verify == b.verify && a.ca_pem == b.ca_pem && a.ca_stamp == b.ca_stamp &&
            a.certificate_pem == b.certificate_pem && a.key_pem == b.key_pem && a.alpn == b.alpn;
   }
 };

@@ -4,6 +4,7 @@
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
 
+#include <cstdlib>
 #include <utility>
 #include <vector>
 
@@ -105,6 +106,11 @@ std::shared_ptr<const ClientContext> ClientContext::make(const Options& options,
   ERR_clear_error();
   if (!usable) return nullptr;
   return std::shared_ptr<const ClientContext>(new ClientContext(std::move(made)));
+}
+
+std::string ClientContext::system_ca_file() {
+  const char* chosen = std::getenv(X509_get_default_cert_file_env());
+  return chosen != nullptr ? chosen : X509_get_default_cert_file();
 }
 
 std::unique_ptr<event::Transport> ClientContext::connect(int fd, const std::string& name,

@@ -27,6 +27,9 @@ class ClientContext {
   /// nullptr, with `failure`, if something cannot be used.
   [[nodiscard]] static std::shared_ptr<const ClientContext> make(const Options& options, Failure& failure);
 
+  /// The file with the certificates of those whom the system trusts.
+  [[nodiscard]] static std::string system_ca_file();
+
   /// For one connection, to the server that its certificate must call `name`: a host name, which is sent as SNI too, or an IP
   /// address. `fd` belongs to the Stream. `sessions` are of that server, or nullptr: a whole handshake each time.
   [[nodiscard]] std::unique_ptr<event::Transport> connect(int fd, const std::string& name,

@@ -75,6 +75,25 @@ TEST_CASE("an upstream is another one when its files hold something else") {
         std::vector<std::string>{"upstream \"a\": tls.ca_file: it holds other certificates"});
 }
 
+TEST_CASE("an upstream is another one when the system trusts others") {
+  const TemporaryFolder folder;
+  folder.write("system.pem", tls::test::make_authority("a").certificate_pem());
+  ::setenv("SSL_CERT_FILE", (folder / "system.pem").c_str(), 1);
+  const std::string upstreams =
+      "a: {endpoints: [\"127.0.0.1:1\"], tls: true}\n  b: {endpoints: [\"127.0.0.1:1\"], tls: {verify: false}}";
+  const CompileResult before = compile_upstreams(folder, upstreams);
+  CHECK(before.certificates.files().contains(folder / "system.pem"));
+  const CompileResult same = compile_upstreams(folder, upstreams);
+  CHECK(clusters_of(before) == clusters_of(same));
+  folder.write("system.pem", tls::test::make_authority("another").certificate_pem());
+  const CompileResult later = compile_upstreams(folder, upstreams);
+  ::unsetenv("SSL_CERT_FILE");
+  CHECK_FALSE(clusters_of(before)[0] == clusters_of(later)[0]);
+  CHECK(clusters_of(before)[1] == clusters_of(later)[1]);
+  CHECK(changed_contents(*before.snapshot, *later.snapshot) ==
+        std::vector<std::string>{"upstream \"a\": tls.ca_file: the system trusts others"});
+}
+
 TEST_CASE("mistakes in an upstream's tls have their place") {
   const TemporaryFolder folder;
   const auto messages = [&](const std::string& upstream) {
