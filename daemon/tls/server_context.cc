@@ -72,8 +72,10 @@ bool ServerContext::configure(Failure& failure) {
   SSL_CTX_set_app_data(context, this);
   SSL_CTX_set_min_proto_version(context, options_.tls12 ? TLS1_2_VERSION : TLS1_3_VERSION);
   SSL_CTX_set_max_proto_version(context, options_.tls13 ? TLS1_3_VERSION : TLS1_2_VERSION);
-  // The client's order among ciphers that are all good: it knows whether it has AES in hardware.
-  SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
+  // Our order, but for a client that has no AES in hardware, and so has ChaCha20 first.
+  SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE |
+                                   SSL_OP_PRIORITIZE_CHACHA);
+  SL_ASSERT(SSL_CTX_set_ciphersuites(context, kCiphersuites) == 1);
   SSL_CTX_set_mode(context,
                    SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
   SSL_CTX_set_read_ahead(context, 1);

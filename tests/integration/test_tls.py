@@ -369,6 +369,20 @@ def test_an_answer_that_the_upstream_cuts_short_does_not_look_whole(authority, s
                     pass
 
 
+@pytest.mark.parametrize(("version", "offered", "chosen"), [
+    ("-tls1_3", "TLS_AES_256_GCM_SHA384:TLS_AES_128_GCM_SHA256", "TLS_AES_128_GCM_SHA256"),
+    ("-tls1_3", "TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256", "TLS_CHACHA20_POLY1305_SHA256"),
+    ("-tls1_2", "ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-ECDSA-AES128-GCM-SHA256"),
+    ("-tls1_2", "ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-ECDSA-CHACHA20-POLY1305"),
+])
+def test_the_order_of_ciphers_is_ours_but_for_clients_without_aes_in_hardware(authority, server, version, offered, chosen):
+    with serving(server) as (gateway, _):
+        option = "-ciphersuites" if version == "-tls1_3" else "-cipher"
+        done = subprocess.run(["openssl", "s_client", "-connect", gateway.address(), version, option, offered, "-CAfile",
+                               authority.certificate], input="", capture_output=True, text=True, timeout=DEADLINE)
+        assert f"Cipher is {chosen}" in done.stdout
+
+
 def test_curl_and_openssl_agree(authority, server):
     with serving(server) as (gateway, _):
         port = gateway.address().rsplit(":", 1)[1]
