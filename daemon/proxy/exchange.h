@@ -255,6 +255,7 @@ class Exchange final : private upstream::Carrier::User, private upstream::Pool::
   uint64_t file_left_ = 0;
   std::unique_ptr<event::Pipe> pipe_;  // a large response body on its way, behind what to_client_ holds
   uint64_t body_sent_ = 0;             // bytes that left by sendfile or splice
+  uint64_t client_took_ = 0;           // of to_client_, when it was last looked at
 
   event::Timer route_timer_;
   Slices slices_;

@@ -27,21 +27,22 @@ void Exchange::flush_client() {
 
 // Of what to_client_ holds, as much as the socket takes.
 event::IoStatus Exchange::send_held() {
-  const uint64_t sent_before = to_client_.sent();
   const bool last = response_complete_ && file_left_ == 0 && (pipe_ == nullptr || pipe_->held() == 0);
   const event::IoStatus status = client_->flush(to_client_, last);
-  if (phase_ == Phase::tunnel && to_client_.sent() > sent_before) {
-    on_tunnel_progress(&ListenerSeries::tunnel_sent, to_client_.sent() - sent_before);
+  if (phase_ == Phase::tunnel && to_client_.sent() > client_took_) {
+    on_tunnel_progress(&ListenerSeries::tunnel_sent, to_client_.sent() - client_took_);
   }
   return status;
 }
 
 // True if to_client_ is empty. If not, the socket wakes us, or the client is gone.
 bool Exchange::flush_held() {
-  const uint64_t sent_before = to_client_.sent();
-  switch (send_held()) {
+  const event::IoStatus status = send_held();
+  // Over HTTP/2 bytes also leave between our calls, when the client opens its window.
+  const bool progress = to_client_.sent() > std::exchange(client_took_, to_client_.sent());
+  switch (status) {
     case event::IoStatus::error: client_->close(Reason::client_closed); return false;
-    case event::IoStatus::again: wait_for_client(to_client_.sent() > sent_before); return false;
+    case event::IoStatus::again: wait_for_client(progress); return false;
     default: return true;
   }
 }
