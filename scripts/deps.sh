@@ -10,7 +10,7 @@ declare -A packages=(
   [build]="g++ cmake ninja-build ccache pkg-config libuv1-dev libyaml-dev libfmt-dev libspdlog-dev libpcre2-dev
     libsystemd-dev libc-ares-dev libnghttp2-dev libhiredis-dev libssl-dev libsimdjson-dev libcrypt-dev zlib1g-dev libbrotli-dev libzstd-dev"
   # node-llhttp is the oracle that the parser's tests compare with; prometheus brings promtool.
-  [test]="catch2 node-llhttp python3 python3-pytest python3-yaml python3-jsonschema python3-jwt python3-websockets
+  [test]="catch2 node-llhttp python3 python3-hpack python3-pytest python3-yaml python3-jsonschema python3-jwt python3-websockets
     python3-grpcio python3-h2 prometheus curl dpkg-dev groff-base iproute2 logrotate man-db nghttp2-client openssl redis-sentinel redis-server
     redis-tools systemd"
   [fuzz]="clang-14 libclang-rt-14-dev llvm-14"

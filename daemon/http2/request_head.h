@@ -21,6 +21,8 @@ class RequestBlock {
   /// The whole block is here; `ends`: no body follows. The head views the lines, and `fields`. Errors: those of the limits,
   /// bad_target, bad_host, bad_method.
   Result<http::RequestHead> finish(bool ends, std::span<http::HeaderField> fields);
+  /// Nothing was wrong with any field so far.
+  [[nodiscard]] bool is_accepted() const { return error_.reason == Reason::none; }
   /// It asks for a tunnel; the head is that of an Upgrade.
   [[nodiscard]] bool is_connect() const { return protocol_.bytes > 0; }
 

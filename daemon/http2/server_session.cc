@@ -21,6 +21,12 @@ ServerStream* stream_of(nghttp2_session* session, int32_t id) {
 // nghttp2 fails at nothing but want of memory and at what the caller did wrong.
 void must(int result) { SL_ASSERT(result == 0); }
 
+// Codes of resets that are no answer to a broken rule.
+bool is_ours(uint32_t code) {
+  return code == static_cast<uint32_t>(ErrorCode::no_error) || code == static_cast<uint32_t>(ErrorCode::cancel) ||
+         code == static_cast<uint32_t>(ErrorCode::internal_error);
+}
+
 std::array<char, 3> digits_of(uint16_t status) {
   return {static_cast<char>('0' + status / 100), static_cast<char>('0' + status / 10 % 10),
           static_cast<char>('0' + status % 10)};
@@ -44,14 +50,8 @@ struct ServerSession::Callbacks {
 
   // Without this nghttp2 would drop the field and go on: RFC 9113 §8.2.1 calls the whole request malformed.
   static int on_invalid_header(nghttp2_session*, const nghttp2_frame*, const uint8_t*, size_t, const uint8_t*, size_t,
-                               uint8_t, void* user) {
-    self(user).handler_.on_stream_error();
+                               uint8_t, void*) {
     return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
-  }
-
-  static int on_invalid_frame(nghttp2_session*, const nghttp2_frame*, int, void* user) {
-    self(user).count_stream_error();
-    return 0;
   }
 
   static int on_data(nghttp2_session* session, uint8_t, int32_t id, const uint8_t* data, size_t bytes, void*) {
@@ -78,11 +78,23 @@ struct ServerSession::Callbacks {
     return 0;
   }
 
-  // A connection error that nghttp2 found itself, and answers so.
-  static int on_frame_sent(nghttp2_session*, const nghttp2_frame* frame, void* user) {
-    if (frame->hd.type == NGHTTP2_GOAWAY && frame->goaway.error_code != NGHTTP2_NO_ERROR &&
-        self(user).why_ == Reason::keepalive_done) {
-      self(user).why_ = Reason::http2_error;
+  // What nghttp2 finds wrong itself shows in what it answers, and nowhere else for certain.
+  static int on_frame_sent(nghttp2_session* session, const nghttp2_frame* frame, void* user) {
+    switch (frame->hd.type) {
+      case NGHTTP2_GOAWAY:
+        if (frame->goaway.error_code != NGHTTP2_NO_ERROR && self(user).why_ == Reason::keepalive_done) {
+          self(user).why_ = Reason::http2_error;
+        }
+        break;
+      case NGHTTP2_RST_STREAM:
+        if (!is_ours(frame->rst_stream.error_code)) self(user).count_stream_error();
+        break;
+      case NGHTTP2_DATA:
+      case NGHTTP2_HEADERS:
+        if ((frame->hd.flags & NGHTTP2_FLAG_END_STREAM) == 0) break;
+        if (ServerStream* stream = stream_of(session, frame->hd.stream_id)) stream->on_end_sent();
+        break;
+      default: break;
     }
     return 0;
   }
@@ -122,7 +134,6 @@ struct ServerSession::Callbacks {
       nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, on_begin_headers);
       nghttp2_session_callbacks_set_on_header_callback(callbacks, on_header);
       nghttp2_session_callbacks_set_on_invalid_header_callback(callbacks, on_invalid_header);
-      nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(callbacks, on_invalid_frame);
       nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, on_data);
       nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_frame);
       nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_stream_close);
@@ -163,14 +174,13 @@ ServerSession::ServerSession(Handler& handler, BlockPool& blocks, uint32_t max_s
   must(nghttp2_session_set_local_window_size(session, NGHTTP2_FLAG_NONE, 0, kConnectionWindow));
 }
 
-bool ServerSession::receive(std::string_view bytes, MonoTime now) {
+void ServerSession::receive(std::string_view bytes, MonoTime now) {
   now_ = now;
   const auto* data = reinterpret_cast<const uint8_t*>(bytes.data());
   const ssize_t taken = nghttp2_session_mem_recv(session_.get(), data, bytes.size());
   if (taken < 0 && why_ == Reason::keepalive_done) {
     why_ = taken == NGHTTP2_ERR_FLOODED ? Reason::http2_flood : Reason::http2_error;
   }
-  return taken >= 0 && why_ == Reason::keepalive_done && nghttp2_session_want_read(session_.get()) != 0;
 }
 
 void ServerSession::write(Buffer& out, size_t limit) {
@@ -199,6 +209,8 @@ void ServerSession::end_block(int32_t id, bool is_request, bool ends) {
     must(nghttp2_session_set_stream_user_data(session_.get(), id, &stream));
     const Result<http::RequestHead> head = request_.finish(ends, handler_.field_scratch());
     stream.on_request(head, block_.text(), request_.is_connect(), ends);
+  } else if (!request_.is_accepted()) {
+    reset(id, ErrorCode::protocol_error);
   } else if (ServerStream* stream = stream_of(session_.get(), id)) {
     const size_t fields = block_.fields();
     if (fields > 0) block_.add_text("\r\n");

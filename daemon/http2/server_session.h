@@ -51,6 +51,8 @@ class ServerStream {
   virtual Offer offer() = 0;
   /// Moves `bytes` of what was offered to `out`.
   virtual void take(size_t bytes, Buffer& out) = 0;
+  /// All of the answer went out.
+  virtual void on_end_sent() = 0;
 
  protected:
   ~ServerStream() = default;
@@ -78,11 +80,15 @@ class ServerSession {
 
   ServerSession(Handler& handler, BlockPool& blocks, uint32_t max_streams);
 
-  /// False if the connection is to be closed once what there is to write is written: why() tells the reason.
-  [[nodiscard]] bool receive(std::string_view bytes, MonoTime now);
+  /// Not once is_over().
+  void receive(std::string_view bytes, MonoTime now);
   /// Appends frames to `out` until there are no more, or `out` holds `limit` bytes.
   void write(Buffer& out, size_t limit);
   [[nodiscard]] bool wants_write() const { return nghttp2_session_want_write(session_.get()) != 0; }
+  /// The connection is to be closed once what there is to write is written: why() tells the reason.
+  [[nodiscard]] bool is_over() const {
+    return why_ != Reason::keepalive_done || nghttp2_session_want_read(session_.get()) == 0;
+  }
   [[nodiscard]] Reason why() const { return why_; }
 
   // What the proxy does with a stream. One that is closed already is left alone.

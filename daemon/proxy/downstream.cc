@@ -84,8 +84,7 @@ void Downstream::on_handshake_done() {
   engine().shard().add(stats::pick(series().handshakes, kind));
   stream_.want_write(false);
   set_state(ConnectionState::idle);
-  if (agreement_->alpn == "h2") begin_http2();
-  expect_first_request();
+  agreement_->alpn == "h2" ? begin_http2() : expect_first_request();
 }
 
 // Whoever speaks HTTP to us, most likely a browser whose user left out the "s", is told in HTTP what to do.
@@ -248,10 +247,11 @@ bool Downstream::begins_http2(std::string_view bytes) const {
 }
 
 void Downstream::begin_http2() {
-  generation_.let_go();
-  disarm();
+  if (!engine().is_parting(slot_)) generation_.let_go();
+  set_state(ConnectionState::idle);
   http2_ = std::make_unique<Http2Connection>(*this);
-  http2_->start();
+  http2_->pump();
+  expect_first_request();
 }
 
 // Takes a head off the front of `bytes` and starts its exchange. False if it is not complete, or refused.

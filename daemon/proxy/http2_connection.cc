@@ -47,28 +47,32 @@ http2::ServerStream& Http2Connection::open_stream(int32_t id) {
 
 // --- bytes ---
 
-void Http2Connection::start() { pump(); }
-
 void Http2Connection::receive(std::string_view bytes) {
+  if (session_.is_over()) return;
   busy_ = true;
-  if (!session_.receive(bytes, engine().loop().now())) over_ = true;
+  session_.receive(bytes, engine().loop().now());
   busy_ = false;
   pump();
 }
 
 void Http2Connection::pump() {
   if (busy_) return;
+  make_frames();
+  if (session_.is_over() || broken_ || !out_.empty() || !ready_.empty()) downstream_.pump_later();
+}
+
+void Http2Connection::make_frames() {
   busy_ = true;
   do {
     session_.write(out_, kOutBytes);
   } while (out_.size() >= kOutBytes && write_out());
   busy_ = false;
-  if (over_ || broken_ || !out_.empty() || !ready_.empty()) downstream_.pump_later();
 }
 
 // True if the socket took everything.
 bool Http2Connection::write_out() {
   event::Stream& socket = downstream_.stream();
+  const size_t before = out_.size();
   while (!out_.empty() && !broken_) {
     const event::IoResult result = socket.write(out_.view());
     if (result.status == event::IoStatus::error)
@@ -79,7 +83,18 @@ bool Http2Connection::write_out() {
   }
   if (broken_) out_.clear();
   socket.want_write(!out_.empty());
+  watch_socket(out_.size() < before);
   return out_.empty();
+}
+
+// While the socket takes nothing the connection's timer is for that.
+void Http2Connection::watch_socket(bool progress) {
+  const bool was_blocked = std::exchange(blocked_, !out_.empty());
+  if (blocked_ && (progress || !was_blocked)) {
+    downstream_.arm(listener().timeouts.write, Reason::client_write_timeout);
+  } else if (was_blocked && !blocked_) {
+    parting_ && !parted_ ? arm_parting() : watch();
+  }
 }
 
 void Http2Connection::notify(Http2Stream& stream) {
@@ -94,12 +109,12 @@ void Http2Connection::on_turn_end() {
       stream.Ready::unlink();
       stream.on_turn_end();
     }
-    if (downstream_.lost()) return;
-    pump();
+    if (downstream_.lost()) return streams_.empty() ? downstream_.close(Reason::client_closed) : void();
+    make_frames();
     const bool written = write_out();
     if (broken_) return downstream_.close(Reason::client_closed);
-    if (written && over_ && !session_.wants_write()) return finish(session_.why());
     if (written && parted_ && streams_.empty()) return finish(end_reason_);
+    if (written && session_.is_over() && !session_.wants_write()) return finish(session_.why());
     if (ready_.empty() && (!written || !session_.wants_write())) return;
   }
   downstream_.stream().want_write(true);  // goes on in the next turn, when others had theirs
@@ -138,28 +153,30 @@ void Http2Connection::end_stream(Http2Stream& stream) {
 
 // The connection's one timer: while it has streams they have their own.
 void Http2Connection::watch() {
-  if (!streams_.empty()) {
-    downstream_.set_state(ConnectionState::waiting);
-    if (!parting_) downstream_.disarm();
-  } else if (downstream_.lost()) {
-    downstream_.pump_later();
-  } else {
-    downstream_.set_state(ConnectionState::idle);
-    if (parted_) return downstream_.pump_later();
-    if (!parting_) downstream_.arm(listener().timeouts.idle, Reason::idle_timeout);
-  }
+  const bool idle = streams_.empty();
+  if (idle && (parted_ || downstream_.lost())) downstream_.pump_later();
+  if (downstream_.lost()) return;
+  downstream_.set_state(idle ? ConnectionState::idle : ConnectionState::waiting);
+  if (blocked_ || (parting_ && !parted_)) return;
+  idle && !parted_ ? downstream_.arm(listener().timeouts.idle, Reason::idle_timeout) : downstream_.disarm();
 }
 
 // --- the end ---
 
 void Http2Connection::part(Reason reason) {
   if (std::exchange(parting_, true)) return;
+  end_reason_ = reason;
   session_.announce_end();
-  downstream_.arm(parting_time(engine().current().snapshot()), reason);
+  arm_parting();
   pump();
 }
 
+void Http2Connection::arm_parting() {
+  if (!blocked_) downstream_.arm(parting_time(engine().current().snapshot()), end_reason_);
+}
+
 void Http2Connection::on_timer(Reason reason) {
+  if (reason == Reason::client_write_timeout) return downstream_.close(reason);
   end_reason_ = reason;
   parting_ = parted_ = true;
   session_.end();

@@ -19,8 +19,6 @@ class Http2Connection final : private http2::ServerSession::Handler {
   explicit Http2Connection(Downstream& downstream);
   ~Http2Connection();
 
-  /// Begins: our settings go out.
-  void start();
   void receive(std::string_view bytes);
   void on_writable();
   /// The end of a turn in which something came about: writes, and tells the streams.
@@ -56,7 +54,10 @@ class Http2Connection final : private http2::ServerSession::Handler {
   void finish(Reason reason);
   template <typename Action>
   void for_each_stream(Action action);
+  void make_frames();
   [[nodiscard]] bool write_out();
+  void watch_socket(bool progress);
+  void arm_parting();
   void watch();
 
   Downstream& downstream_;
@@ -66,7 +67,7 @@ class Http2Connection final : private http2::ServerSession::Handler {
   IntrusiveList<Http2Stream, Http2ReadyTag> ready_;
   Reason end_reason_ = Reason::keepalive_done;
   bool busy_ = false;     // the session is at work
-  bool over_ = false;     // what there is to write is the last of it
+  bool blocked_ = false;  // the socket takes no more
   bool broken_ = false;   // the socket failed
   bool parting_ = false;  // the client was told that it ends
   bool parted_ = false;   // no stream is accepted any more

@@ -139,7 +139,6 @@ void Http2Stream::submit_head(bool last) {
   ComposedFields fields(behind_first_line(head_));
   const uint16_t status = status_of(head_);
   head_ = {};
-  end_sent_ = last;
   if (closed_) return;
   if (status == 101) fields.map().remove("sec-websocket-accept");  // RFC 8441 §5: 200 says it all
   http2_.session().respond(id_, status == 101 ? 200 : status, fields.map(), last);
@@ -178,7 +177,11 @@ http2::ServerStream::Offer Http2Stream::offer() {
 
 void Http2Stream::take(size_t bytes, Buffer& out) {
   out_->take(bytes, out);
-  end_sent_ = last_ && out_->empty();
+  if (wants_write_) http2_.notify(*this);
+}
+
+void Http2Stream::on_end_sent() {
+  end_sent_ = true;
   if (wants_write_) http2_.notify(*this);
 }
 
@@ -212,6 +215,7 @@ void Http2Stream::on_turn_end() {
 
 void Http2Stream::on_connection_gone(Reason reason) {
   closed_ = true;
+  if (lost_ && reason != Reason::shutting_down) return;  // its exchange goes on without a client already
   exchange_ != nullptr ? close(reason) : leave();
 }
 

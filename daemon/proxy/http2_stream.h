@@ -63,6 +63,7 @@ class Http2Stream final : public Client,
   void on_stream_closed() override;
   Offer offer() override;
   void take(size_t bytes, Buffer& out) override;
+  void on_end_sent() override;
 
   void on_timer() override;
   void submit_head(bool last);
@@ -87,7 +88,7 @@ class Http2Stream final : public Client,
   bool end_given_ = false;    // and the exchange knows
   bool wants_write_ = false;  // the exchange waits for on_client_writable()
   bool last_ = false;         // what out_ holds is the answer's end
-  bool end_sent_ = false;     // and it was taken
+  bool end_sent_ = false;     // and went out
   bool reset_ = false;        // RST_STREAM is on its way, or was sent
   bool closed_ = false;       // the session has forgotten it
   bool lost_ = false;

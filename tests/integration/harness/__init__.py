@@ -6,6 +6,7 @@ from .delay_proxy import DelayProxy
 from .dns import DnsServer
 from .gateway import (BINARY, SANITIZER, Sluice, assert_problem, free_port, merged, proxy_config, proxying, sluice,
                       upstream)
+from .http2 import Http2Client
 from .http2_origin import Http2Origin
 from .origin import OK, RawOrigin, answering, echo, greeting
 from .redis import Redis, RedisCluster, SentinelTrio, redis_store

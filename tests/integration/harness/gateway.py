@@ -24,6 +24,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from .deadline import DEADLINE, wait_until
+from .http2 import Http2Client
 from .origin import RawOrigin
 from .wire import PeerEnded, RawClient
 
@@ -303,6 +304,11 @@ class Sluice:
     def client(self, listener="public", **options):
         """A new connection, closed at the latest with the gateway."""
         self.clients.append(RawClient(self.address(listener), **options))
+        return self.clients[-1]
+
+    def http2(self, listener="public", **options):
+        """The same for HTTP/2, by prior knowledge or, with `tls`, by ALPN."""
+        self.clients.append(Http2Client(self.address(listener), **options))
         return self.clients[-1]
 
     def ask(self, method, path, headers=(), body=None, **options):
