@@ -240,12 +240,11 @@ void ServerSession::count_frame(const nghttp2_frame& frame) {
       if (!is_ack && !idle_frames_.spend(now_)) calm_down();
       break;
     case NGHTTP2_DATA:
-      if (frame.hd.length == 0 && (frame.hd.flags & NGHTTP2_FLAG_END_STREAM) == 0 && !idle_frames_.spend(now_)) {
+      // Nothing but padding, if even that.
+      if (frame.hd.length == frame.data.padlen && (frame.hd.flags & NGHTTP2_FLAG_END_STREAM) == 0 &&
+          !idle_frames_.spend(now_)) {
         calm_down();
       }
-      break;
-    case NGHTTP2_PRIORITY:
-      if (!idle_frames_.spend(now_)) calm_down();
       break;
     default: break;
   }

@@ -1,5 +1,6 @@
 """HTTP/2 with clients: what passes both ways, what limits and timeouts mean for a stream, and how connections end."""
 
+import gzip
 import hashlib
 import json
 import ssl
@@ -420,6 +421,77 @@ def test_a_client_that_disappears_cancels_all_its_requests():
         for connection in connections:
             connection.drain()
         gateway.wait_gauges_zero()
+
+
+ONCE = {"plugins": {"once": {"module": "idempotency", "config": {}}}, "stores": {"default": {"type": "memory"}},
+        "route": {"plugins": ["once"]}}
+
+
+@pytest.mark.parametrize("leaving", ["reset", "reset and close", "reset and goaway", "close"])
+def test_what_outlives_its_client_is_carried_out(leaving):
+    with proxying(**ONCE) as (gateway, origin):
+        client = gateway.http2()
+        key = [("idempotency-key", "abc"), ("content-length", "4")]
+        stream = client.begin("POST", fields=key, end_stream=False)
+        client.send(data(stream, b"body", end_stream=True))
+        connection = origin.accept()
+        connection.read_request()
+        if leaving != "close":
+            client.send(rst_stream(stream))
+            client.ping()
+        if leaving == "reset and goaway":
+            client.send(goaway())
+        if "close" in leaving:
+            client.close()
+            gateway.wait_for_metric("sluice_downstream_connections", 1, state="lost")
+        connection.send(response(b"done", 201))
+        gateway.logged(status=201)
+        again = gateway.ask("POST", "/", {"Idempotency-Key": "abc"}, b"body")
+        assert (again.status, again.body, again.get("idempotent-replayed")) == (201, b"done", "true")
+        client.close()
+        gateway.wait_for_metric("sluice_downstream_connections", 0)
+        gateway.wait_for_metric("sluice_requests_in_flight", 0)
+        assert len(origin.requests) == 1
+
+
+def test_trailers_past_the_limits_are_refused_and_not_cut():
+    with proxying(listener={"limits": {"headers": 10}}) as (gateway, origin):
+        client = gateway.http2()
+        stream = client.begin("POST", end_stream=False)
+        connection = origin.accept()
+        connection.read_request_head()
+        client.send(headers(stream, [(f"x-{number}", "1") for number in range(11)]))
+        assert client.wait(stream).reset == Code.PROTOCOL_ERROR
+        assert b"\r\n0\r\n" not in connection.read_to_end()[0]
+        client.ping()
+
+
+def test_plugins_see_requests_as_over_http_1(tmp_path):
+    plugins = {"squeeze": {"module": "compress", "config": {}}, "few": {"module": "ratelimit", "config": {"requests": 3, "per": "1h", "key": "client"}}}
+    text = b"many words " * 500
+    with proxying(answering(response(text, headers=[("Content-Type", "text/plain")])), plugins=plugins,
+                  stores={"default": {"type": "memory"}}, route={"plugins": ["squeeze", "few"]}) as (gateway, _):
+        client = gateway.http2()
+        answer = client.get("/", [("accept-encoding", "gzip")])
+        assert gzip.decompress(answer.body) == text and answer.get("content-encoding") == "gzip"
+        for _ in range(5):
+            last = client.get("/")
+        assert last.status == 429
+        gateway.wait_for_metric("sluice_requests_in_flight", 0)
+
+
+def test_a_request_that_failed_is_tried_again():
+    calls = []
+
+    def script(connection):
+        calls.append(connection.read_request())
+        if len(calls) > 1:
+            connection.send(OK)
+
+    retry = {"attempts": 1, "on": ["reset"], "budget": "100%"}
+    with proxying(script, upstream_settings={"retry": retry}) as (gateway, _):
+        assert gateway.http2().ask("PUT", "/", body=b"again").body == b"ok"
+        assert [seen.body for seen in calls] == [b"again"] * 2
 
 
 def test_a_connection_error_closes_the_connection():
