@@ -204,7 +204,9 @@ void ServerSession::begin_block() {
 }
 
 void ServerSession::end_block(int32_t id, bool is_request, bool ends) {
-  if (is_request) {
+  if (is_request && id > last_) {
+    reset(id, ErrorCode::refused_stream);  // it came before GOAWAY could go out
+  } else if (is_request) {
     ServerStream& stream = handler_.open_stream(id);
     must(nghttp2_session_set_stream_user_data(session_.get(), id, &stream));
     const Result<http::RequestHead> head = request_.finish(ends, handler_.field_scratch());
@@ -295,8 +297,8 @@ void ServerSession::consume(int32_t id, size_t bytes) {
 void ServerSession::announce_end() { must(nghttp2_submit_shutdown_notice(session_.get())); }
 
 void ServerSession::end() {
-  const int32_t last = nghttp2_session_get_last_proc_stream_id(session_.get());
-  must(nghttp2_submit_goaway(session_.get(), NGHTTP2_FLAG_NONE, last, NGHTTP2_NO_ERROR, nullptr, 0));
+  last_ = std::min(last_, nghttp2_session_get_last_proc_stream_id(session_.get()));
+  must(nghttp2_submit_goaway(session_.get(), NGHTTP2_FLAG_NONE, last_, NGHTTP2_NO_ERROR, nullptr, 0));
 }
 
 }  // namespace sluice::http2

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <string_view>
 
 #include "base/clock.h"
@@ -135,7 +136,8 @@ class ServerSession {
   MonoTime now_;
   Allowance resets_{200, 20};
   Allowance idle_frames_{1000, 100};
-  Buffer* out_ = nullptr;  // of the write() that runs
+  Buffer* out_ = nullptr;                               // of the write() that runs
+  int32_t last_ = std::numeric_limits<int32_t>::max();  // the last stream that is accepted
   Reason why_ = Reason::keepalive_done;
 };
 
