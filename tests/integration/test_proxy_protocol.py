@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from harness import (OK, Authority, End, RawOrigin, Sluice, answering, assert_problem, free_port, milliseconds,
+from harness import (DEADLINE, OK, Authority, End, RawOrigin, Sluice, answering, assert_problem, free_port, milliseconds,
                      proxy_config, proxying, request, response, wait_until)
 
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
@@ -137,7 +137,7 @@ def test_a_header_that_does_not_come_has_the_time_of_a_request_head():
         silent, slow = gateway.client(), gateway.client().send(V2[:14])
         silent.wait_closed()
         slow.wait_closed()
-        assert gateway.metrics().total(CLOSED, reason="proxy_protocol_timeout") == 2
+        gateway.wait_for_metric(CLOSED, 2, reason="proxy_protocol_timeout")
 
 
 def test_who_connects_and_leaves_is_no_fault():
@@ -279,14 +279,26 @@ def test_a_connection_whose_header_comes_while_the_gateway_drains_is_still_serve
         assert seen.get("x-forwarded-for") == "192.0.2.7"
         answer = client.read_response()
         assert (answer.status, answer.get("connection")) == (200, "close")
+        assert gateway.process.wait(DEADLINE) == 0
+
+
+def curl(*arguments):
+    return subprocess.run(["curl", "-sS", *arguments], capture_output=True, text=True, timeout=DEADLINE)
 
 
 def test_curl_speaks_it():
     with proxying(answering(OK), listener=FROM_LOOPBACK) as (gateway, _):
         url = f"http://{gateway.address()}/"
-        done = subprocess.run(["curl", "-sS", "--haproxy-protocol", url, url], capture_output=True, text=True, timeout=10)
+        done = curl("--haproxy-protocol", url, url)
         assert (done.returncode, done.stdout) == (0, "okok"), done.stderr
         assert logged_client(gateway, 2) == "127.0.0.1"
+
+
+def test_http2_comes_behind_a_header():
+    with proxying(answering(lambda message: response(message.get("x-forwarded-for").encode())), listener=FROM_LOOPBACK) as (gateway, _):
+        done = curl("--http2-prior-knowledge", "--haproxy-protocol", "-w", " %{http_version} ", f"http://{gateway.address()}/")
+        assert (done.returncode, done.stdout) == (0, "127.0.0.1 2 "), done.stderr
+        assert gateway.access_log()[0]["protocol"] == "HTTP/2"
 
 
 # --- to endpoints ---
@@ -333,6 +345,20 @@ def test_each_request_has_a_connection_of_its_own():
         assert metrics.total("sluice_upstream_connections_opened_total") == 3
         assert metrics.total("sluice_upstream_connections_reused_total") == 0
         gateway.wait_gauges_zero()
+
+
+def test_each_stream_of_http2_has_a_connection_of_its_own():
+    def script(connection):
+        line = connection.read_through(b"\r\n")
+        connection.read_request()
+        connection.send(response(line))
+
+    with proxying(script, **towards("v1")) as (gateway, origin):
+        url = f"http://{gateway.address()}/"
+        done = subprocess.run(["nghttp", url, f"{url}b", f"{url}c"], capture_output=True, text=True, timeout=DEADLINE)
+        lines = done.stdout.splitlines()
+        assert done.returncode == 0 and len(lines) == len(origin.connections) == 3, done
+        assert len(set(lines)) == 1 and lines[0].startswith("PROXY TCP4 127.0.0.1 127.0.0.1 ")
 
 
 def told_ports(origin, count):
