@@ -420,7 +420,9 @@ constexpr Row kRows[] = {
      .help = "Further attempts after the first; 0: never.", .binding = into<&RetrySpec::attempts>},
     {.section = S::retry, .key = "on", .type = T::retry_on, .shape = kList, .fallback = "[connect]",
      .help = "What counts as failed. `connect`: no connection, or no TLS with it. `reset`: the connection died before any byte of the "
-             "response. `timeout`: `per_try` ran out. A number: that status.",
+             "response. `timeout`: `per_try` ran out. A number: that status. `grpc_unavailable`, `grpc_cancelled`, `grpc_deadline_exceeded`, "
+             "`grpc_resource_exhausted`, `grpc_internal`: a call of gRPC that ended so before it sent anything; it is sent again, though "
+             "it is a POST.",
      .binding = by<read_retry_on>},
     {.section = S::retry, .key = "budget", .type = T::share, .fallback = "20%",
      .help = "Share of the last ten seconds' requests that may be retries, so that retries cannot drown a "

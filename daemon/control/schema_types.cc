@@ -50,7 +50,7 @@ constexpr TypeRow kTypes[] = {
     {T::pattern, "path pattern", "/users/{id:int}", R"({"type": "string", "pattern": "^/"})"},
     {T::prefix, "path prefix", "/api/v1", R"({"type": "string", "pattern": "^/.*[^/]$"})"},
     {T::method, "method", "GET, POST, ...", R"({"type": "string", "pattern": "^[A-Z]+$"})"},
-    {T::retry_on, "retry condition", "connect, reset, timeout, or a status from 400 to 599",
+    {T::retry_on, "retry condition", "connect, reset, timeout, a status from 400 to 599, grpc_unavailable or another of gRPC",
      R"({"anyOf": [{"enum": ["connect", "reset", "timeout"]}, {"type": "integer", "minimum": 400, "maximum": 599}]})"},
     {T::condition, "condition", "a value, or true for \"present with any value\"", kScalar},
     {T::header_name, "header name", "letters, digits and -", kText},

@@ -220,6 +220,15 @@ void read_retry_on(SectionReader& reader, const Row& row, Node& node, snapshot::
   constexpr Word kWords[] = {{"connect", &snapshot::RetrySpec::on_connect},
                              {"reset", &snapshot::RetrySpec::on_reset},
                              {"timeout", &snapshot::RetrySpec::on_timeout}};
+  struct GrpcWord {
+    std::string_view name;
+    unsigned status;
+  };
+  constexpr GrpcWord kGrpcWords[] = {{"grpc_cancelled", 1},
+                                     {"grpc_deadline_exceeded", 4},
+                                     {"grpc_resource_exhausted", 8},
+                                     {"grpc_internal", 13},
+                                     {"grpc_unavailable", 14}};
   for (const Word& word : kWords) retry.*word.flag = false;
   for (const Entry& entry : node.entries) {
     const Node& value = *entry.value;
@@ -230,6 +239,12 @@ void read_retry_on(SectionReader& reader, const Row& row, Node& node, snapshot::
       suggestion.consider(word.name);
       if (word.name != value.text) continue;
       known = retry.*word.flag = true;
+    }
+    for (const GrpcWord& word : kGrpcWords) {
+      suggestion.consider(word.name);
+      if (word.name != value.text) continue;
+      retry.on_grpc_statuses |= 1u << word.status;
+      known = true;
     }
     if (known) continue;
     const std::optional<uint64_t> status = parse_u64(value.text);

@@ -38,6 +38,8 @@ class Client {
   virtual void send_trailers(std::string_view text, Outbox& out) = 0;
   /// As Outbox::flush(). `last`: nothing of the answer comes behind what `out` holds.
   virtual event::IoStatus flush(Outbox& out, bool last) = 0;
+  /// What the last flush() was given went out, its end too.
+  [[nodiscard]] virtual bool has_taken_all() const = 0;
   /// Whether on_client_writable() is to come when more can be taken.
   virtual void want_write(bool want) = 0;
   [[nodiscard]] virtual bool wants_write() const = 0;

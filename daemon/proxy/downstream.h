@@ -78,6 +78,7 @@ class Downstream final : public ListNode<DownstreamTag>, public Client, private 
   void send_head(std::string_view text, Outbox& out) override { out.add(text); }
   void send_trailers(std::string_view text, Outbox& out) override;
   event::IoStatus flush(Outbox& out, bool last) override;
+  [[nodiscard]] bool has_taken_all() const override { return true; }  // but for what the outbox holds
   void want_write(bool want) override { stream_.want_write(want); }
   [[nodiscard]] bool wants_write() const override { return stream_.wants_write(); }
   [[nodiscard]] event::Stream* socket() override { return &stream_; }

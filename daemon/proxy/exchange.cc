@@ -329,8 +329,8 @@ void Exchange::on_route_timeout() { fail({Reason::route_timeout, ""}); }
 // --- the end ---
 
 void Exchange::maybe_finish() {
-  if (phase_ == Phase::over || !response_complete_ || !to_client_.empty() || file_left_ > 0 ||
-      (pipe_ && pipe_->held() > 0))
+  if (phase_ == Phase::over || !response_complete_ || !to_client_.empty() || !client_->has_taken_all() ||
+      file_left_ > 0 || (pipe_ && pipe_->held() > 0))
     return;
   phase_ = Phase::finishing;
   if (!request_complete_ && keep_alive_) return resume_client();  // a short rest of a body: the connection is worth it

@@ -140,7 +140,7 @@ class Exchange final : private upstream::Carrier::User, private upstream::Pool::
   void arm_response_timeout();
   [[nodiscard]] bool can_repeat(bool unprocessed = false) const;
   bool retry_after(Error error);
-  bool retry_status(uint16_t status);
+  bool retry_status(const http::ResponseHead& head);
   bool spend_retry();
   void repeat(upstream::Endpoint& endpoint, Reason why, bool fresh);
   [[nodiscard]] ClientFraming client_framing(const http::ResponseHead& head, const http::BodyFraming& body) const;

@@ -4,6 +4,7 @@
 
 #include "base/strings.h"
 #include "proxy/engine.h"
+#include "proxy/grpc.h"
 
 namespace sluice::proxy {
 
@@ -89,11 +90,16 @@ bool Exchange::retry_after(Error error) {
   return true;
 }
 
-bool Exchange::retry_status(uint16_t status) {
-  const auto& statuses = cluster_->spec().retry.on_statuses;
-  if (std::find(statuses.begin(), statuses.end(), status) == statuses.end()) return false;
-  const bool twice = replayable_ && http::is_idempotent(request_.head.method);
-  if (!twice || !can_repeat() || cluster_->empty() || !spend_retry()) return false;
+bool Exchange::retry_status(const http::ResponseHead& head) {
+  const snapshot::RetrySpec& policy = cluster_->spec().retry;
+  const auto& statuses = policy.on_statuses;
+  const bool by_status = std::find(statuses.begin(), statuses.end(), head.status) != statuses.end() &&
+                         http::is_idempotent(request_.head.method);
+  // A call that ended before it sent anything has its status in the head.
+  const bool by_call = policy.on_grpc_statuses != 0 && request_.is_grpc &&
+                       (policy.on_grpc_statuses >> grpc_status(head.headers).value_or(31) & 1) != 0;
+  if (!by_status && !by_call) return false;
+  if (!replayable_ || response_begun_ || cluster_->empty() || !spend_retry()) return false;
   lease_->spoil();
   repeat(cluster_->choose(endpoint_.get()), Reason::keepalive_done, false);
   return true;
@@ -136,7 +142,7 @@ void Exchange::on_response_head(const http::ResponseHead& head, const http::Resp
   endpoint_->observe(slices_.first_byte, waited);
   engine_.shard().observe(endpoint_->pool().series().response_time, static_cast<uint64_t>(waited.count()));
   if (head.status == 101 && !request_.framing.upgrade) return fail({Reason::upstream_bad_response, "unasked 101"});
-  if (retry_status(head.status)) return;
+  if (retry_status(head)) return;
   filtering_ == nullptr ? send_head(head, framing) : filter_response(head, framing);
 }
 

@@ -61,6 +61,13 @@ std::optional<Millis> grpc_timeout(const http::HeaderMap& request) {
   return std::clamp(std::chrono::ceil<Millis>(static_cast<int64_t>(*count) * *unit), Millis(1), kLongest);
 }
 
+std::optional<unsigned> grpc_status(const http::HeaderMap& fields) {
+  const http::HeaderField* field = fields.find("grpc-status");
+  const auto status = field == nullptr ? std::nullopt : parse_u64(field->value);
+  if (!status || *status > 16) return std::nullopt;
+  return static_cast<unsigned>(*status);
+}
+
 unsigned grpc_status(const Problem& problem) {
   switch (problem.status) {
     case 400: return 13;  // INTERNAL

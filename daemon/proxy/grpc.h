@@ -18,6 +18,9 @@ namespace sluice::proxy {
 /// grpc-timeout: up to eight digits and a unit, H M S m u n; nothing if there is none or it is malformed. At least 1 ms, at most a day.
 [[nodiscard]] std::optional<Millis> grpc_timeout(const http::HeaderMap& request);
 
+/// grpc-status, where it is a number from 0 to 16.
+[[nodiscard]] std::optional<unsigned> grpc_status(const http::HeaderMap& fields);
+
 /// The status of a call (grpc/statuscodes.md) that ends with this problem: what happened where the reason is ours and known, else what
 /// gRPC makes of the HTTP status.
 [[nodiscard]] unsigned grpc_status(const Problem& problem);

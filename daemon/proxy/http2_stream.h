@@ -45,6 +45,7 @@ class Http2Stream final : public Client,
   void send_head(std::string_view text, Outbox& out) override;
   void send_trailers(std::string_view text, Outbox& out) override;
   event::IoStatus flush(Outbox& out, bool last) override;
+  [[nodiscard]] bool has_taken_all() const override { return end_sent_ || lost_; }
   void want_write(bool want) override { wants_write_ = want; }
   [[nodiscard]] bool wants_write() const override { return wants_write_; }
   [[nodiscard]] event::Stream* socket() override { return nullptr; }

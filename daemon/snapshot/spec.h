@@ -152,6 +152,7 @@ struct RetrySpec {
   bool on_reset = false;              // before any response byte; only when the exchange is safe to repeat
   bool on_timeout = false;            // per_try ran out
   std::vector<uint16_t> on_statuses;  // 502, 503, 504, ...
+  uint32_t on_grpc_statuses = 0;      // a bit for each status of gRPC (0 to 16)
   double budget = 0.2;  // share of requests (of the last 10 s) that may be retries; at least 3 are allowed
   Millis per_try{0};    // 0: none
 
