@@ -58,7 +58,7 @@ void Http2Connection::receive(std::string_view bytes) {
 void Http2Connection::pump() {
   if (busy_) return;
   make_frames();
-  if (session_.is_over() || broken_ || !out_.empty() || !ready_.empty()) downstream_.pump_later();
+  if (session_.is_over() || broken_ || !out_.empty() || !ready_.empty()) wake();
 }
 
 void Http2Connection::make_frames() {
@@ -99,17 +99,28 @@ void Http2Connection::watch_socket(bool progress) {
 
 void Http2Connection::notify(Http2Stream& stream) {
   if (!stream.Ready::linked()) ready_.push_back(stream);
-  downstream_.pump_later();
+  wake();
+}
+
+// Not while the turn's end is at work: it looks itself, and must come to an end.
+void Http2Connection::wake() {
+  if (!turn_ends_) downstream_.pump_later();
 }
 
 void Http2Connection::on_turn_end() {
+  turn_ends_ = true;
+  work_off();
+  turn_ends_ = false;
+}
+
+void Http2Connection::work_off() {
   for (int round = 0; round < kRoundsPerTurn; ++round) {
-    while (!ready_.empty()) {
-      Http2Stream& stream = ready_.front();
-      stream.Ready::unlink();
-      stream.on_turn_end();
+    tell_streams();
+    if (downstream_.lost()) {
+      if (streams_.empty()) return downstream_.close(Reason::client_closed);
+      if (ready_.empty()) return;
+      continue;
     }
-    if (downstream_.lost()) return streams_.empty() ? downstream_.close(Reason::client_closed) : void();
     make_frames();
     const bool written = write_out();
     if (broken_) return downstream_.close(Reason::client_closed);
@@ -118,6 +129,21 @@ void Http2Connection::on_turn_end() {
     if (ready_.empty() && (!written || !session_.wants_write())) return;
   }
   downstream_.stream().want_write(true);  // goes on in the next turn, when others had theirs
+}
+
+// Those that are ready now. One that makes itself ready again, since the socket takes whatever comes, waits for the next round.
+void Http2Connection::tell_streams() {
+  IntrusiveList<Http2Stream, Http2ReadyTag> now;
+  while (!ready_.empty()) {
+    Http2Stream& stream = ready_.front();
+    stream.Ready::unlink();
+    now.push_back(stream);
+  }
+  while (!now.empty()) {
+    Http2Stream& stream = now.front();
+    stream.Ready::unlink();
+    stream.on_turn_end();
+  }
 }
 
 void Http2Connection::finish(Reason reason) {
@@ -154,7 +180,7 @@ void Http2Connection::end_stream(Http2Stream& stream) {
 // The connection's one timer: while it has streams they have their own.
 void Http2Connection::watch() {
   const bool idle = streams_.empty();
-  if (idle && (parted_ || downstream_.lost())) downstream_.pump_later();
+  if (idle && (parted_ || downstream_.lost())) wake();
   if (downstream_.lost()) return;
   downstream_.set_state(idle ? ConnectionState::idle : ConnectionState::waiting);
   if (blocked_ || (parting_ && !parted_)) return;

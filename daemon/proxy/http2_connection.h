@@ -54,6 +54,9 @@ class Http2Connection final : private http2::ServerSession::Handler {
   void finish(Reason reason);
   template <typename Action>
   void for_each_stream(Action action);
+  void wake();
+  void work_off();
+  void tell_streams();
   void make_frames();
   [[nodiscard]] bool write_out();
   void watch_socket(bool progress);
@@ -69,6 +72,7 @@ class Http2Connection final : private http2::ServerSession::Handler {
   bool busy_ = false;     // the session is at work
   bool blocked_ = false;  // the socket takes no more
   bool broken_ = false;   // the socket failed
+  bool turn_ends_ = false;
   bool parting_ = false;  // the client was told that it ends
   bool parted_ = false;   // no stream is accepted any more
 };
