@@ -249,13 +249,13 @@ TEST_CASE("upstreams have endpoints that can be connected to, each once") {
        "4:44 balance: \"p2x\" is not known; it must be p2c, round_robin, random or least_request; did you "
        "mean \"p2c\"?\n"},
       {head + "{endpoints: [\"127.0.0.1:1\"], retry: {on: [conect, 200, 5xx], attempts: 11, budget: 20}}\n",
-       "4:48 on: \"conect\" is not a reason to retry; write connect, reset, timeout, or a status from 400 to "
-       "599; did you mean "
+       "4:48 on: \"conect\" is not a reason to retry; write connect, reset, timeout, a status from 400 to "
+       "599, grpc_unavailable or another of gRPC; did you mean "
        "\"connect\"?\n"
-       "4:56 on: \"200\" is not a reason to retry; write connect, reset, timeout, or a status from 400 to "
-       "599\n"
-       "4:61 on: \"5xx\" is not a reason to retry; write connect, reset, timeout, or a status from 400 to "
-       "599\n"
+       "4:56 on: \"200\" is not a reason to retry; write connect, reset, timeout, a status from 400 to "
+       "599, grpc_unavailable or another of gRPC\n"
+       "4:61 on: \"5xx\" is not a reason to retry; write connect, reset, timeout, a status from 400 to "
+       "599, grpc_unavailable or another of gRPC\n"
        "4:77 attempts: \"11\" is out of range; it must be 0 to 10\n"
        "4:89 budget: \"20\" is not a share; write 20% or 0.2\n"},
   });
