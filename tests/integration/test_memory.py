@@ -223,6 +223,8 @@ def test_names_that_change_with_every_reload_leave_neither_series_nor_memory():
     with Sluice({}) as gateway:
 
         rename(gateway, 1000)
+        # The answer comes before it is counted; a histogram is shown once something is.
+        wait_until(lambda: gateway.metrics().total("sluice_requests_in_flight") == 0, "the request to be counted")
         names = len(series(gateway))
         for number in range(1001, 1020):
             rename(gateway, number)
