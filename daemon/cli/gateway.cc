@@ -353,13 +353,14 @@ void Gateway::on_compiled(Compiled compiled) {
   if (state_ != State::serving) return;
   control::CompileResult& result = compiled.result;
   sources_ = std::move(result.sources);
-  certificates_ = std::move(result.certificates);
   if (result.snapshot == nullptr) {
+    certificates_.add(result.certificates);  // those that run are followed on, whatever could not be read now
     for (const control::Diagnostic& error : result.errors) {
       log::error("{}", control::to_text(error, control::Severity::error, false));
     }
     return conclude({.accepted = false, .errors = std::move(result.errors)});
   }
+  certificates_ = std::move(result.certificates);
   for (const control::Diagnostic& warning : result.warnings) {
     log::warn("{}", control::to_text(warning, control::Severity::warning, false));
   }

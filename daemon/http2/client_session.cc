@@ -116,8 +116,8 @@ void ClientSession::report() {
 }
 
 bool ClientSession::request(Stream& stream, std::string_view head, std::string_view scheme, bool has_body) {
-  fields_.resize(std::max(kMaxFields, lines_of(head)));
-  const Result<http::RequestHead> parsed = http::parse_request(head, fields_);
+  sent_fields_.resize(lines_of(head));
+  const Result<http::RequestHead> parsed = http::parse_request(head, sent_fields_);
   SL_ASSERT(parsed.has_value());  // we wrote it
   pairs_.clear();
   pairs_.push_back(make_field(":method", parsed->method_text));
@@ -195,8 +195,11 @@ int ClientSession::on_header(const nghttp2_frame& frame, std::string_view name, 
   Stream* stream = find(frame.hd.stream_id);
   if (stream == nullptr) return 0;
   if (name == ":status") {
-    status_ = static_cast<uint16_t>(parse_u64(value).value_or(0));  // nghttp2 has seen that it is three digits
-    return 0;
+    // nghttp2 has seen that it is three digits, and takes all but 1xx for final.
+    status_ = static_cast<uint16_t>(parse_u64(value).value_or(0));
+    if (status_ >= 100 && status_ <= 599) return 0;
+    fail(*stream, {Reason::upstream_bad_response, "it has no status from 100 to 599"});
+    return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
   }
   if (block_.fields() == kMaxFields || block_.bytes() + name.size() + value.size() + 4 > kMaxHeadBytes) {
     fail(*stream, {Reason::upstream_head_too_large, ""});
@@ -285,8 +288,8 @@ ssize_t ClientSession::read_body(int32_t id, std::span<char> into, uint32_t* fla
   if (!piece.last) return static_cast<ssize_t>(piece.bytes);
   *flags |= NGHTTP2_DATA_FLAG_EOF;
   if (!piece.trailers.empty()) {
-    fields_.resize(std::max(kMaxFields, lines_of(piece.trailers)));
-    const Result<http::HeaderMap> parsed = http::parse_fields(piece.trailers, fields_);
+    sent_fields_.resize(lines_of(piece.trailers));
+    const Result<http::HeaderMap> parsed = http::parse_fields(piece.trailers, sent_fields_);
     SL_ASSERT(parsed.has_value());  // we wrote them
     pairs_.clear();
     append_fields(*parsed, pairs_);

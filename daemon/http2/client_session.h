@@ -112,7 +112,8 @@ class ClientSession {
   SessionPtr session_;
   IntrusiveList<Stream, StreamTag> streams_;
   HeadBlock block_;
-  std::vector<http::HeaderField> fields_;
+  std::vector<http::HeaderField> fields_;       // of the head that a stream hears of
+  std::vector<http::HeaderField> sent_fields_;  // of what is sent meanwhile
   std::vector<nghttp2_nv> pairs_;
   const char* failure_ = "";
   uint16_t status_ = 0;  // of the head that is being read

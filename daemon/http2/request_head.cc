@@ -42,7 +42,10 @@ void RequestBlock::refuse(Error error) {
 }
 
 void RequestBlock::add(std::string_view name, std::string_view value) {
-  if (error_.reason != Reason::none) return;
+  if (error_.reason != Reason::none) {
+    refused_bytes_ += name.size() + value.size();
+    return;
+  }
   if (lines_->bytes() + name.size() + value.size() + 4 > limits_->head_bytes) {
     return refuse({Reason::header_too_large, ""});
   }
@@ -53,6 +56,7 @@ void RequestBlock::add(std::string_view name, std::string_view value) {
     if (!iequals(value, lines_->text(authority_))) refuse({Reason::bad_host, "Host differs from :authority"});
     return;
   }
+  if (is_connect() && name == "sec-websocket-key") return;  // HTTP/2 needs none, and HTTP/1.1 gets one of ours
   has_length_ = has_length_ || name == "content-length";
   lines_->add(name, value);
 }

@@ -23,6 +23,10 @@ class RequestBlock {
   Result<http::RequestHead> finish(bool ends, std::span<http::HeaderField> fields);
   /// Nothing was wrong with any field so far.
   [[nodiscard]] bool is_accepted() const { return error_.reason == Reason::none; }
+  /// So far past the limits that nobody means it: each field costs time, though none is kept.
+  [[nodiscard]] bool is_excessive() const { return refused_bytes_ > 2 * limits_->head_bytes; }
+  /// As far as it is known.
+  [[nodiscard]] http::Method method() const { return http::method_from(lines_->text(method_)); }
   /// It asks for a tunnel; the head is that of an Upgrade.
   [[nodiscard]] bool is_connect() const { return protocol_.bytes > 0; }
 
@@ -34,7 +38,8 @@ class RequestBlock {
   const http::HeadLimits* limits_ = nullptr;
   HeadBlock* lines_ = nullptr;
   HeadBlock::Piece method_, path_, scheme_, authority_, protocol_;
-  size_t came_ = 0;  // fields, pseudo-headers not counted
+  size_t came_ = 0;           // fields, pseudo-headers not counted
+  size_t refused_bytes_ = 0;  // of what came after something was wrong
   bool has_length_ = false;
   Error error_{Reason::none, ""};
 };

@@ -11,6 +11,8 @@ namespace {
 
 constexpr size_t kFrameHeadBytes = 9;
 constexpr uint32_t kMaxContinuations = 8;
+constexpr size_t kMaxSentHeadBytes = 256 * 1024;  // more than the gateway composes
+constexpr size_t kMaxQueuedFrames = 1000;         // and four for each stream
 
 std::string_view text_of(const uint8_t* data, size_t bytes) { return {reinterpret_cast<const char*>(data), bytes}; }
 
@@ -45,7 +47,9 @@ struct ServerSession::Callbacks {
   static int on_header(nghttp2_session*, const nghttp2_frame*, const uint8_t* name, size_t name_bytes,
                        const uint8_t* value, size_t value_bytes, uint8_t, void* user) {
     self(user).request_.add(text_of(name, name_bytes), text_of(value, value_bytes));
-    return 0;
+    if (!self(user).request_.is_excessive()) return 0;
+    self(user).count_stream_error();
+    return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;  // so that no more is looked at
   }
 
   // Without this nghttp2 would drop the field and go on: RFC 9113 §8.2.1 calls the whole request malformed.
@@ -99,9 +103,19 @@ struct ServerSession::Callbacks {
     return 0;
   }
 
+  // A head that is larger than nghttp2 sends: without this the stream would stand still.
+  static int on_frame_not_sent(nghttp2_session* session, const nghttp2_frame* frame, int error, void* user) {
+    const int32_t id = frame->hd.stream_id;
+    const bool too_large = error == NGHTTP2_ERR_FRAME_SIZE_ERROR || error == NGHTTP2_ERR_HEADER_COMP;
+    if (too_large && stream_of(session, id) != nullptr) self(user).reset(id, ErrorCode::internal_error);
+    return 0;
+  }
+
   static ssize_t on_offer(nghttp2_session* session, int32_t id, uint8_t*, size_t most, uint32_t* flags,
-                          nghttp2_data_source* source, void*) {
-    const ServerStream::Offer offer = static_cast<ServerStream*>(source->ptr)->offer();
+                          nghttp2_data_source*, void*) {
+    ServerStream* stream = stream_of(session, id);
+    if (stream == nullptr) return NGHTTP2_ERR_DEFERRED;
+    const ServerStream::Offer offer = stream->offer();
     const size_t bytes = std::min(offer.bytes, most);
     if (offer.last && bytes == offer.bytes) {
       *flags |= NGHTTP2_DATA_FLAG_EOF;
@@ -118,12 +132,12 @@ struct ServerSession::Callbacks {
     return static_cast<ssize_t>(bytes);
   }
 
-  static int on_take(nghttp2_session*, nghttp2_frame* frame, const uint8_t* head, size_t bytes,
-                     nghttp2_data_source* source, void* user) {
+  static int on_take(nghttp2_session* session, nghttp2_frame* frame, const uint8_t* head, size_t bytes,
+                     nghttp2_data_source*, void* user) {
     Buffer& out = *self(user).out_;
     SL_ASSERT(frame->data.padlen == 0);
     out.append(text_of(head, kFrameHeadBytes));
-    static_cast<ServerStream*>(source->ptr)->take(bytes, out);
+    stream_of(session, frame->hd.stream_id)->take(bytes, out);
     return 0;
   }
 
@@ -138,6 +152,7 @@ struct ServerSession::Callbacks {
       nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_frame);
       nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_stream_close);
       nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, on_frame_sent);
+      nghttp2_session_callbacks_set_on_frame_not_send_callback(callbacks, on_frame_not_sent);
       nghttp2_session_callbacks_set_send_data_callback(callbacks, on_take);
       return CallbacksPtr(callbacks);
     }();
@@ -151,6 +166,7 @@ struct ServerSession::Callbacks {
       nghttp2_option_set_no_auto_window_update(option, 1);
       nghttp2_option_set_no_closed_streams(option, 1);
       nghttp2_option_set_max_continuations(option, kMaxContinuations);
+      nghttp2_option_set_max_send_header_block_length(option, kMaxSentHeadBytes);
       return OptionPtr(option);
     }();
     return made.get();
@@ -158,7 +174,7 @@ struct ServerSession::Callbacks {
 };
 
 ServerSession::ServerSession(Handler& handler, BlockPool& blocks, uint32_t max_streams)
-    : handler_(handler), block_(blocks), limits_(handler.head_limits()) {
+    : handler_(handler), block_(blocks), limits_(handler.head_limits()), max_streams_(max_streams) {
   nghttp2_session* session = nullptr;
   must(nghttp2_session_server_new2(&session, Callbacks::table(), this, Callbacks::options()));
   session_.reset(session);
@@ -181,6 +197,8 @@ void ServerSession::receive(std::string_view bytes, MonoTime now) {
   if (taken < 0 && why_ == Reason::keepalive_done) {
     why_ = taken == NGHTTP2_ERR_FLOODED ? Reason::http2_flood : Reason::http2_error;
   }
+  // Who makes us answer and does not read: nghttp2 itself bounds acknowledgements only.
+  if (nghttp2_session_get_outbound_queue_size(session_.get()) > kMaxQueuedFrames + 4 * max_streams_) calm_down();
 }
 
 void ServerSession::write(Buffer& out, size_t limit) {
@@ -210,7 +228,7 @@ void ServerSession::end_block(int32_t id, bool is_request, bool ends) {
     ServerStream& stream = handler_.open_stream(id);
     must(nghttp2_session_set_stream_user_data(session_.get(), id, &stream));
     const Result<http::RequestHead> head = request_.finish(ends, handler_.field_scratch());
-    stream.on_request(head, block_.text(), request_.is_connect(), ends);
+    stream.on_request(head, {block_.text(), request_.method(), request_.is_connect(), ends});
   } else if (!request_.is_accepted()) {
     reset(id, ErrorCode::protocol_error);
   } else if (ServerStream* stream = stream_of(session_.get(), id)) {
@@ -279,8 +297,8 @@ void ServerSession::respond(int32_t id, uint16_t status, const http::HeaderMap& 
   fields.reserve(headers.size() + 1);
   fields.push_back(make_field(":status", {digits.data(), digits.size()}));
   append_fields(headers, fields);
-  nghttp2_data_provider body{.source = {.ptr = stream_of(session_.get(), id)}, .read_callback = Callbacks::on_offer};
-  if (body.source.ptr == nullptr) return;
+  if (stream_of(session_.get(), id) == nullptr) return;
+  const nghttp2_data_provider body{.source = {}, .read_callback = Callbacks::on_offer};
   must(nghttp2_submit_response(session_.get(), id, fields.data(), fields.size(), ends ? nullptr : &body));
 }
 

@@ -27,6 +27,14 @@ enum class ErrorCode : uint32_t {
   enhance_your_calm = 0xb,
 };
 
+/// What is known of a request beside its head, which may be none.
+struct RequestFacts {
+  std::string_view text;  // what the head's views lie in
+  http::Method method;
+  bool is_connect;  // it asks for a tunnel (RFC 8441)
+  bool ends;        // nothing comes behind the head
+};
+
 /// One request of a session and its answer, for as long as the session has not said on_stream_closed().
 class ServerStream {
  public:
@@ -38,9 +46,8 @@ class ServerStream {
   };
 
   // Inside receive():
-  /// The request's head, made into one of HTTP/1.1, or why it is none that we answer. `text` is what its views lie in; both are
-  /// valid during the call only. `is_connect`: it asks for a tunnel (RFC 8441). `ends`: nothing comes behind it.
-  virtual void on_request(const Result<http::RequestHead>& head, std::string_view text, bool is_connect, bool ends) = 0;
+  /// The request's head, made into one of HTTP/1.1, or why it is none that we answer. Valid during the call only.
+  virtual void on_request(const Result<http::RequestHead>& head, const RequestFacts& facts) = 0;
   /// A piece of the request's body. It counts against the stream's window until ServerSession::consume().
   virtual void on_data(std::string_view data) = 0;
   /// The request has ended; `trailers` are lines as in a HeadBlock with an empty one behind them, or nothing.
@@ -103,6 +110,9 @@ class ServerSession {
   /// `bytes` of on_data() were taken: the peer may send as many more.
   void consume(int32_t stream, size_t bytes);
 
+  /// The stream's ServerStream is no more.
+  void detach(int32_t stream) { nghttp2_session_set_stream_user_data(session_.get(), stream, nullptr); }
+
   /// Asks the client to open no more streams here; those that are on their way are served (RFC 9113 §6.8).
   void announce_end();
   /// From now on no stream is accepted.
@@ -133,6 +143,7 @@ class ServerSession {
   HeadBlock block_;
   RequestBlock request_;
   http::HeadLimits limits_;
+  uint32_t max_streams_;
   MonoTime now_;
   Allowance resets_{200, 20};
   Allowance idle_frames_{1000, 100};

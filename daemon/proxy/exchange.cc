@@ -76,8 +76,9 @@ Millis Exchange::time_allowed() const {
   return route.count() > 0 ? std::min(route, *call) : *call;
 }
 
-void Exchange::refuse(Error error, http::Version version) {
+void Exchange::refuse(Error error, http::Version version, http::Method method) {
   request_.head.version = version;
+  if (method != http::Method::unknown) request_.head.method = method;
   // Where this request ends is unknown, so nothing behind it can be read either.
   keep_alive_ = false;
   request_complete_ = true;

@@ -41,7 +41,7 @@ class Exchange final : private upstream::Carrier::User, private upstream::Pool::
   /// Begins with a complete head, whose views lie in `bytes`; both are valid during the call only.
   void start(const http::RequestHead& head, std::string_view bytes);
   /// Begins and ends with an answer to a head that could not be read.
-  void refuse(Error error, http::Version version = http::Version::http11);
+  void refuse(Error error, http::Version version = http::Version::http11, http::Method method = http::Method::unknown);
 
   // From the client:
   [[nodiscard]] bool request_complete() const { return request_complete_; }

@@ -56,7 +56,7 @@ void Http2Connection::receive(std::string_view bytes) {
 }
 
 void Http2Connection::pump() {
-  if (busy_) return;
+  if (busy_ || downstream_.lost()) return;
   make_frames();
   if (session_.is_over() || broken_ || !out_.empty() || !ready_.empty()) wake();
 }
@@ -84,7 +84,7 @@ bool Http2Connection::write_out() {
   if (broken_) out_.clear();
   socket.want_write(!out_.empty());
   watch_socket(out_.size() < before);
-  return out_.empty();
+  return !broken_ && out_.empty();
 }
 
 // While the socket takes nothing the connection's timer is for that.
@@ -190,7 +190,7 @@ void Http2Connection::watch() {
 // --- the end ---
 
 void Http2Connection::part(Reason reason) {
-  if (std::exchange(parting_, true)) return;
+  if (downstream_.lost() || std::exchange(parting_, true)) return;
   end_reason_ = reason;
   session_.announce_end();
   arm_parting();

@@ -60,14 +60,15 @@ Http2Stream::~Http2Stream() { SL_ASSERT(exchange_ == nullptr); }
 
 // --- what the client sends ---
 
-void Http2Stream::on_request(const Result<http::RequestHead>& head, std::string_view text, bool is_connect, bool ends) {
-  is_connect_ = is_connect;
-  ended_ = end_given_ = ends;
+void Http2Stream::on_request(const Result<http::RequestHead>& head, const http2::RequestFacts& facts) {
+  is_connect_ = facts.is_connect;
+  ended_ = facts.ends;
+  end_given_ = facts.ends && !facts.is_connect;  // a tunnel that begins hears of it
   exchange_ = &engine().start_exchange(*this);
   if (head) {
-    exchange_->start(*head, text);
+    exchange_->start(*head, facts.text);
   } else {
-    exchange_->refuse(head.error(), http::Version::http2);
+    exchange_->refuse(head.error(), http::Version::http2, facts.method);
   }
   if (exchange_ != nullptr) exchange_->on_client_pause_point();
 }
@@ -185,6 +186,13 @@ void Http2Stream::on_end_sent() {
   if (wants_write_) http2_.notify(*this);
 }
 
+// Who asks although all was taken has more, and waits for nothing but its turn.
+void Http2Stream::want_write(bool want) {
+  const bool is_new = want && !wants_write_;
+  wants_write_ = want;
+  if (is_new && out_ != nullptr && out_->empty() && !end_sent_ && !closed_) http2_.notify(*this);
+}
+
 void Http2Stream::abort(Outbox& out, bool, Reason reason) {
   if (!closed_) std::ignore = flush(out, false);
   reset(ErrorCode::internal_error);
@@ -208,9 +216,10 @@ void Http2Stream::on_stream_closed() {
 
 void Http2Stream::on_turn_end() {
   if (exchange_ == nullptr) return leave();
-  if (!closed_) give_pending();
+  const bool is_whole = ended_ && end_sent_;  // closed for this, it has nothing more to tell the client
+  if (!closed_ || is_whole) give_pending();
   if (exchange_ != nullptr && (wants_write_ || lost_)) exchange_->on_client_writable();
-  if (exchange_ != nullptr && closed_ && !lost_) close(Reason::http2_reset);
+  if (exchange_ != nullptr && closed_ && !lost_ && !is_whole) close(Reason::http2_reset);
 }
 
 void Http2Stream::on_connection_gone(Reason reason) {
@@ -225,6 +234,7 @@ void Http2Stream::shut_down() {
 
 void Http2Stream::close(Reason reason) {
   if (exchange_ == nullptr) return;
+  if (reason == Reason::client_closed && closed_ && !connection_gone_) reason = Reason::http2_reset;
   pending_.clear();
   if (!lost_ && exchange_->outlives_client(reason)) {
     lost_ = true;

@@ -46,7 +46,7 @@ class Http2Stream final : public Client,
   void send_trailers(std::string_view text, Outbox& out) override;
   event::IoStatus flush(Outbox& out, bool last) override;
   [[nodiscard]] bool has_taken_all() const override { return end_sent_ || lost_; }
-  void want_write(bool want) override { wants_write_ = want; }
+  void want_write(bool want) override;
   [[nodiscard]] bool wants_write() const override { return wants_write_; }
   [[nodiscard]] event::Stream* socket() override { return nullptr; }
   void shutdown_write() override {}  // flush() was told which bytes are the last
@@ -58,7 +58,7 @@ class Http2Stream final : public Client,
 
  private:
   // http2::ServerStream
-  void on_request(const Result<http::RequestHead>& head, std::string_view text, bool is_connect, bool ends) override;
+  void on_request(const Result<http::RequestHead>& head, const http2::RequestFacts& facts) override;
   void on_data(std::string_view data) override;
   void on_end(std::string_view trailers, size_t fields) override;
   void on_stream_closed() override;
@@ -92,6 +92,7 @@ class Http2Stream final : public Client,
   bool end_sent_ = false;     // and went out
   bool reset_ = false;        // RST_STREAM is on its way, or was sent
   bool closed_ = false;       // the session has forgotten it
+  bool connection_gone_ = false;
   bool lost_ = false;
 };
 

@@ -241,7 +241,13 @@ void Http2Connection::on_readable() {
     const event::IoResult result = stream_.read(buffer);
     if (result.status == event::IoStatus::again) return;
     if (result.status == event::IoStatus::eof) return fail({Reason::upstream_reset, "the endpoint closed"});
-    if (result.status == event::IoStatus::error) return fail({Reason::upstream_reset, "read failed"});
+    if (result.status == event::IoStatus::error) {
+      // Over TLS 1.3 an endpoint that does not like our certificate says so behind the handshake.
+      const event::Transport* tls = stream_.transport();
+      const bool refused = !greeted_ && tls != nullptr && tls->was_refused();
+      return fail(refused ? Error{Reason::tls_handshake_failed, tls->failure()}
+                          : Error{Reason::upstream_reset, "read failed"});
+    }
     last_read_ = loop_.now();
     if (!take({buffer.data(), result.bytes}) || result.bytes < buffer.size()) return;
   }
@@ -265,6 +271,10 @@ bool Http2Connection::take(std::string_view bytes) {
   session_.report();
   if (dead_) return false;
   if (!greeted_ && session_.is_greeted()) {
+    if (max_streams() == 0) {
+      fail({Reason::upstream_refused, "it allows no requests"});
+      return false;
+    }
     greeted_ = true;
     pool_.on_connected(connection_);
   } else if (greeted_ && (most != max_streams() || usable != is_usable())) {
@@ -359,6 +369,8 @@ void Http2Connection::fail(Error error) {
 
 void Http2Connection::close() {
   if (std::exchange(dead_, true)) return;
+  if (receiving_)
+    return;  // the session is at work: it may not be asked to send, and the endpoint does without a goodbye
   session_.close();
   write_out();
 }

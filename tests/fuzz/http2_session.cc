@@ -59,7 +59,7 @@ class Stream final : public http2::ServerStream {
  public:
   Stream(Client& client, int32_t id) : client_(client), id_(id) {}
 
-  void on_request(const Result<http::RequestHead>& head, std::string_view text, bool, bool ends) override;
+  void on_request(const Result<http::RequestHead>& head, const http2::RequestFacts& facts) override;
   void on_data(std::string_view data) override;
   void on_end(std::string_view trailers, size_t fields) override;
   void on_stream_closed() override;
@@ -141,12 +141,12 @@ class Client final : private http2::ServerSession::Handler {
   Buffer out_;
 };
 
-void Stream::on_request(const Result<http::RequestHead>& head, std::string_view text, bool, bool ends) {
+void Stream::on_request(const Result<http::RequestHead>& head, const http2::RequestFacts& facts) {
   FUZZ_CHECK(!begun_ && !closed_);
   begun_ = true;
-  ended_ = ends;
+  ended_ = facts.ends;
   if (head) {
-    FUZZ_CHECK(text.size() <= kLimits.head_bytes + 200);
+    FUZZ_CHECK(facts.text.size() <= kLimits.head_bytes + 200);
     check_as_http1(*head);
   }
   if (client_.choose() % 2 == 0) act();

@@ -545,6 +545,20 @@ def test_a_status_is_repeated_with_its_body_by_the_policy():
         gateway.wait_gauges_zero()
 
 
+def test_an_answer_that_comes_with_goaway_before_the_request_ends_is_passed_on():
+    with proxying2(**LARGE) as (gateway, origin):
+        origin.holds_windows = True
+        client = gateway.client()
+        client.send_in_background(request("POST", "/", body=MEGABYTE))
+        asked = origin.request()
+        with asked.connection.lock:  # in one segment
+            goaway = b"\x00\x00\x08\x07\x00\x00\x00\x00\x00" + asked.stream.to_bytes(4, "big") + bytes(4)
+            head = b"\x00\x00\x05\x01\x05" + asked.stream.to_bytes(4, "big") + b"\x08\x03413"  # :status, END_STREAM
+            asked.connection.raw(goaway + head)
+        assert client.read_response().status == 413
+        gateway.wait_gauges_zero()
+
+
 def test_a_connection_that_dies_fails_its_streams():
     with proxying2(upstream_settings=NO_RETRY) as (gateway, origin):
         clients = ask_all(gateway, 5, method="POST", body=b"x")

@@ -250,11 +250,11 @@ TEST_CASE("upstreams have their endpoints and figures") {
   registry.control().step(registry.intern(stats::Family::upstream_active, {"users", "127.0.0.1:9001"}), -1);
   registry.shard(0).add(registry.intern(stats::Family::upstream_retries, {"users", "policy"}), 3);
   const std::string body = asker.ask("/upstreams").body;
-  CHECK(
-      contains(body,
-               "{\"name\":\"users\",\"balance\":\"p2c\",\"retries\":{\"stale\":0,\"refused\":0,\"policy\":3,\"denied_by_budget\":0},"
-               "\"endpoints\":[\n  {\"name\":\"127.0.0.1:9001\",\"address\":\"127.0.0.1:9001\",\"weight\":2,"
-               "\"requests\":12,\"pending_requests\":0,\"connections_active\":-1,"));
+  CHECK(contains(body,
+                 "{\"name\":\"users\",\"balance\":\"p2c\",\"retries\":{\"stale\":0,\"refused\":0,\"policy\":3,\"denied_"
+                 "by_budget\":0},"
+                 "\"endpoints\":[\n  {\"name\":\"127.0.0.1:9001\",\"address\":\"127.0.0.1:9001\",\"weight\":2,"
+                 "\"requests\":12,\"pending_requests\":0,\"connections_active\":-1,"));
   CHECK(contains(body, "\"response_seconds\":{\"count\":0,\"sum\":0,"));
 }
 

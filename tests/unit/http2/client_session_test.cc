@@ -142,6 +142,19 @@ TEST_CASE("a response comes as a head, a body and an end") {
   CHECK(call.heard.back() == "end");
 }
 
+TEST_CASE("a status below 100 or above 599 is none") {
+  for (const char* status : {"000", "050", "099", "600", "999"}) {
+    CAPTURE(status);
+    World world;
+    Call call;
+    world.request(call);
+    world.written();
+    std::ignore = world.receive(headers(1, field(":status", status)) + frame(DATA, kEndStream, 1, "HTTP/1.1 200 OK"));
+    CHECK(call.body.empty());
+    CHECK(call.heard == Lines{"upstream_bad_response"});
+  }
+}
+
 TEST_CASE("1xx heads come first and trailers last") {
   World world;
   Call call;

@@ -55,10 +55,10 @@ struct Frame {
 };
 
 struct Stream final : ServerStream {
-  void on_request(const Result<http::RequestHead>& head, std::string_view, bool, bool ends) override {
+  void on_request(const Result<http::RequestHead>& head, const RequestFacts& facts) override {
     reason = head ? Reason::none : head.error().reason;
     if (head) target = head->target;
-    ended = ends;
+    ended = facts.ends;
   }
   void on_data(std::string_view data) override { body += data; }
   void on_end(std::string_view text, size_t) override {
