@@ -11,7 +11,7 @@ declare -A packages=(
     libsystemd-dev libc-ares-dev libnghttp2-dev libhiredis-dev libssl-dev libsimdjson-dev libcrypt-dev zlib1g-dev libbrotli-dev libzstd-dev"
   # node-llhttp is the oracle that the parser's tests compare with; prometheus brings promtool.
   [test]="catch2 node-llhttp python3 python3-hpack python3-pytest python3-yaml python3-jsonschema python3-jwt python3-websockets
-    python3-grpcio python3-h2 prometheus curl dpkg-dev groff-base iproute2 logrotate man-db nghttp2-client openssl redis-sentinel redis-server
+    python3-grpcio python3-h2 prometheus chromium curl dpkg-dev groff-base iproute2 logrotate man-db nghttp2-client openssl redis-sentinel redis-server
     redis-tools systemd"
   [fuzz]="clang-14 libclang-rt-14-dev llvm-14"
   [bench]="nginx haproxy nghttp2-client openssl redis-server wrk valgrind linux-perf strace python3 util-linux"
