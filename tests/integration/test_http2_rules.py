@@ -331,16 +331,16 @@ def test_a_malformed_head_request_is_refused_without_a_body():
 
 def test_who_makes_us_refuse_streams_and_reads_nothing_is_cut_off():
     large = response(bytes(8 << 20))
-    with proxying(answering(large), listener={"limits": {"http2_streams": 1}, "timeouts": {"write": "1s"}}) as (gateway, origin):
+    with proxying(answering(large), listener={"limits": {"http2_streams": 1}, "timeouts": {"write": "2s"}}) as (gateway, origin):
         # Settings that are never acknowledged: what is too much is refused, stream by stream, and not an error of the connection.
         client = gateway.http2(initial={Setting.INITIAL_WINDOW_SIZE: 2**31 - 1}, receive_buffer=4096)
         client.send(window_update(0, 2**30) + headers(1, head()))
         gateway.wait_until_full()
-        before, number = gateway.rss_bytes(), 1
+        fields, before, number = block(head("POST")), gateway.rss_bytes(), 1
         with pytest.raises((BrokenPipeError, ConnectionResetError, TimeoutError)):
-            while number < 4_000_000:
-                client.send(b"".join(headers(stream_of(number + i), head("POST"), end_stream=False) for i in range(500)))
-                number += 500
-        assert gateway.rss_bytes() - before < 8_000_000
+            while number < 10_000_000:
+                client.send(b"".join(headers(stream_of(number + i), fields, end_stream=False) for i in range(2000)))
+                number += 2000
+                assert gateway.rss_bytes() - before < 8_000_000, number
         client.close()
         gateway.wait_gauges_zero()
