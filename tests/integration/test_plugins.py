@@ -12,6 +12,7 @@ import pytest
 
 from harness import (CHUNKED, SANITIZER, End, RawOrigin, Sluice, answering, assert_problem, chunked, echo, free_port, in_background,
                      proxy_config, proxying, request, response, sluice, upstream, wait_until)
+from harness.http2 import Setting, window_update
 
 SOURCE = Path(os.environ.get("SLUICE_SOURCE_DIR", Path(__file__).parents[2]))
 PLUGINS = os.environ.get("SLUICE_TEST_PLUGINS", "")
@@ -179,6 +180,17 @@ def test_a_plugin_replaces_the_body_of_a_file(tmp_path, pause, delay):
             head = client.ask("HEAD", "/big.txt")
             assert (head.status, head.get("content-length")) == (200, None)
         assert gateway.logged(path="/big.txt")["bytes_out"] > len(FILE)
+        gateway.wait_gauges_zero()
+
+
+@pytest.mark.parametrize("pause, shout", [(["request"], False), (["response"], False), (["request"], True), (["response_body"], True)])
+def test_a_file_behind_a_plugin_that_pauses_comes_whole_over_http2(tmp_path, pause, shout):
+    with serving_a_file(tmp_path, listener=["a"], a={"shout": shout, "pause": pause, "delay": "1ms"}) as gateway:
+        client = gateway.http2(initial={Setting.INITIAL_WINDOW_SIZE: 2**30})
+        client.send(window_update(0, 2**30))
+        for _ in range(2):
+            answer = client.get("/big.txt")
+            assert (answer.status, bytes(answer.body)) == (200, FILE.upper() if shout else FILE)
         gateway.wait_gauges_zero()
 
 
