@@ -1,6 +1,7 @@
 #include "http/proxy_protocol.h"
 
 #include <catch2/catch.hpp>
+#include <list>
 
 using namespace sluice;
 using http::ProxyHeader;
@@ -22,8 +23,10 @@ std::string tls(char client, char verify, const std::string& fields) {
   return field('\x20', std::string(1, client) + std::string("\0\0\0", 3) + verify + fields);
 }
 
-/// What is read of the whole; nothing if it was refused or is not complete.
-std::optional<ProxyHeader> read(std::string_view bytes) {
+/// What is read of the whole; nothing if it was refused or is not complete. The texts view bytes that are kept here.
+std::optional<ProxyHeader> read(std::string given) {
+  static std::list<std::string> kept;
+  const std::string& bytes = kept.emplace_back(std::move(given));
   ProxyHeader header;
   const Result<size_t> length = http::read_proxy_header(bytes, header);
   if (!length || *length != bytes.size()) return std::nullopt;
