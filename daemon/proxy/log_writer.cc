@@ -74,7 +74,6 @@ void LogWriter::run() {
     // Looked at before drain(), which so misses no line from before stop().
     const bool stopping = stopping_.load(std::memory_order_seq_cst);
     if (stopping && !deadline) deadline = MonoClock::now() + kStopPatience;
-    changing_ = change_wanted_.load(std::memory_order_seq_cst);
     const Drained drained = drain();
     if (change_is_due(drained)) {
       change_sink();
@@ -116,6 +115,10 @@ LogWriter::Drained LogWriter::drain() {
 bool LogWriter::change_is_due(Drained drained) const { return changing_ && !mid_line_ && drained != Drained::wrote; }
 
 void LogWriter::collect() {
+  // Looked at before the wish is: who finds a line from behind it finds the wish too.
+  readable_.clear();
+  for (const auto& ring : rings_) readable_.push_back(ring->readable());
+  changing_ = change_wanted_.load(std::memory_order_seq_cst);
   std::vector<uint64_t> ends;
   if (changing_) {
     const std::lock_guard lock(mutex_);
@@ -126,7 +129,7 @@ void LogWriter::collect() {
   next_piece_ = 0;
   for (size_t i = 0; i < rings_.size(); ++i) {
     const size_t ring = (first_ring_ + i) % rings_.size();
-    std::string_view bytes = rings_[ring]->readable();
+    std::string_view bytes = readable_[ring];
     if (changing_) bytes = bytes.substr(0, ends[ring] - std::min(ends[ring], rings_[ring]->released()));
     if (bytes.empty()) continue;
     if (torn_ && pieces_.empty()) add_piece("\n", kNoRing);

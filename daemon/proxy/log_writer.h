@@ -93,13 +93,14 @@ class LogWriter {
   std::atomic<uint64_t> opened_{0};
 
   // The thread's own:
-  std::vector<iovec> pieces_;       // what one drain() writes
-  std::vector<size_t> piece_ring_;  // whose it is
-  size_t next_piece_ = 0;           // pieces before it are written
-  size_t first_ring_ = 0;           // collect() begins here: the ring whose line a short write cut
-  bool changing_ = false;           // the lines up to lines_of_old_sink_ come first, then the change
-  bool mid_line_ = false;           // the output ends within a line
-  bool torn_ = false;               // ... whose rest is lost: a newline must come first
+  std::vector<iovec> pieces_;               // what one drain() writes
+  std::vector<std::string_view> readable_;  // by ring
+  std::vector<size_t> piece_ring_;          // whose it is
+  size_t next_piece_ = 0;                   // pieces before it are written
+  size_t first_ring_ = 0;                   // collect() begins here: the ring whose line a short write cut
+  bool changing_ = false;                   // the lines up to lines_of_old_sink_ come first, then the change
+  bool mid_line_ = false;                   // the output ends within a line
+  bool torn_ = false;                       // ... whose rest is lost: a newline must come first
   std::optional<MonoTime> reported_;
 };
 
