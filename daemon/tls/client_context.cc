@@ -10,6 +10,7 @@
 
 #include "base/assert.h"
 #include "base/clock.h"
+#include "tls/authorities.h"
 #include "tls/channel.h"
 
 namespace sluice::tls {
@@ -18,17 +19,14 @@ namespace {
 
 using Part = Failure::Part;
 
-bool trust(SSL_CTX* context, const std::string& pem, std::string& why) {
+bool choose_authorities(SSL_CTX* context, const std::string& pem, std::string& why) {
   if (pem.empty()) {
-    SSL_CTX_set_default_verify_paths(context);
+    trust_system(context);
     return true;
   }
-  X509_STORE* store = SSL_CTX_get_cert_store(context);
-  // Who is named here is trusted, be it a root or not.
-  X509_STORE_set_flags(store, X509_V_FLAG_PARTIAL_CHAIN);
-  const std::vector<CertificatePtr> certificates = read_certificates(pem, why);
-  for (const CertificatePtr& certificate : certificates) X509_STORE_add_cert(store, certificate.get());
-  return !certificates.empty();
+  const std::vector<CertificatePtr> authorities = read_certificates(pem, why);
+  trust(context, authorities);
+  return !authorities.empty();
 }
 
 bool use_certificate(SSL_CTX* context, const std::string& pem, std::string& why) {
@@ -100,7 +98,7 @@ std::shared_ptr<const ClientContext> ClientContext::make(const Options& options,
     if (!good && usable) failure.part = part;
     usable = usable && good;
   };
-  check(Part::ca, trust(context, options.ca_pem, failure.why));
+  check(Part::ca, choose_authorities(context, options.ca_pem, failure.why));
   if (usable && identified) check(Part::certificate, use_certificate(context, options.certificate_pem, failure.why));
   if (usable && identified) check(Part::key, use_key(context, options.key_pem, failure.why));
   ERR_clear_error();

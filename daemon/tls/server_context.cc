@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/format.h"
 #include "base/strings.h"
+#include "tls/authorities.h"
 
 namespace sluice::tls {
 
@@ -130,12 +131,9 @@ bool ServerContext::ask_clients(Failure& failure) {
     failure.part = Part::ca;
     return false;
   }
-  X509_STORE* store = SSL_CTX_get_cert_store(context);
-  X509_STORE_set_flags(store, X509_V_FLAG_PARTIAL_CHAIN);
-  for (const CertificatePtr& authority : authorities) {
-    X509_STORE_add_cert(store, authority.get());
-    SSL_CTX_add_client_CA(context, authority.get());  // which are told to the client
-  }
+  trust(context, authorities);
+  // The client is told of them.
+  for (const CertificatePtr& authority : authorities) SSL_CTX_add_client_CA(context, authority.get());
   const bool required = options_.client_certificates == ClientCertificates::required;
   SSL_CTX_set_verify(context, SSL_VERIFY_PEER | (required ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0), nullptr);
   return true;
