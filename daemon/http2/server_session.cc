@@ -4,6 +4,7 @@
 #include <array>
 
 #include "base/assert.h"
+#include "http2/frame_buffer.h"
 
 namespace sluice::http2 {
 
@@ -34,10 +35,24 @@ std::array<char, 3> digits_of(uint16_t status) {
           static_cast<char>('0' + status % 10)};
 }
 
+// HEADERS or CONTINUATION without END_HEADERS (RFC 9113 §4.3).
+bool is_unfinished_head(const uint8_t* frame) {
+  const uint8_t type = frame[3];
+  const uint8_t flags = frame[4];
+  return (type == NGHTTP2_HEADERS || type == NGHTTP2_CONTINUATION) && (flags & NGHTTP2_FLAG_END_HEADERS) == 0;
+}
+
 }  // namespace
 
 struct ServerSession::Callbacks {
   static ServerSession& self(void* user) { return *static_cast<ServerSession*>(user); }
+
+  // What nghttp2 lets pass and RFC 9113 does not.
+  static int on_begin_frame(nghttp2_session*, const nghttp2_frame_hd* head, void* user) {
+    if (head->type == NGHTTP2_HEADERS) self(user).check_order(head->stream_id);
+    if (head->type == NGHTTP2_PRIORITY && head->stream_id == 0) self(user).give_up(NGHTTP2_PROTOCOL_ERROR);  // §6.3
+    return 0;
+  }
 
   static int on_begin_headers(nghttp2_session*, const nghttp2_frame* frame, void* user) {
     if (frame->hd.type == NGHTTP2_HEADERS) self(user).begin_block();
@@ -77,8 +92,15 @@ struct ServerSession::Callbacks {
     return 0;
   }
 
-  static int on_stream_close(nghttp2_session* session, int32_t id, uint32_t, void*) {
+  static int on_stream_close(nghttp2_session* session, int32_t id, uint32_t, void* user) {
+    if (nghttp2_session_get_stream_remote_close(session, id) == 0) self(user).note_cut(id);
     if (ServerStream* stream = stream_of(session, id)) stream->on_stream_closed();
+    return 0;
+  }
+
+  // Of a stream that nghttp2 refuses before it is one nothing else is heard.
+  static int on_invalid_frame(nghttp2_session*, const nghttp2_frame* frame, int, void* user) {
+    self(user).note_cut(frame->hd.stream_id);
     return 0;
   }
 
@@ -92,6 +114,8 @@ struct ServerSession::Callbacks {
         break;
       case NGHTTP2_RST_STREAM:
         if (!is_ours(frame->rst_stream.error_code)) self(user).count_stream_error();
+        // Of a setting that did it, the whole connection dies (RFC 9113 §6.9.2); of anything else it may.
+        if (frame->rst_stream.error_code == NGHTTP2_FLOW_CONTROL_ERROR) self(user).give_up(NGHTTP2_FLOW_CONTROL_ERROR);
         break;
       case NGHTTP2_DATA:
       case NGHTTP2_HEADERS:
@@ -145,11 +169,13 @@ struct ServerSession::Callbacks {
     static const CallbacksPtr made = [] {
       nghttp2_session_callbacks* callbacks = nullptr;
       must(nghttp2_session_callbacks_new(&callbacks));
+      nghttp2_session_callbacks_set_on_begin_frame_callback(callbacks, on_begin_frame);
       nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, on_begin_headers);
       nghttp2_session_callbacks_set_on_header_callback(callbacks, on_header);
       nghttp2_session_callbacks_set_on_invalid_header_callback(callbacks, on_invalid_header);
       nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, on_data);
       nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_frame);
+      nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(callbacks, on_invalid_frame);
       nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_stream_close);
       nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, on_frame_sent);
       nghttp2_session_callbacks_set_on_frame_not_send_callback(callbacks, on_frame_not_sent);
@@ -176,7 +202,9 @@ struct ServerSession::Callbacks {
 ServerSession::ServerSession(Handler& handler, BlockPool& blocks, uint32_t max_streams)
     : handler_(handler), block_(blocks), limits_(handler.head_limits()), max_streams_(max_streams) {
   nghttp2_session* session = nullptr;
-  must(nghttp2_session_server_new2(&session, Callbacks::table(), this, Callbacks::options()));
+  FrameBuffer::of_this_thread().lend([&](nghttp2_mem& memory) {
+    must(nghttp2_session_server_new3(&session, Callbacks::table(), this, Callbacks::options(), &memory));
+  });
   session_.reset(session);
   const std::array<nghttp2_settings_entry, 5> settings{{
       {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, max_streams},
@@ -203,12 +231,14 @@ void ServerSession::receive(std::string_view bytes, MonoTime now) {
 
 void ServerSession::write(Buffer& out, size_t limit) {
   out_ = &out;
-  while (out.size() < limit) {
+  bool continues = false;  // a head of several frames: the next one stands in the FrameBuffer already
+  while (out.size() < limit || continues) {
     const uint8_t* data = nullptr;
     const ssize_t bytes = nghttp2_session_mem_send(session_.get(), &data);
     SL_ASSERT(bytes >= 0);
     if (bytes == 0) break;
     out.append(text_of(data, static_cast<size_t>(bytes)));
+    continues = is_unfinished_head(data);
   }
   out_ = nullptr;
 }
@@ -278,7 +308,19 @@ void ServerSession::count_stream_error() {
 void ServerSession::calm_down() {
   if (why_ == Reason::http2_flood) return;
   why_ = Reason::http2_flood;
-  must(nghttp2_session_terminate_session(session_.get(), static_cast<uint32_t>(ErrorCode::enhance_your_calm)));
+  give_up(NGHTTP2_ENHANCE_YOUR_CALM);
+}
+
+void ServerSession::give_up(uint32_t code) { must(nghttp2_session_terminate_session(session_.get(), code)); }
+
+// HEADERS open streams in rising order (RFC 9113 §5.1.1), or end one that is open. Behind our RST_STREAM trailers may still come.
+void ServerSession::check_order(int32_t id) {
+  if (id > highest_) {
+    if (id > highest_ + 2) skipped_ = {highest_ + 2, id - 2};
+    highest_ = id;
+  } else if (id > last_cut_ && id % 2 == 1 && nghttp2_session_find_stream(session_.get(), id) == nullptr) {
+    give_up(id >= skipped_.first && id <= skipped_.last ? NGHTTP2_PROTOCOL_ERROR : NGHTTP2_STREAM_CLOSED);
+  }
 }
 
 // --- what the client gets ---

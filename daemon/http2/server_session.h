@@ -3,6 +3,7 @@
 // windows have room. Broken rules are answered as the RFC says, floods with GOAWAY (ENHANCE_YOUR_CALM). Worker thread only.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <limits>
 #include <string_view>
@@ -137,6 +138,9 @@ class ServerSession {
   void count_frame(const nghttp2_frame& frame);
   void count_stream_error();
   void calm_down();
+  void give_up(uint32_t code);
+  void check_order(int32_t id);
+  void note_cut(int32_t id) { last_cut_ = std::max(last_cut_, id); }
 
   Handler& handler_;
   SessionPtr session_;
@@ -147,6 +151,11 @@ class ServerSession {
   MonoTime now_;
   Allowance resets_{200, 20};
   Allowance idle_frames_{1000, 100};
+  int32_t highest_ = -1;  // of the streams that the client opened
+  struct {
+    int32_t first = 0, last = -1;
+  } skipped_;                                           // and those that it left out, the last time
+  int32_t last_cut_ = 0;                                // the highest that was closed before its request had ended
   Buffer* out_ = nullptr;                               // of the write() that runs
   int32_t last_ = std::numeric_limits<int32_t>::max();  // the last stream that is accepted
   Reason why_ = Reason::keepalive_done;

@@ -41,6 +41,7 @@ CONNECTION_ERRORS = {
     "5.1 CONTINUATION on an idle stream": (frame(Frame.CONTINUATION, Flag.END_HEADERS, 1, block(head())), {P}),
     "5.1 DATA behind END_STREAM": (headers(1, head()) + data(1, b"x"), {S}),
     "5.1.1 an even stream": (headers(2, head()), {P}),
+    "5.1.1 a lower stream than the last": (headers(5, head()) + headers(3, head()), {P}),
     "5.1.1 HEADERS on stream 0": (headers(0, head()), {P}),
     "6.1 DATA on stream 0": (data(0, b"x"), {P}),
     "6.1 more padding than payload": (post(1) + frame(Frame.DATA, Flag.PADDED, 1, b"\x05ab"), {P}),
@@ -50,6 +51,7 @@ CONNECTION_ERRORS = {
     "6.2 a block that another stream interrupts": (headers(1, head(), end_headers=False) + headers(3, head()), {P}),
     "6.2 a block that another kind interrupts": (headers(1, head(), end_headers=False) + frame(Frame.PING, payload=bytes(8)), {P}),
     "6.2 a block that an unknown kind interrupts": (headers(1, head(), end_headers=False) + frame(0xEE), {P}),
+    "6.3 PRIORITY on stream 0": (frame(Frame.PRIORITY, 0, 0, bytes(5)), {P}),
     "6.4 RST_STREAM on stream 0": (rst_stream(0), {P}),
     "6.4 RST_STREAM of 3 bytes": (post(1) + frame(Frame.RST_STREAM, 0, 1, bytes(3)), {F}),
     "6.5 SETTINGS on a stream": (settings({}, stream=1), {P}),
@@ -59,6 +61,8 @@ CONNECTION_ERRORS = {
     "6.5.2 INITIAL_WINDOW_SIZE above 2^31-1": (settings({Setting.INITIAL_WINDOW_SIZE: 2**31}), {W}),
     "6.5.2 MAX_FRAME_SIZE below 2^14": (settings({Setting.MAX_FRAME_SIZE: 16383}), {P}),
     "6.5.2 MAX_FRAME_SIZE above 2^24-1": (settings({Setting.MAX_FRAME_SIZE: 2**24}), {P}),
+    "6.9.2 a setting that takes a stream's window above 2^31-1":
+        (post(1) + window_update(1, 2**31 - 1 - 65535) + settings({Setting.INITIAL_WINDOW_SIZE: 65536}), {W}),
     "6.6 PUSH_PROMISE": (headers(1, head()) + frame(Frame.PUSH_PROMISE, Flag.END_HEADERS, 1, u32(2) + block(head())), {P}),
     "6.7 PING on a stream": (frame(Frame.PING, stream=1, payload=bytes(8)), {P}),
     "6.7 PING of 7 bytes": (frame(Frame.PING, payload=bytes(7)), {F}),
@@ -85,6 +89,14 @@ def test_what_breaks_the_connection(case):
         assert gateway.metrics().total("sluice_downstream_connections_closed_total", reason="http2_error") == 1
 
 
+def test_a_stream_that_is_over_takes_no_further_request():
+    with proxying(routes=RESPOND) as (gateway, _):
+        client = gateway.http2()
+        assert client.get("/").body == b"here"
+        client.send_if_open(headers(1, head()))
+        assert client.read_goaway() == S
+
+
 @pytest.mark.parametrize("sent", [PREFACE[:-1] + b"x", PREFACE + frame(Frame.PING, payload=bytes(8)), PREFACE + headers(1, head())],
                          ids=["a wrong preface", "PING before SETTINGS", "HEADERS before SETTINGS"])
 def test_what_must_come_first(sent):
@@ -100,9 +112,7 @@ def test_what_must_come_first(sent):
 STREAM_ERRORS = {
     "6.9 WINDOW_UPDATE of 0 on a stream": (post(1) + window_update(1, 0), {P}),
     "6.9.1 a window of a stream above 2^31-1": (post(1) + window_update(1, 2**31 - 1), {W}),
-    # the RFC asks for the connection; nghttp2 resets those streams whose windows it is
-    "6.9.2 a setting that takes a stream's window above 2^31-1":
-        (post(1) + window_update(1, 2**31 - 1 - 65535) + settings({Setting.INITIAL_WINDOW_SIZE: 65536}), {W}),
+    "6.3 PRIORITY of 4 bytes": (post(1) + frame(Frame.PRIORITY, 0, 1, bytes(4)), {F}),
     "5.3.1 a stream that depends on itself": (frame(Frame.HEADERS, Flag.PRIORITY | Flag.END_HEADERS, 1, u32(1) + b"\0" + block(head("POST"))), {P}),
     "8.1 trailers without END_STREAM": (post(1) + headers(1, [("x-a", "1")], end_stream=False), {P}),
     "8.1 a second HEADERS with a pseudo-header": (post(1) + headers(1, head()), {P}),
@@ -135,9 +145,6 @@ IGNORED = {
     "4.1 a frame of an unknown kind": frame(0xEE, 0xFF, 0, b"what"),
     "4.1 unknown flags": frame(Frame.PING, 0xFE, payload=bytes(8)),
     "4.1 the reserved bit": frame(Frame.PING, stream=2**31, payload=bytes(8)),
-    # Two where the RFC asks for a connection error. nghttp2 does not remember which streams were closed, and reads no priorities.
-    "5.1.1 a lower stream than the last": headers(5, head()) + headers(3, head()),
-    "6.3 PRIORITY on stream 0": frame(Frame.PRIORITY, 0, 0, bytes(5)),
     "5.1 PRIORITY on an idle stream": frame(Frame.PRIORITY, 0, 99, u32(0) + b"\x10"),
     "5.1 WINDOW_UPDATE on a stream that was answered": headers(1, head()) + window_update(1, 1),
     "5.1 RST_STREAM on a stream that was answered": headers(1, head()) + rst_stream(1),
@@ -156,6 +163,35 @@ def test_what_is_ignored(case):
         assert 3 not in client.answers
         client.next_stream = 101
         assert client.get("/").body == b"here"
+
+
+def trailers_behind_a_reset(client):
+    """Which a client may have sent before it heard of the reset."""
+    assert client.wait(1).reset is not None
+    client.send(headers(1, [("a", "b")]))
+    client.ping()
+    client.next_stream = 101
+    assert client.get("/").body == b"here"
+
+
+def test_trailers_behind_our_reset_are_ignored():
+    with proxying(routes=RESPOND) as (gateway, _):
+        client = gateway.http2()
+        client.send(post(1, ("content-length", "1")) + data(1, b"two"))
+        trailers_behind_a_reset(client)
+
+
+def test_trailers_of_a_stream_above_the_limit_are_ignored():
+    """Which a client may open that has not heard of the limit."""
+    with proxying(listener={"limits": {"http2_streams": 1}}) as (gateway, origin):
+        client = gateway.http2(greets=False)
+        client.send(PREFACE + settings({}) + post(1) + post(3) + headers(3, [("a", "b")]))
+        assert client.wait(3).reset == Code.REFUSED_STREAM
+        client.send(headers(3, [("a", "b")]))
+        client.ping()
+        client.send(data(1, b"", end_stream=True))
+        origin.accept().answer(OK)
+        assert client.wait(1).body == b"ok"
 
 
 # --- requests that are malformed, or that HTTP/1.1 upstream could read in another way ---

@@ -1,5 +1,6 @@
 #include "http2/server_session.h"
 
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <map>
 #include <memory>
@@ -87,9 +88,9 @@ struct Peer final : ServerSession::Handler {
     if (!session.is_over()) session.receive(bytes, now);
     return sent();
   }
-  std::vector<Frame> sent() {
+  std::vector<Frame> sent(size_t limit = 1 << 16) {
     std::vector<Frame> frames;
-    session.write(out, 1 << 16);
+    session.write(out, limit);
     std::string_view rest = out.view();
     while (!rest.empty()) {
       const auto byte = [&](size_t at) { return static_cast<uint32_t>(static_cast<uint8_t>(rest[at])); };
@@ -179,6 +180,34 @@ TEST_CASE("an answer without a body ends with its head, and no reset takes that 
   CHECK(find(peer.sent(), kRst)->code() == 0);
   CHECK(peer.stream(1).closed);
   CHECK(peer.errors == 0);
+}
+
+// All sessions of a thread make their frames in one buffer (FrameBuffer).
+TEST_CASE("a head of several frames goes out whole, whoever writes next") {
+  Peer one;
+  Peer other;
+  const auto answer = [](Peer& peer, char filling) {
+    peer.send(request(1));
+    const std::string value(20'000, filling);
+    std::vector<http::HeaderField> fields;
+    for (const char* name : {"x-a", "x-b", "x-c"}) fields.push_back({name, value, http::HeaderId::other});
+    peer.session.respond(1, 200, http::HeaderMap(fields), true);
+  };
+  answer(one, '~');  // which is longer as a Huffman code, so that it stands there as it is
+  answer(other, '^');
+  const auto write_one = [](Peer& peer, char filling) {
+    const std::vector<Frame> frames = peer.sent(1);
+    REQUIRE(frames.size() == 4);
+    CHECK(frames.front().type == kHeaders);
+    CHECK(frames.back().type == kContinuation);
+    CHECK(frames.back().flags == kEndHeaders);
+    size_t count = 0;
+    for (const Frame& each : frames)
+      count += static_cast<size_t>(std::count(each.payload.begin(), each.payload.end(), filling));
+    CHECK(count == 60'000);
+  };
+  write_one(one, '~');
+  write_one(other, '^');
 }
 
 TEST_CASE("a stream's window opens again when its data was consumed, the connection's at once") {
