@@ -204,9 +204,16 @@ void Parser::check_operands() {
   const std::string_view wanted = command().operands;
   const size_t count = wanted.empty() ? 0 : 1 + static_cast<size_t>(std::count(wanted.begin(), wanted.end(), ' '));
   if (options_.operands.size() == count) return;
-  error_ = options_.operands.size() < count
-               ? fmt::format("\"sluice {}\" needs {}", command().name, wanted)
-               : fmt::format("\"{}\" is too much for \"sluice {}\"", options_.operands[count], command().name);
+  if (options_.operands.size() < count) {
+    error_ = fmt::format("\"sluice {}\" needs {}", command().name, wanted);
+    return;
+  }
+  const std::string& extra = options_.operands[count];
+  error_ = fmt::format("\"{}\" is too much for \"sluice {}\"", extra, command().name);
+  const bool may_be_config = extra.ends_with(".yaml") || extra.ends_with(".yml");
+  if (may_be_config && (kWithConfig & bit(options_.command)) != 0) {
+    error_ += fmt::format("; a configuration is named by --config {}", extra);
+  }
 }
 
 }  // namespace
