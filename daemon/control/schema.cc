@@ -326,7 +326,7 @@ constexpr Row kRows[] = {
      .help = "Newest version of TLS.", .binding = choose<&TlsServerDraft::spec, &TlsServerSpec::max_version>},
     {.section = S::listener_tls, .key = "ciphers", .type = T::text,
      .help = "Ciphers of TLS 1.2, by OpenSSL's names with `:` between them; without it those of Mozilla's intermediate profile. "
-             "Those of TLS 1.3 are fixed.",
+             "Those of TLS 1.3 are fixed, and so are the groups: X25519, P-256, P-384.",
      .binding = node_of<&TlsServerDraft::ciphers>},
     {.section = S::listener_tls, .key = "client_ca_file", .type = T::file,
      .help = "Clients are asked for a certificate, which one of the authorities in this PEM file must have made.",

@@ -78,7 +78,8 @@ Reason reason_of(int error) {
     case SSL_R_VERSION_TOO_LOW: return Reason::tls_version;
     case SSL_R_NO_SHARED_CIPHER:
     case SSL_R_NO_SUITABLE_SIGNATURE_ALGORITHM:
-    case SSL_R_NO_SUITABLE_GROUPS: return Reason::tls_no_cipher;
+    case SSL_R_NO_SUITABLE_GROUPS:
+    case SSL_R_NO_SUITABLE_KEY_SHARE: return Reason::tls_no_cipher;
     case SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE: return Reason::tls_client_certificate_missing;
     case SSL_R_CERTIFICATE_VERIFY_FAILED: return Reason::tls_client_certificate_refused;
     case SSL_R_TLSV1_ALERT_UNKNOWN_CA:

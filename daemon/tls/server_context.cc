@@ -77,6 +77,7 @@ bool ServerContext::configure(Failure& failure) {
   SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE |
                                    SSL_OP_PRIORITIZE_CHACHA);
   SL_ASSERT(SSL_CTX_set_ciphersuites(context, kCiphersuites) == 1);
+  SL_ASSERT(SSL_CTX_set1_groups_list(context, kGroups) == 1);
   SSL_CTX_set_mode(context,
                    SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
   SSL_CTX_set_read_ahead(context, 1);

@@ -27,6 +27,8 @@ class ServerContext : public std::enable_shared_from_this<ServerContext> {
   // And for TLS 1.3. OpenSSL has AES-256 first, whose SHA-384 makes handshakes dearer.
   static constexpr const char* kCiphersuites =
       "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256";
+  // OpenSSL would take those of finite fields too: a client that names ffdhe8192 makes us calculate for 100 ms (CVE-2002-20001).
+  static constexpr const char* kGroups = "X25519:P-256:P-384";
 
   struct Options {
     std::vector<std::shared_ptr<const Certificate>> certificates;  // at least one; the first is the default

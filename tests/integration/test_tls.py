@@ -295,6 +295,15 @@ def test_versions_and_ciphers_that_nobody_shares_are_counted(authority, server):
         wait_until(lambda: closed(gateway, "tls_no_cipher") == 1, "it is counted")
 
 
+@pytest.mark.parametrize("group, accepted", [("X25519", True), ("P-256", True), ("P-384", True), ("ffdhe2048", False), ("ffdhe8192", False)])
+def test_keys_are_agreed_on_over_the_usual_curves_only(authority, server, group, accepted):
+    with serving(server) as (gateway, _):
+        done = subprocess.run(["openssl", "s_client", "-connect", gateway.address(), "-groups", group, "-CAfile", authority.certificate],
+                              input="", capture_output=True, text=True, timeout=DEADLINE)
+        assert (done.returncode == 0) == accepted, done.stderr
+        wait_until(lambda: closed(gateway, "tls_no_cipher") == (0 if accepted else 1), "it is counted")
+
+
 def test_a_client_that_does_not_trust_us_is_counted(authority, server, tmp_path):
     with serving(server) as (gateway, _):
         with pytest.raises(ssl.SSLCertVerificationError):
