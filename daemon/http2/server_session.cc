@@ -4,7 +4,6 @@
 #include <array>
 
 #include "base/assert.h"
-#include "http2/frame_buffer.h"
 
 namespace sluice::http2 {
 
@@ -202,9 +201,9 @@ struct ServerSession::Callbacks {
 ServerSession::ServerSession(Handler& handler, BlockPool& blocks, uint32_t max_streams)
     : handler_(handler), block_(blocks), limits_(handler.head_limits()), max_streams_(max_streams) {
   nghttp2_session* session = nullptr;
-  FrameBuffer::of_this_thread().lend([&](nghttp2_mem& memory) {
-    must(nghttp2_session_server_new3(&session, Callbacks::table(), this, Callbacks::options(), &memory));
-  });
+  nghttp2_mem allocator = memory_.allocator();
+  must(nghttp2_session_server_new3(&session, Callbacks::table(), this, Callbacks::options(), &allocator));
+  memory_.made();
   session_.reset(session);
   const std::array<nghttp2_settings_entry, 5> settings{{
       {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, max_streams},
@@ -231,7 +230,7 @@ void ServerSession::receive(std::string_view bytes, MonoTime now) {
 
 void ServerSession::write(Buffer& out, size_t limit) {
   out_ = &out;
-  bool continues = false;  // a head of several frames: the next one stands in the FrameBuffer already
+  bool continues = false;  // a head of several frames: the next one stands in the SessionMemory's buffer already
   while (out.size() < limit || continues) {
     const uint8_t* data = nullptr;
     const ssize_t bytes = nghttp2_session_mem_send(session_.get(), &data);

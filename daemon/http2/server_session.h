@@ -15,6 +15,7 @@
 #include "http2/head_block.h"
 #include "http2/library.h"
 #include "http2/request_head.h"
+#include "http2/session_memory.h"
 
 namespace sluice::http2 {
 
@@ -114,6 +115,9 @@ class ServerSession {
   /// The stream's ServerStream is no more.
   void detach(int32_t stream) { nghttp2_session_set_stream_user_data(session_.get(), stream, nullptr); }
 
+  /// The connection idles: gives back memory that no stream needs. False if there is none.
+  bool rest() { return memory_.rest(); }
+
   /// Asks the client to open no more streams here; those that are on their way are served (RFC 9113 §6.8).
   void announce_end();
   /// From now on no stream is accepted.
@@ -143,6 +147,7 @@ class ServerSession {
   void note_cut(int32_t id) { last_cut_ = std::max(last_cut_, id); }
 
   Handler& handler_;
+  SessionMemory memory_;
   SessionPtr session_;
   HeadBlock block_;
   RequestBlock request_;

@@ -10,6 +10,7 @@ using stats::ConnectionState;
 namespace {
 constexpr size_t kOutBytes = 64 * 1024;  // more is not made before it is written
 constexpr int kRoundsPerTurn = 16;
+constexpr Millis kRestAfter{1000};
 }  // namespace
 
 Http2Connection::Http2Connection(Downstream& downstream)
@@ -184,7 +185,18 @@ void Http2Connection::watch() {
   if (downstream_.lost()) return;
   downstream_.set_state(idle ? ConnectionState::idle : ConnectionState::waiting);
   if (blocked_ || (parting_ && !parted_)) return;
-  idle && !parted_ ? downstream_.arm(listener().timeouts.idle, Reason::idle_timeout) : downstream_.disarm();
+  rests_ = false;
+  idle && !parted_ ? downstream_.arm(std::min(listener().timeouts.idle, kRestAfter), Reason::idle_timeout)
+                   : downstream_.disarm();
+}
+
+// It idles, and may do so for longer.
+bool Http2Connection::rest() {
+  const Millis left = listener().timeouts.idle - kRestAfter;
+  if (left <= Millis(0) || std::exchange(rests_, true)) return false;
+  session_.rest();
+  downstream_.arm(left, Reason::idle_timeout);
+  return true;
 }
 
 // --- the end ---
@@ -203,6 +215,7 @@ void Http2Connection::arm_parting() {
 
 void Http2Connection::on_timer(Reason reason) {
   if (reason == Reason::client_write_timeout) return downstream_.close(reason);
+  if (reason == Reason::idle_timeout && !parting_ && rest()) return;
   end_reason_ = reason;
   parting_ = parted_ = true;
   session_.end();

@@ -62,6 +62,7 @@ class Http2Connection final : private http2::ServerSession::Handler {
   void watch_socket(bool progress);
   void arm_parting();
   void watch();
+  bool rest();
 
   Downstream& downstream_;
   http2::ServerSession session_;
@@ -73,6 +74,7 @@ class Http2Connection final : private http2::ServerSession::Handler {
   bool blocked_ = false;  // the socket takes no more
   bool broken_ = false;   // the socket failed
   bool turn_ends_ = false;
+  bool rests_ = false;    // it idles, and memory was given back
   bool parting_ = false;  // the client was told that it ends
   bool parted_ = false;   // no stream is accepted any more
 };

@@ -5,6 +5,7 @@ import re
 import socket
 import ssl
 import subprocess
+import time
 from contextlib import ExitStack
 
 from load import Client
@@ -19,6 +20,7 @@ SCENARIOS = [
     (TLS._replace(name="h2-16k", title="HTTP/2, 16 KiB response, 8 connections of 32 streams", path="/bytes/16384", expect=16384,
                   target=0.85), ("-c8", "-m32")),
 ]  # fmt: skip
+IDLE_SECONDS = 2  # before memory is looked at
 IDLE_CONNECTIONS = 2000
 FINISHED = re.compile(r"finished in ([\d.]+)(m?s),")
 COUNTED = re.compile(r"status codes: (\d+) 2xx, (\d+) 3xx, (\d+) 4xx, (\d+) 5xx")
@@ -97,6 +99,7 @@ def memory(bench):
                             clients.enter_context(ask(peer.tls_port, client))
                     else:
                         clients.enter_context(Client(peer.tls_port, TLS, 50)).run(50)
+                time.sleep(IDLE_SECONDS)
                 cells.append(f"{(peer.memory_kib('Private_Dirty') - before) * 1024 / IDLE_CONNECTIONS:,.0f}")
         rows.append(f"| {peer.name} | {' | '.join(cells)} |")
     result(*rows)

@@ -257,6 +257,27 @@ def test_who_says_nothing_behind_the_preface_is_idle():
         assert gateway.http2().read_goaway() == Code.NO_ERROR
 
 
+def test_connections_that_idle_give_memory_back_and_go_on():
+    """After a second of it, a page of 4 KiB each."""
+    with proxying(routes=RESPOND) as (gateway, _):
+        clients = [gateway.http2() for _ in range(500)]
+        for client in clients:
+            assert client.get("/").body == b"here"
+        full = gateway.rss_bytes()
+        wait_until(lambda: gateway.rss_bytes() < full - 400 * 4096, "pages are given back")
+        for client in clients:
+            assert client.get("/").body == b"here"
+
+
+def test_an_idle_connection_ends_when_its_time_is_over_and_not_when_it_gives_memory_back():
+    with proxying(routes=RESPOND, listener={"timeouts": {"idle": milliseconds(1500)}}) as (gateway, _):
+        client = gateway.http2()
+        began = time.monotonic()
+        assert client.get("/").status == 200
+        assert client.read_goaway() == Code.NO_ERROR
+        assert time.monotonic() - began >= 1.5
+
+
 def test_an_idle_connection_ends_with_goaway():
     with proxying(routes=RESPOND, listener={"timeouts": {"idle": milliseconds(200)}}) as (gateway, _):
         client = gateway.http2()

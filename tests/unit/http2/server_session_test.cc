@@ -182,7 +182,7 @@ TEST_CASE("an answer without a body ends with its head, and no reset takes that 
   CHECK(peer.errors == 0);
 }
 
-// All sessions of a thread make their frames in one buffer (FrameBuffer).
+// All sessions of a thread make their frames in one buffer (SessionMemory).
 TEST_CASE("a head of several frames goes out whole, whoever writes next") {
   Peer one;
   Peer other;
@@ -208,6 +208,26 @@ TEST_CASE("a head of several frames goes out whole, whoever writes next") {
   };
   write_one(one, '~');
   write_one(other, '^');
+}
+
+TEST_CASE("a session that rests gives memory back, and goes on after that") {
+  Peer peer;
+  const auto pass = [&](uint32_t first, uint32_t count) {
+    for (uint32_t id = first; id < first + 2 * count; id += 2) peer.send(request(id));
+    CHECK_FALSE(peer.session.rest());  // there are streams in its table
+    for (uint32_t id = first; id < first + 2 * count; id += 2) {
+      peer.session.respond(static_cast<int32_t>(id), 200, no_fields(), true);
+    }
+    const std::vector<Frame> frames = peer.sent();
+    CHECK(frames.size() == count);
+    CHECK(frames.back().flags == (kEndHeaders | kEndStream));
+  };
+  pass(1, 1);
+  CHECK(peer.session.rest());
+  CHECK(peer.session.rest());
+  pass(3, 10);
+  CHECK(peer.session.rest());
+  pass(23, 10);
 }
 
 TEST_CASE("a stream's window opens again when its data was consumed, the connection's at once") {
