@@ -148,6 +148,7 @@ class Exchange final : private upstream::Carrier::User, private upstream::Pool::
   void send_response_body(std::string_view data);
   void end_response(const http::HeaderMap& trailers);
   void begin_tunnel();
+  void end_call(Reason reason);
   void abort(Reason reason);
 
   // exchange_local.cc: answers that the gateway makes itself
@@ -269,6 +270,7 @@ class Exchange final : private upstream::Carrier::User, private upstream::Pool::
   bool request_complete_ = false;
   bool response_begun_ = false;     // a byte of the final head was queued for the client
   bool response_complete_ = false;  // all of it was queued
+  bool ends_by_trailers_ = false;   // it is a call's (gRPC), so that trailers can tell why it is not whole
   bool keep_alive_ = true;
   bool upstream_dead_ = false;  // writing failed; reading may still find an answer
   bool stale_retried_ = false;

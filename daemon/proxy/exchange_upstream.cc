@@ -5,6 +5,7 @@
 #include "base/strings.h"
 #include "proxy/engine.h"
 #include "proxy/grpc.h"
+#include "proxy/problem.h"
 
 namespace sluice::proxy {
 
@@ -159,6 +160,9 @@ void Exchange::send_head(const http::ResponseHead& head, const http::ResponseFra
   if (tunnel) return begin_tunnel();
   phase_ = Phase::relaying;
   keep_alive_ = client_framing_.keep_alive;
+  // Of an announced length, the end of a stream that is shorter would be an error of its own (RFC 9113 §8.1.1).
+  ends_by_trailers_ = request_.is_grpc && head.status == 200 && is_grpc(head.headers) &&
+                      client_framing_.body.kind == BodyFraming::Kind::until_close;
 }
 
 ClientFraming Exchange::client_framing(const http::ResponseHead& head, const BodyFraming& body) const {
@@ -254,8 +258,25 @@ void Exchange::on_upstream_error(Error error) {
 
 void Exchange::fail(Error error) {
   if (phase_ == Phase::over || phase_ == Phase::finishing) return;
-  if (response_begun_) return abort(error.reason);
-  answer_error(error);
+  if (!response_begun_) return answer_error(error);
+  ends_by_trailers_ && !response_complete_ ? end_call(error.reason) : abort(error.reason);
+}
+
+// Trailers tell a client of gRPC why its call ends, where RST_STREAM would not; and with a status that is not OK no part is taken
+// for the whole.
+void Exchange::end_call(Reason reason) {
+  if (reason_ == Reason::none) reason_ = reason;
+  drop_upstream(reason);
+  uint16_t status = row(reason).status;
+  if (status == 0) status = reason == Reason::upstream_idle_timeout ? 504 : 502;
+  http::HeadWriter trailers({arena_.allocate(kMaxProblemBytes), kMaxProblemBytes});
+  write_grpc_status(trailers, {status, name(reason), row(reason).text, request_.id});
+  trailers.end();
+  client_->send_trailers(trailers.view(), to_client_);
+  response_complete_ = true;
+  keep_alive_ = false;
+  phase_ = Phase::finishing;
+  flush_client();
 }
 
 // The response began and cannot be completed: the client must see that, and never take a part for the whole.

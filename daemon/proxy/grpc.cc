@@ -43,8 +43,8 @@ void write_message(http::HeadWriter& out, std::string_view text) {
 
 }  // namespace
 
-bool is_grpc(const http::HeaderMap& request) {
-  const std::string_view type = request.value(http::HeaderId::content_type);
+bool is_grpc(const http::HeaderMap& fields) {
+  const std::string_view type = fields.value(http::HeaderId::content_type);
   if (!iequals(type.substr(0, kContentType.size()), kContentType)) return false;
   const std::string_view rest = type.substr(kContentType.size());
   return rest.empty() || rest.front() == '+' || rest.front() == ';';
@@ -88,10 +88,14 @@ unsigned grpc_status(const Problem& problem) {
   }
 }
 
-void write_grpc_problem(http::HeadWriter& out, const Problem& problem) {
-  out.field("Content-Type", kContentType);
+void write_grpc_status(http::HeadWriter& out, const Problem& problem) {
   out.field("grpc-status", grpc_status(problem));
   write_message(out, problem.detail.empty() ? problem.reason : problem.detail);
+}
+
+void write_grpc_problem(http::HeadWriter& out, const Problem& problem) {
+  out.field("Content-Type", kContentType);
+  write_grpc_status(out, problem);
 }
 
 }  // namespace sluice::proxy

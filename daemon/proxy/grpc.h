@@ -13,7 +13,7 @@
 namespace sluice::proxy {
 
 /// Its content type is application/grpc, with or without what follows "+" or ";".
-[[nodiscard]] bool is_grpc(const http::HeaderMap& request);
+[[nodiscard]] bool is_grpc(const http::HeaderMap& fields);
 
 /// grpc-timeout: up to eight digits and a unit, H M S m u n; nothing if there is none or it is malformed. At least 1 ms, at most a day.
 [[nodiscard]] std::optional<Millis> grpc_timeout(const http::HeaderMap& request);
@@ -25,7 +25,10 @@ namespace sluice::proxy {
 /// gRPC makes of the HTTP status.
 [[nodiscard]] unsigned grpc_status(const Problem& problem);
 
-/// The fields of an answer that has no body and tells of `problem`: Content-Type, grpc-status, grpc-message. Writes 4 KiB at most.
+/// How a call ended: grpc-status and grpc-message. Writes kMaxProblemBytes at most, as does the next one.
+void write_grpc_status(http::HeadWriter& out, const Problem& problem);
+
+/// The fields of an answer that has no body and tells of `problem`: Content-Type, and those of write_grpc_status().
 void write_grpc_problem(http::HeadWriter& out, const Problem& problem);
 
 }  // namespace sluice::proxy

@@ -1,16 +1,19 @@
 """gRPC through the gateway, with the real client and the real server of python3-grpcio: HTTP/2 on both sides. Messages are plain
 bytes; no .proto is needed for that."""
 
+import collections
 import concurrent.futures
 import contextlib
 import itertools
+import signal
+import struct
 import threading
-import time
 
 import grpc
 import pytest
 
-from harness import DEADLINE, Authority, Sluice, free_port, proxy_config, wait_until
+from harness import DEADLINE, Authority, Http2Origin, Sluice, free_port, proxy_config
+from harness.http2 import Code
 
 LARGE = 3 << 20
 OPTIONS = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1), ("grpc.enable_retries", 0)]
@@ -191,3 +194,120 @@ def test_a_call_that_is_retried_reaches_the_server_again():
         service.failures = iter([grpc.StatusCode.INTERNAL, None])  # not among those
         assert failure(lambda: call(b"once", timeout=DEADLINE))[0] == grpc.StatusCode.INTERNAL
         assert service.calls.count(b"once") == 1
+
+
+# --- what the gateway has to say of an answer that has begun ---
+
+GRPC = [("content-type", "application/grpc")]
+
+
+def framed(payload):
+    return struct.pack(">BI", 0, len(payload)) + payload
+
+
+def lost(asked):
+    asked.connection.close()
+
+
+def reset(asked):
+    asked.reset()
+
+
+def silent(_):
+    pass
+
+
+UNAVAILABLE = grpc.StatusCode.UNAVAILABLE, "The endpoint closed before its response body was complete"
+HOW = {  # how the call fails: what the endpoint does, what is configured, what the client hears, the reason in the log
+    "lost": (lost, {}, {}, *UNAVAILABLE, "upstream_truncated"),
+    "reset": (reset, {}, {}, *UNAVAILABLE, "upstream_truncated"),
+    "idle": (silent, {"timeouts": {"idle": "100ms"}}, {}, grpc.StatusCode.DEADLINE_EXCEEDED, "The endpoint's response body stalled",
+             "upstream_idle_timeout"),
+    "route": (silent, {}, {"timeout": "300ms"}, grpc.StatusCode.DEADLINE_EXCEEDED, "The exchange took longer than the route's timeout",
+              "route_timeout"),
+}
+SENT = {  # what of the answer was sent before: its bytes, the messages in them
+    "nothing": (b"", []),
+    "half a prefix": (b"\0\0", []),
+    "half a message": (framed(bytes(LARGE))[:LARGE // 2], []),
+    "a message": (framed(b"one"), [b"one"]),
+    "a message and half a prefix": (framed(b"one") + b"\0\0", [b"one"]),
+    "a message and half of another": (framed(b"one") + framed(b"second")[:-2], [b"one"]),
+}
+
+
+@contextlib.contextmanager
+def begun(how, sent, begin):
+    """A call that fails when its answer has begun: yields what `begin` returned, once the endpoint has failed."""
+    fail, upstream_settings, route, code, details, reason = HOW[how]
+    with Http2Origin(lax=True) as origin:
+        config = proxy_config(origin, upstream_settings={"protocol": "http2", **upstream_settings}, route=route)
+        with Sluice(config) as gateway, channel_to(gateway) as channel:
+            call = begin(channel)
+            asked = origin.request()
+            asked.read()
+            asked.head(200, GRPC).data(SENT[sent][0])
+            fail(asked)
+            yield call, code, details
+            assert gateway.logged(reason=reason)["status"] == 200
+            assert gateway.metrics().total("sluice_request_failures_total", reason=reason) == 1
+
+
+# A call for one message that begins to get a second one: there python3-grpcio waits for the deadline, also behind an endpoint that
+# ends the call well.
+@pytest.mark.parametrize("how", HOW)
+@pytest.mark.parametrize("sent", [sent for sent in SENT if "and" not in sent])
+def test_the_client_hears_why_its_call_ended_in_the_middle(how, sent):
+    with begun(how, sent, lambda channel: channel.unary_unary("/test/Echo").future(b"", timeout=DEADLINE)) as (call, code, details):
+        told, sentence = failure(call.result)
+        assert (told, sentence[:len(details)]) == (code, details)
+
+
+@pytest.mark.parametrize("how", HOW)
+@pytest.mark.parametrize("sent", SENT)
+def test_the_messages_before_the_failure_arrive(how, sent):
+    messages = []
+    with begun(how, sent, lambda channel: channel.unary_stream("/test/Count")(b"", timeout=DEADLINE)) as (call, code, details):
+        told, sentence = failure(lambda: collections.deque(map(messages.append, call)))
+        assert (told, sentence[:len(details)]) == (code, details)
+    assert messages == SENT[sent][1]
+
+
+def test_calls_that_a_shutdown_cuts_are_unavailable():
+    with Http2Origin(lax=True) as origin:
+        config = proxy_config(origin, upstream_settings={"protocol": "http2"}, process={"shutdown_grace": "1ms"})
+        with Sluice(config) as gateway, channel_to(gateway) as channel:
+            call = channel.unary_stream("/test/Count")(b"", timeout=DEADLINE)
+            origin.request().head(200, GRPC).data(framed(b"one"))
+            assert next(call) == b"one"
+            gateway.process.send_signal(signal.SIGTERM)
+            code, details = failure(lambda: next(call))
+            assert (code, details) == (grpc.StatusCode.UNAVAILABLE, "The gateway is shutting down.")
+            assert gateway.process.wait(DEADLINE) == 0
+
+
+def cut_answer(fields, asks=GRPC):
+    """What a client gets of an answer with these fields whose endpoint is lost in its middle."""
+    with Http2Origin(lax=True) as origin, Sluice(proxy_config(origin, upstream_settings={"protocol": "http2"})) as gateway:
+        client = gateway.http2()
+        stream = client.begin("POST", "/test/Echo", [*asks, ("te", "trailers")])
+        asked = origin.request()
+        asked.head(200, fields).data(framed(b"one"))
+        asked.connection.close()
+        return client.wait(stream)
+
+
+def test_the_trailers_of_a_call_that_failed_stand_behind_all_that_came():
+    answer = cut_answer(GRPC)
+    assert bytes(answer.body) == framed(b"one") and answer.complete and answer.reset is None
+    assert [name for name, _ in answer.trailers] == ["grpc-status", "grpc-message"] and answer.trailers[0][1] == "14"
+
+
+@pytest.mark.parametrize("fields, asks", [
+    ([*GRPC, ("content-length", "100")], GRPC),  # its end would be an error of its own
+    ([("content-type", "text/plain")], GRPC),
+    (GRPC, []),  # who did not call does not read grpc-status
+])
+def test_other_answers_break_off(fields, asks):
+    answer = cut_answer(fields, asks)
+    assert answer.reset == Code.INTERNAL_ERROR and not answer.complete and not answer.trailers
