@@ -215,7 +215,8 @@ constexpr Row kRows[] = {
      .help = "Clients connected at the same time, whole process; further ones are turned away.",
      .binding = into<&ProcessSpec::max_connections>},
     {.section = S::process, .key = "shutdown_grace", .type = T::duration, .fallback = "30s", .range = kTimeout,
-     .help = "How long requests may still run after SIGTERM.", .binding = into<&ProcessSpec::shutdown_grace>},
+     .help = "How long requests may still run after SIGTERM. Then what is left is cut; a WebSocket too, without a Close frame, since the gateway "
+             "does not look into tunnels: clients see 1006.", .binding = into<&ProcessSpec::shutdown_grace>},
     {.section = S::process, .key = "user", .type = T::text,
      .help = "Whom the gateway becomes once its listeners are open. Needs a start as root; not under systemd, whose unit "
              "says `User=`.",
