@@ -369,7 +369,7 @@ constexpr Row kRows[] = {
      .help = "TLS to the endpoints; without it bytes go in the clear.", .binding = section<&UpstreamDraft::tls>},
     {.section = S::upstream, .key = "proxy_protocol", .type = T::choice, .fallback = "off", .choices = kProxyVersions,
      .help = "Tell the endpoints whose connection it is by a PROXY protocol header, before TLS; `v2` also tells what the client agreed "
-             "on by TLS. Each request then has a connection of its own.",
+             "on by TLS. A connection then serves the requests of one connection of a client, and is closed with it.",
      .binding = choose<&UpstreamDraft::spec, &ClusterSpec::proxy_protocol>},
     {.section = S::upstream, .key = "protocol", .type = T::choice, .fallback = "http1", .choices = kProtocols,
      .help = "What the endpoints speak. `http2`: many requests at a time on each connection; without `tls` both sides have to know "

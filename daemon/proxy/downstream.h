@@ -20,6 +20,7 @@
 #include "http/proxy_protocol.h"
 #include "proxy/client.h"
 #include "tls/channel.h"
+#include "upstream/introductions.h"
 
 namespace sluice::proxy {
 
@@ -58,6 +59,8 @@ class Downstream final : public ListNode<DownstreamTag>, public Client, private 
   [[nodiscard]] uint16_t peer_port() const { return peer_port_; }
   /// Whose connection this is, for an endpoint that wants to be told so.
   [[nodiscard]] http::ProxyHeader proxy_header() const;
+  /// The connections to such endpoints.
+  [[nodiscard]] upstream::Introductions& introductions() { return introductions_; }
   [[nodiscard]] bool trusted() const { return trusted_; }
   /// nullptr: bytes go in the clear.
   [[nodiscard]] const tls::Agreement* agreement() const { return agreement_.get(); }
@@ -128,6 +131,7 @@ class Downstream final : public ListNode<DownstreamTag>, public Client, private 
   std::unique_ptr<Http2Connection> http2_;  // nullptr: HTTP/1, or nothing came yet
   tls::Channel* handshaking_ = nullptr;     // the stream's, while it is
   std::unique_ptr<const tls::Agreement> agreement_;
+  upstream::Introductions introductions_;
   Buffer pending_;  // read, but not yet looked at: part of a head, or pipelined requests
   http::HeadScanner scanner_;
   uint64_t requests_ = 0;

@@ -82,6 +82,7 @@ class Exchange final : private upstream::Carrier::User, private upstream::Pool::
   upstream::Carrier::User& user() override { return *this; }
   [[nodiscard]] http::Method request_method() const override { return request_.head.method; }
   [[nodiscard]] http::ProxyHeader proxy_header() const override;
+  [[nodiscard]] upstream::Introductions* introductions() const override;
 
   // filter::Subject
   [[nodiscard]] std::string_view fact(sluice_fact which) const override;

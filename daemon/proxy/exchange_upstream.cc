@@ -46,6 +46,10 @@ http::ProxyHeader Exchange::proxy_header() const {
   return client_ == nullptr ? http::ProxyHeader() : client_->connection().proxy_header();
 }
 
+upstream::Introductions* Exchange::introductions() const {
+  return client_ == nullptr ? nullptr : &client_->connection().introductions();
+}
+
 // Runs while it is the endpoint that is waited for: to answer, to go on reading, or to say 100. Not while the client sends.
 void Exchange::arm_response_timeout() {
   if (!lease_) return;

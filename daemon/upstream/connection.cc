@@ -360,6 +360,7 @@ void Connection::fail(Reason reason, const char* detail) {
 
 void Connection::close() {
   state_ = State::closed;
+  Introduced::unlink();
   user_ = nullptr;
   if (http2_ != nullptr) http2_->close();
   timer_.cancel();

@@ -30,12 +30,17 @@ namespace sluice::upstream {
 
 class Pool;
 struct ConnectionTag;
+struct IntroducedTag;
 
 class Connection final : public event::Deferred,
                          public ListNode<ConnectionTag>,
+                         public ListNode<IntroducedTag>,
                          public Carrier,
                          private event::Stream::Handler {
  public:
+  using Pooled = ListNode<ConnectionTag>;
+  using Introduced = ListNode<IntroducedTag>;  // linked while its client is there
+
   Connection(Pool& pool, event::Loop& loop);
   ~Connection() override;
 
@@ -48,6 +53,9 @@ class Connection final : public event::Deferred,
   [[nodiscard]] Http2Connection* http2() const { return http2_.get(); }
 
   [[nodiscard]] event::Stream& stream() { return stream_; }
+  [[nodiscard]] Pool& pool() { return pool_; }
+  /// Made, and without a request; of HTTP/1.1.
+  [[nodiscard]] bool is_idle() const { return state_ == State::idle; }
 
   // Carrier
   void begin(std::string_view head, const http::BodyFraming& body) override;

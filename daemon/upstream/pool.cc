@@ -58,8 +58,13 @@ Pool::Pool(const PoolShared& shared, const SocketAddress& address, const snapsho
       tls_(std::move(tls)),
       protocol_(protocol),
       proxy_protocol_(proxy_protocol),
-      streams_expected_(protocol == snapshot::Protocol::http1 ? 1 : spec.max_streams) {
-  if (proxy_protocol_ != http::ProxyVersion::off) spec_.max_requests = 1;
+      streams_expected_(protocol == snapshot::Protocol::http1 ? 1 : spec.max_streams) {}
+
+Introductions::~Introductions() {
+  while (!connections_.empty()) {
+    Connection& connection = connections_.pop_front();
+    connection.pool().on_client_gone(connection);
+  }
 }
 
 Pool::~Pool() {
@@ -72,11 +77,11 @@ Pool::~Pool() {
 
 Result<Carrier*> Pool::acquire(Waiter& waiter, bool fresh) {
   shared_.shard.add(series_.requests);
-  if (Connection* connection = fresh ? nullptr : find_room()) {
+  if (Connection* connection = fresh ? nullptr : find_room(waiter)) {
     shared_.shard.add(series_.reused);
     return &lend(*connection, waiter);
   }
-  if (awaits_enough() || open_ < spec_.max_open) {
+  if (awaits_enough() || may_open()) {
     Result<void> opened = awaits_enough() ? Result<void>() : open_connection();
     if (!opened) return opened.error();
     enqueue(waiter, timeouts_.connect + spec_.pending_timeout);
@@ -103,8 +108,27 @@ Carrier& Pool::lend(Connection& connection, Waiter& waiter) {
   return carrier;
 }
 
+// With a PROXY protocol those that idle are of use to their own clients only; the one that did so longest gives way.
+bool Pool::may_open() {
+  if (open_ < spec_.max_open) return true;
+  if (!introduces() || idle_.empty()) return false;
+  on_idle_closed(idle_.back(), Reason::pool_surplus);
+  return true;
+}
+
+// Its client has few: at each endpoint not more than it ever had requests there at a time.
+Connection* Pool::find_introduced(const Waiter& waiter) {
+  Introductions* own = waiter.introductions();
+  if (own == nullptr) return nullptr;
+  for (Connection& connection : own->connections_) {
+    if (&connection.pool() == this && connection.is_idle()) return &connection;
+  }
+  return nullptr;
+}
+
 // One that carries streams already is filled first; else the most recently used idle one.
-Connection* Pool::find_room() {
+Connection* Pool::find_room(const Waiter& waiter) {
+  if (introduces()) return find_introduced(waiter);
   while (!roomy_.empty()) {
     Connection& connection = roomy_.front();
     if (has_room(connection)) return &connection;
@@ -122,7 +146,7 @@ bool Pool::has_room(Connection& connection) const { return connection.http2()->r
 
 // Of HTTP/2, and leased.
 void Pool::place(Connection& connection) {
-  connection.unlink();
+  connection.Pooled::unlink();
   (has_room(connection) ? roomy_ : busy_).push_front(connection);
 }
 
@@ -133,7 +157,7 @@ bool Pool::awaits_enough() const {
 }
 
 void Pool::take_from_idle(Connection& connection) {
-  connection.unlink();
+  connection.Pooled::unlink();
   --idle_count_;
   shared_.shard.step(series_.idle, -1);
 }
@@ -172,7 +196,7 @@ void Pool::on_connected(Connection& connection) {
     shared_.shard.add(stats::pick(series_.tls_handshakes, session));
   }
   streams_expected_ = connection.http2() == nullptr ? 1 : std::max(connection.http2()->max_streams(), 1u);
-  proxy_protocol_ == http::ProxyVersion::off ? keep_or_discard(connection) : lend_to_introduced(connection);
+  introduces() ? lend_to_introduced(connection) : keep_or_discard(connection);
   serve_waiters();
 }
 
@@ -185,7 +209,7 @@ Pool::Waiter* Pool::waiter_of(const Connection* introducer) {
 }
 
 bool Pool::introduce(Connection& connection) {
-  if (proxy_protocol_ == http::ProxyVersion::off) return true;
+  if (!introduces()) return true;
   Waiter* waiter = waiter_of(nullptr);
   if (waiter == nullptr) {
     --connecting_;
@@ -206,6 +230,7 @@ void Pool::lend_to_introduced(Connection& connection) {
   Waiter* waiter = waiter_of(&connection);
   if (waiter == nullptr) return discard(connection, Reason::pool_surplus);
   waiter->leave();
+  if (Introductions* own = waiter->introductions()) own->connections_.push_front(connection);
   make_idle(connection);
   waiter->on_lease(lend(connection, *waiter));
 }
@@ -215,7 +240,7 @@ void Pool::on_connect_failed(Connection& connection, Error error) {
   shared_.shard.add(series_.connect_failures);
   if (error.reason == Reason::tls_handshake_failed) on_tls_failed(error.detail);
   sessions_.clear();  // also if it took too long: perhaps since it took up a session
-  const bool introduced = proxy_protocol_ != http::ProxyVersion::off && connection.is_securing();
+  const bool introduced = introduces() && connection.is_securing();
   Waiter* waiter = waiter_of(introduced ? &connection : nullptr);
   discard(connection, error.reason);
   // Each waiter that found no idle connection started one, so this failure belongs to whoever waits longest; or to all whom it was
@@ -281,30 +306,33 @@ void Pool::on_room_changed(Connection& connection) {
   serve_waiters();
 }
 
-// Who waits gets it; else it stays if it has a place among the idle ones.
+// Who waits gets it; else it stays if it has a place among the idle ones. What was introduced waits for its own client only.
 void Pool::keep_or_discard(Connection& connection) {
-  if (waiters_.empty() && (retired_ || idle_count_ >= spec_.max_idle)) return discard(connection, Reason::pool_surplus);
+  const bool awaited = !waiters_.empty() && !introduces();
+  if (!awaited && (retired_ || idle_count_ >= spec_.max_idle)) return discard(connection, Reason::pool_surplus);
+  if (introduces() && !connection.Introduced::linked()) return discard(connection, Reason::keepalive_done);
   make_idle(connection);
 }
 
 void Pool::make_idle(Connection& connection) {
-  connection.unlink();
+  connection.Pooled::unlink();
   idle_.push_front(connection);
   ++idle_count_;
   shared_.shard.step(series_.idle, 1);
   connection.become_idle(idle_for(connection));
 }
 
-// Gives idle connections to those who wait, and opens more where there is room.
+// Gives idle connections to those who wait, and opens more where there is room. Who waits with a PROXY protocol does so for a
+// connection that is being made, or to be made: the others are not looked through for one of their own each time.
 void Pool::serve_waiters() {
-  while (!waiters_.empty()) {
-    Connection* connection = find_room();
+  while (!waiters_.empty() && !introduces()) {
+    Connection* connection = find_room(waiters_.front());
     if (connection == nullptr) break;
     Waiter& waiter = waiters_.front();
     waiter.leave();
     waiter.on_lease(lend(*connection, waiter));
   }
-  while (uint64_t{connecting_} * streams_expected_ < pending_ && open_ < spec_.max_open) {
+  while (uint64_t{connecting_} * streams_expected_ < pending_ && may_open()) {
     Result<void> opened = open_connection();
     if (opened) continue;
     Waiter* waiter = waiter_of(nullptr);
@@ -333,6 +361,10 @@ void Pool::on_idle_closed(Connection& connection, Reason reason) {
   discard(connection, reason);
 }
 
+void Pool::on_client_gone(Connection& connection) {
+  if (connection.is_idle()) on_idle_closed(connection, Reason::keepalive_done);
+}
+
 void Pool::on_idle_over(Connection& connection) {
   on_idle_closed(connection, worn_out(connection) ? Reason::pool_lifetime : Reason::pool_idle);
 }
@@ -340,7 +372,7 @@ void Pool::on_idle_over(Connection& connection) {
 void Pool::discard(Connection& connection, Reason reason) {
   shared_.shard.add(stats::pick(series_.closed, reason));
   --open_;
-  connection.unlink();
+  connection.Pooled::unlink();
   connection.close();
   shared_.loop.defer_delete(std::unique_ptr<event::Deferred>(&connection));
 }

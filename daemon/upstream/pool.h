@@ -1,7 +1,8 @@
 // Pool: one worker's connections to one endpoint. Idle ones are lent last-in first-out (the warmest first); when none is idle
 // a new one is opened up to pool.max_open, and who finds no room waits in a bounded queue. Of HTTP/2 each is lent to several at a time,
 // and another one is opened only when none has room. Owns its connections. A closed
-// peer is noticed by the readiness that is armed on idle connections anyway. Worker thread only.
+// peer is noticed by the readiness that is armed on idle connections anyway. With a PROXY protocol a connection is lent only to the
+// client that it told of (Introductions), and gives way if it idles while another client has none. Worker thread only.
 #pragma once
 
 #include <memory>
@@ -17,6 +18,7 @@
 #include "stats/registry.h"
 #include "tls/client_context.h"
 #include "upstream/connection.h"
+#include "upstream/introductions.h"
 
 namespace sluice::upstream {
 
@@ -58,6 +60,8 @@ class Pool {
     [[nodiscard]] virtual http::Method request_method() const = 0;
     /// Whose connection it will be, for an endpoint that wants to be told so. By default nobody's but ours.
     [[nodiscard]] virtual http::ProxyHeader proxy_header() const { return {}; }
+    /// Of the one that proxy_header() tells of; nullptr: the connection is for one request.
+    [[nodiscard]] virtual Introductions* introductions() const { return nullptr; }
 
    protected:
     virtual ~Waiter();
@@ -113,6 +117,8 @@ class Pool {
   void on_tls_failed(const char* why);
   void on_idle_closed(Connection& connection, Reason reason);
   void on_idle_over(Connection& connection);
+  /// The client that it is for is gone.
+  void on_client_gone(Connection& connection);
   /// One stream of it was given back.
   void on_stream_over(Connection& connection, Reason reason);
   /// It takes more streams than before, or fewer, or no more at all.
@@ -124,10 +130,13 @@ class Pool {
   void enqueue(Waiter& waiter, Millis wait);
   Result<void> open_connection();
   void lend_to_introduced(Connection& connection);
+  Connection* find_introduced(const Waiter& waiter);
+  [[nodiscard]] bool may_open();
+  [[nodiscard]] bool introduces() const { return proxy_protocol_ != http::ProxyVersion::off; }
   [[nodiscard]] Waiter* waiter_of(const Connection* introducer);
   void serve_waiters();
   Carrier& lend(Connection& connection, Waiter& waiter);
-  Connection* find_room();
+  Connection* find_room(const Waiter& waiter);
   [[nodiscard]] bool has_room(Connection& connection) const;
   void place(Connection& connection);
   [[nodiscard]] bool awaits_enough() const;
@@ -146,9 +155,8 @@ class Pool {
   EndpointTls tls_;
   snapshot::Protocol protocol_;
   tls::ClientSessions sessions_;
-  http::ProxyVersion
-      proxy_protocol_;    // unless off, a connection is for the one that it told of, and no connection is idle
-  MonoTime quiet_until_;  // no TLS failure is logged before
+  http::ProxyVersion proxy_protocol_;  // unless off, a connection is for the one that it told of
+  MonoTime quiet_until_;               // no TLS failure is logged before
   IntrusiveList<Connection, ConnectionTag> idle_;
   IntrusiveList<Connection, ConnectionTag> roomy_;  // leased, and there is room for more
   IntrusiveList<Connection, ConnectionTag> busy_;   // connecting or leased

@@ -1,10 +1,13 @@
 """The PROXY protocol: what load balancers tell listeners of the client, and what the gateway tells endpoints of it."""
 
+import itertools
 import signal
 import socket
 import ssl
 import struct
 import subprocess
+import tempfile
+from concurrent import futures
 
 import pytest
 
@@ -331,34 +334,113 @@ def test_version_2_is_written_before_the_request():
         assert client.read_response().body == b"ok"
 
 
-def test_each_request_has_a_connection_of_its_own():
-    with proxying(**towards("v1")) as (gateway, origin):
-        client = gateway.client()
-        for _ in range(3):
-            client.send(GET)
-            upstream = origin.accept()
-            upstream.read_through(b"\r\n")
-            upstream.answer(OK)
-            assert client.read_response().body == b"ok"
-            assert upstream.wait_closed() is End.eof
-        metrics = gateway.metrics()
-        assert metrics.total("sluice_upstream_connections_opened_total") == 3
-        assert metrics.total("sluice_upstream_connections_reused_total") == 0
-        gateway.wait_gauges_zero()
-
-
-def test_each_stream_of_http2_has_a_connection_of_its_own():
-    def script(connection):
-        line = connection.read_through(b"\r\n")
+def tells_the_line(connection):
+    """A script: each answer is the PROXY header that the connection began with, and how many requests it has had."""
+    line = connection.read_through(b"\r\n")
+    for number in itertools.count(1):
         connection.read_request()
-        connection.send(response(line))
+        connection.send(response(b"%s %d" % (line.strip(), number)))
 
-    with proxying(script, **towards("v1")) as (gateway, origin):
-        url = f"http://{gateway.address()}/"
-        done = subprocess.run(["nghttp", url, f"{url}b", f"{url}c"], capture_output=True, text=True, timeout=DEADLINE)
-        lines = done.stdout.splitlines()
-        assert done.returncode == 0 and len(lines) == len(origin.connections) == 3, done
-        assert len(set(lines)) == 1 and lines[0].startswith("PROXY TCP4 127.0.0.1 127.0.0.1 ")
+
+def line_of(client, version="TCP4"):
+    return b"PROXY %s 127.0.0.1 127.0.0.1 %d %d" % (version.encode(), *ports_of(client))
+
+
+def test_the_requests_of_a_client_share_a_connection_that_ends_with_the_client():
+    with proxying(tells_the_line, **towards("v1")) as (gateway, origin):
+        client = gateway.client()
+        for number in range(1, 4):
+            assert client.ask("GET", "/").body == line_of(client) + b" %d" % number
+        metrics = gateway.metrics()
+        assert metrics.total("sluice_upstream_connections_opened_total") == 1
+        assert metrics.total("sluice_upstream_connections_reused_total") == 2
+        assert metrics.total("sluice_upstream_connections_idle") == 1
+        client.close()
+        gateway.wait_for_metric("sluice_upstream_connections_closed_total", 1, reason="keepalive_done")
+        wait_until(lambda: origin.connections[0].ended is End.eof, "the endpoint hears of it")
+        gateway.wait_gauges_zero(pooled=True)
+
+
+def test_clients_take_turns_and_each_has_its_own():
+    with proxying(tells_the_line, **towards("v1")) as (gateway, origin):
+        clients = [gateway.client() for _ in range(3)]
+        for number in range(1, 6):
+            for client in clients:
+                assert client.ask("GET", "/").body == line_of(client) + b" %d" % number
+        assert len(origin.connections) == 3
+
+
+def test_a_client_with_the_port_of_one_that_left_gets_a_connection_of_its_own():
+    with proxying(tells_the_line, **towards("v1")) as (gateway, origin):
+        port, answers = free_port(), []
+        for _ in range(2):
+            client = gateway.client(source=("127.0.0.1", port))
+            answers.append(client.ask("GET", "/").body)
+            client.reset()
+        assert answers == [b"PROXY TCP4 127.0.0.1 127.0.0.1 %d %s 1" % (port, gateway.address().split(":")[1].encode())] * 2
+        assert len(origin.connections) == 2
+
+
+def test_many_clients_over_few_connections_mix_nothing_up():
+    with proxying(tells_the_line, **towards("v1", pool={"max_open": 3, "pending_timeout": "60s"})) as (gateway, origin):
+        def ask(_):
+            with gateway.client() as client:
+                return [client.ask("GET", "/").body.rsplit(b" ", 1)[0] == line_of(client) for _ in range(20)]
+
+        with futures.ThreadPoolExecutor(8) as threads:
+            assert list(threads.map(ask, range(40))) == [[True] * 20] * 40
+        gateway.wait_gauges_zero(pooled=True)
+
+
+def test_an_idle_connection_makes_room_for_another_client():
+    with proxying(tells_the_line, **towards("v1", pool={"max_open": 1})) as (gateway, origin):
+        clients = [gateway.client() for _ in range(2)]
+        for _ in range(2):
+            for client in clients:
+                assert client.ask("GET", "/").body == line_of(client) + b" 1"
+        assert len(origin.connections) == 4
+
+
+def test_a_connection_that_went_stale_is_replaced_by_one_with_the_same_header():
+    with proxying(**towards("v1")) as (gateway, origin):
+        client = gateway.client().send(GET)
+        upstream = origin.accept()
+        line = upstream.read_through(b"\r\n")
+        upstream.answer(OK)
+        assert client.read_response().status == 200
+        with gateway.stopped():
+            client.send(GET)
+            upstream.close()
+        upstream = origin.accept()
+        assert upstream.read_through(b"\r\n") == line
+        upstream.answer(OK)
+        assert client.read_response().status == 200
+
+
+def test_clients_without_an_address_share_nothing_though_their_headers_are_the_same():
+    with tempfile.TemporaryDirectory() as directory:
+        listener = {"address": f"unix:{directory}/s"}
+        with proxying(tells_the_line, listener=listener, **towards("v1")) as (gateway, origin):
+            first, second = gateway.client(), gateway.client()
+            for client, number in ((first, 1), (second, 1), (first, 2), (second, 2)):
+                assert client.ask("GET", "/").body == b"PROXY UNKNOWN %d" % number
+            assert len(origin.connections) == 2
+
+
+def test_streams_of_a_client_share_its_connections():
+    with proxying(tells_the_line, **towards("v1")) as (gateway, origin):
+        clients = [gateway.http2() for _ in range(2)]
+        for number in range(1, 6):
+            for client in clients:
+                assert bytes(client.get().body) == line_of(client) + b" %d" % number
+        for client in clients:
+            streams = [client.begin() for _ in range(20)]
+            assert {bytes(client.wait(stream).body).rsplit(b" ", 1)[0] for stream in streams} == {line_of(client)}
+        before = len(origin.connections)
+        for client in clients:
+            assert bytes(client.get().body).startswith(line_of(client))
+        assert len(origin.connections) == before
+        gateway.wait_gauges_zero(pooled=True)
 
 
 def told_ports(origin, count):

@@ -292,10 +292,12 @@ class Peer:
 class RawClient(Peer):
     """A client of the gateway that says exactly what it is told to say."""
 
-    def __init__(self, address, receive_buffer=None, tls=None, server_name=None):
-        """`address` as a configuration writes it; `tls`: an ssl.SSLContext, to speak it."""
+    def __init__(self, address, receive_buffer=None, tls=None, server_name=None, source=None):
+        """`address` as a configuration writes it; `tls`: an ssl.SSLContext, to speak it; `source`: (host, port) to come from."""
         family, place = family_and_place(address)
         connecting = socket.socket(family)
+        if source:
+            connecting.bind(source)
         if receive_buffer:
             connecting.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         connecting.settimeout(DEADLINE)
