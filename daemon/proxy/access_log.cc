@@ -14,6 +14,7 @@ template <typename Record, typename Visit>
   visit(record.method);
   visit(record.host);
   visit(record.target);
+  visit(record.detail);
   visit(record.route);
   visit(record.endpoint);
   visit(record.user_agent);

@@ -31,6 +31,7 @@ struct AccessRecord {
   std::string_view tls;       // "TLSv1.3"; empty: none
   uint16_t status = 0;
   Reason reason = Reason::none;
+  std::string_view detail;
   std::string_view plugin_reason;  // instead of reason, if a plugin has a code of its own; at most 64 bytes
   std::string_view plugins;        // "jwt:12 session:4"; empty if the format does not name it, as is the next one
   std::string_view plugin_phases;  // "jwt:request=11.8,complete=0.1 session:request=3.9"
@@ -66,6 +67,7 @@ std::string_view client_ip(std::string_view client);
   X(tls,                    text,    r.tls,                 "version of TLS; empty without") \
   X(status,                 number,  r.status,              "status of the response; 0 if there was none") \
   X(reason,                 text,    reason_of(r),          "why the gateway answered itself or broke off; none if it did not") \
+  X(detail,                 text,    r.detail,              "what exactly was wrong, if more is known than the reason: errors of sockets and TLS, a rule that was broken. Clients are not told") \
   X(route,                  text,    r.route,               "name of the route that matched") \
   X(endpoint,               text,    r.endpoint,            "upstream endpoint that answered") \
   X(attempts,               number,  r.attempts,            "how many endpoints were tried") \

@@ -155,7 +155,7 @@ class Exchange final : private upstream::Carrier::User, private upstream::Pool::
   // exchange_local.cc: answers that the gateway makes itself
   void answer_error(Error error);
   void answer_problem(const Problem& problem, const http::HeadWriter& fields);
-  [[nodiscard]] std::string_view detail_of(Error error);
+  void keep_detail(Error error);
   void answer_options();
   void answer_respond();
   void answer_redirect();
@@ -265,6 +265,7 @@ class Exchange final : private upstream::Carrier::User, private upstream::Pool::
   uint64_t body_received_ = 0;
   uint32_t tries_ = 0;
   uint32_t policy_retries_ = 0;
+  std::string_view detail_;  // beside reason_, for the log
   uint16_t status_ = 0;
   Reason reason_ = Reason::none;
   Phase phase_ = Phase::filtering;

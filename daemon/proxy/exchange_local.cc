@@ -56,20 +56,13 @@ void Exchange::answer_error(Error error) {
   if (status == 405) write_allow(fields, request_.match.allowed);
   if (status == 503) fields.field("Retry-After", 1);
   reason_ = error.reason;
-  answer_problem({status, name(error.reason), detail_of(error), request_.id}, fields);
+  keep_detail(error);
+  answer_problem({status, name(error.reason), row(error.reason).text, request_.id}, fields);
 }
 
-// What an endpoint did, if more is known than the reason.
-std::string_view Exchange::detail_of(Error error) {
-  const std::string_view text = row(error.reason).text, more = error.detail;
-  if (row(error.reason).side != Side::upstream || more.empty()) return text;
-  char* const memory = arena_.allocate(text.size() + more.size() + sizeof(" ()"));
-  char* at = std::copy(text.begin(), text.end(), memory);
-  for (const std::string_view piece : {std::string_view(" ("), more, std::string_view(")")}) {
-    at = std::copy(piece.begin(), piece.end(), at);
-  }
-  return {memory, static_cast<size_t>(at - memory)};
-}
+// Errors of sockets and of TLS tell of our network and of our endpoints, so the log has them, and clients the reason's sentence. The
+// text may belong to a connection that is about to end.
+void Exchange::keep_detail(Error error) { detail_ = arena_.copy(error.detail); }
 
 // `fields` are those that the status asks for. The answer is in the words that the client understands.
 void Exchange::answer_problem(const Problem& problem, const HeadWriter& fields) {

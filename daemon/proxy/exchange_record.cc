@@ -81,6 +81,7 @@ void Exchange::log() {
       .tls = request_.agreement == nullptr ? std::string_view() : request_.agreement->version,
       .status = status_,
       .reason = reason_,
+      .detail = detail_,
       .plugin_reason = reason_ == Reason::plugin_response ? filtering_->reason : std::string_view(),
       .plugins = tells(LogField::plugins) ? plugin_costs() : std::string_view(),
       .plugin_phases = tells(LogField::plugin_phases) ? plugin_phase_costs() : std::string_view(),

@@ -263,6 +263,7 @@ void Exchange::on_upstream_error(Error error) {
 void Exchange::fail(Error error) {
   if (phase_ == Phase::over || phase_ == Phase::finishing) return;
   if (!response_begun_) return answer_error(error);
+  keep_detail(error);
   ends_by_trailers_ && !response_complete_ ? end_call(error.reason) : abort(error.reason);
 }
 

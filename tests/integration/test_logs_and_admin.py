@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from harness import (BINARY, DEADLINE, OK, RawClient, RawOrigin, Sluice, answering, free_port, proxy_config, proxying,
-                     request, response, sluice, wait_until)
+from harness import (BINARY, DEADLINE, OK, End, RawClient, RawOrigin, Sluice, answering, assert_problem, free_port,
+                     proxy_config, proxying, request, response, sluice, wait_until)
 
 SOURCE = Path(os.environ.get("SLUICE_SOURCE_DIR", Path(__file__).parents[2]))
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 LOG_FIELDS = {
     "time": str, "request_id": str, "client": str, "method": str, "host": str, "path": str, "protocol": str, "status": int,
     "reason": str, "route": str, "endpoint": str, "attempts": int, "upstream_reused": bool, "connection_reused": bool,
-    "bytes_in": int, "bytes_out": int, "read_head_us": int, "wait_connection_us": int, "upstream_first_byte_us": int,
+    "detail": str, "bytes_in": int, "bytes_out": int, "read_head_us": int, "wait_connection_us": int, "upstream_first_byte_us": int,
     "response_us": int, "total_us": int, "tls": str, "plugins": str, "user_agent": str, "referer": str}
 
 
@@ -397,3 +397,38 @@ def test_every_example_passes_check(path):
 
 def test_there_are_examples():
     assert len(EXAMPLES) >= 3
+
+
+@pytest.mark.parametrize("answer, reason, detail", [
+    (None, "connect_failed", "Connection refused"),
+    (b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n", "upstream_bad_response", "unasked 101"),
+    (b"", "upstream_reset", "the endpoint closed"),
+])
+def test_what_an_endpoint_did_is_for_the_log_and_not_for_strangers(answer, reason, detail):
+    with RawOrigin(lambda connection: connection.answer(answer)) as origin, Sluice(proxy_config(origin)) as gateway:
+        if answer is None:
+            origin.refuse()
+        problem = assert_problem(gateway.get("/"), 502, reason)
+        assert "(" not in problem["detail"] and detail not in problem["detail"]
+        line = gateway.logged(status=502)
+        assert (line["reason"], line["detail"], line["endpoint"]) == (reason, detail, origin.endpoint)
+
+
+def test_the_log_tells_in_detail_why_an_answer_broke_off():
+    bad = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nokXX"
+    with RawOrigin(lambda connection: connection.answer(bad)) as origin, Sluice(proxy_config(origin)) as gateway:
+        assert gateway.client().send(request()).read_response().end is not End.complete
+        assert gateway.logged(reason="upstream_bad_body")["detail"] == "chunk longer than its size"
+
+
+def test_the_log_tells_in_detail_what_was_wrong_with_a_request():
+    with Sluice({}) as gateway:
+        client = gateway.client().send("GET / HTTP/1.1\r\nHost: a\r\nName : value\r\n\r\n")
+        assert_problem(client.read_response(), 400, "bad_header")
+        assert gateway.logged(status=400)["detail"] == "a field line is not NAME: VALUE"
+
+
+def test_a_request_that_went_well_has_no_detail():
+    with proxying(answering(OK)) as (gateway, _):
+        assert gateway.get("/").status == 200
+        assert gateway.access_log()[0]["detail"] == ""

@@ -81,7 +81,7 @@ TEST_CASE("A JSON line holds every field of the record, in the table's order") {
       Logged(compiled(Format::json)).write(example()) ==
       R"({"time":"2024-05-01T12:34:56.007Z","request_id":"0123456789abcdef","client":"192.0.2.7:40312",)"
       R"("method":"GET","host":"api.example.com","path":"/users/7?full=1","protocol":"HTTP/1.1","tls":"TLSv1.3","status":200,)"
-      R"("reason":"none","route":"user-by-id","endpoint":"127.0.0.1:9001","attempts":1,"upstream_reused":true,)"
+      R"("reason":"none","detail":"","route":"user-by-id","endpoint":"127.0.0.1:9001","attempts":1,"upstream_reused":true,)"
       R"("connection_reused":false,"bytes_in":412,"bytes_out":18446744073709551615,"read_head_us":9,)"
       R"("wait_connection_us":10,"upstream_first_byte_us":999,"response_us":1000,"total_us":123456,"plugins":"",)"
       R"("user_agent":"curl/7.88.1","referer":"https://example.com/a"})"
