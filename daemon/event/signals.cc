@@ -1,5 +1,6 @@
 #include "event/signals.h"
 
+#include <csignal>
 #include <utility>
 
 namespace sluice::event {
@@ -17,6 +18,14 @@ Signals::Signals(Loop& loop, std::initializer_list<int> numbers, std::function<v
     };
     SL_ASSERT(uv_signal_start(handle, deliver, number) == 0);
   }
+}
+
+// libuv gives each signal back to the system as its handle closes, and what the system does with most of them is to kill.
+Signals::~Signals() {
+  sigset_t ours;
+  sigemptyset(&ours);
+  for (const auto& handle : handles_) sigaddset(&ours, handle->signum);
+  SL_ASSERT(pthread_sigmask(SIG_BLOCK, &ours, nullptr) == 0);
 }
 
 }  // namespace sluice::event

@@ -1,5 +1,5 @@
 // Signals: calls back on the loop's thread when the process gets one of the signals given. Control thread
-// only.
+// only. Its end is that of the process: this thread blocks them from then on, so that one more does not cut short what is left to do.
 #pragma once
 
 #include <functional>
@@ -14,6 +14,7 @@ namespace sluice::event {
 class Signals {
  public:
   Signals(Loop& loop, std::initializer_list<int> numbers, std::function<void(int)> on_signal);
+  ~Signals();
   Signals(const Signals&) = delete;
   Signals& operator=(const Signals&) = delete;
 

@@ -1,5 +1,7 @@
 #include "event/signals.h"
 
+#include <unistd.h>
+
 #include <catch2/catch.hpp>
 #include <csignal>
 #include <vector>
@@ -19,4 +21,22 @@ TEST_CASE("signals are delivered on the loop's thread by number", "[signals]") {
   ::raise(SIGHUP);
   loop.run();
   CHECK(seen == std::vector<int>{SIGHUP, SIGUSR1});
+}
+
+TEST_CASE("a signal that comes when they are not waited for any more ends nothing", "[signals]") {
+  Loop loop;
+  {
+    Signals signals(loop, {SIGUSR1}, [](int) {});
+  }
+  ::kill(::getpid(), SIGUSR1);
+  sigset_t waiting;
+  sigpending(&waiting);
+  CHECK(sigismember(&waiting, SIGUSR1) == 1);
+
+  sigset_t ours;
+  sigemptyset(&ours);
+  sigaddset(&ours, SIGUSR1);
+  int number = 0;
+  CHECK(sigwait(&ours, &number) == 0);
+  pthread_sigmask(SIG_UNBLOCK, &ours, nullptr);
 }
