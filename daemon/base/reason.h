@@ -20,7 +20,7 @@ enum class RetryHint : uint8_t { no, if_reused, yes };
   /* the request's head */ \
   X(bad_request_line,         400, downstream, no,        "The request line is not METHOD SP TARGET SP HTTP/1.x.") \
   X(bad_method,               501, downstream, no,        "The method is not known here.") \
-  X(bad_version,              505, downstream, no,        "Only HTTP/1.0 and HTTP/1.1 are spoken on this listener.") \
+  X(bad_version,              505, downstream, no,        "The request is in none of HTTP/1.0, HTTP/1.1 and, where listeners.<name>.http2 is on, HTTP/2.") \
   X(bad_target,               400, downstream, no,        "The request target is not a valid path or URL.") \
   X(bad_path,                 400, downstream, no,        "The path holds an encoded slash, backslash, NUL, or climbs above the root.") \
   X(bad_line_end,             400, downstream, no,        "A line of the head does not end in CR LF, or holds a control character.") \

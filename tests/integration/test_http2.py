@@ -94,7 +94,8 @@ def test_where_http2_is_off_nobody_gets_it(certificate):
         context.set_alpn_protocols(["h2", "http/1.1"])
         assert gateway.client(tls=context).socket.selected_alpn_protocol() == "http/1.1"
     with proxying(listener={"http2": False}) as (gateway, origin):
-        assert_problem(gateway.client().send(PREFACE + settings({})).read_response(), 505, "bad_version")
+        problem = assert_problem(gateway.client().send(PREFACE + settings({})).read_response(), 505, "bad_version")
+        assert "listeners.<name>.http2" in problem["detail"]
         assert not origin.connections
 
 
