@@ -135,16 +135,8 @@ void Http2Connection::work_off() {
 // Those that are ready now. One that makes itself ready again, since the socket takes whatever comes, waits for the next round.
 void Http2Connection::tell_streams() {
   IntrusiveList<Http2Stream, Http2ReadyTag> now;
-  while (!ready_.empty()) {
-    Http2Stream& stream = ready_.front();
-    stream.Ready::unlink();
-    now.push_back(stream);
-  }
-  while (!now.empty()) {
-    Http2Stream& stream = now.front();
-    stream.Ready::unlink();
-    stream.on_turn_end();
-  }
+  now.take_all(ready_);
+  while (!now.empty()) now.pop_front().on_turn_end();
 }
 
 void Http2Connection::finish(Reason reason) {
@@ -158,14 +150,9 @@ void Http2Connection::finish(Reason reason) {
 template <typename Action>
 void Http2Connection::for_each_stream(Action action) {
   IntrusiveList<Http2Stream, Http2StreamTag> before;
-  while (!streams_.empty()) {
-    Http2Stream& stream = streams_.front();
-    stream.Listed::unlink();
-    before.push_back(stream);
-  }
+  before.take_all(streams_);
   while (!before.empty()) {
-    Http2Stream& stream = before.front();
-    stream.Listed::unlink();
+    Http2Stream& stream = before.pop_front();
     streams_.push_back(stream);
     action(stream);
   }
