@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <tuple>
 #include <utility>
 
 #include "base/assert.h"
@@ -176,6 +177,7 @@ Channel::Channel(SslPtr ssl, int fd, Need first, std::shared_ptr<const void> con
   BIO* bio = make_socket_bio(socket_).release();
   SL_ASSERT(bio != nullptr);
   SSL_set_bio(ssl_.get(), bio, bio);  // which owns it now
+  if (SSL_get_max_early_data(ssl_.get()) > 0) early_ = Early::expected;
 }
 
 void Channel::begin() {
@@ -209,25 +211,40 @@ IoResult Channel::concluded(int returned, Need& needs) {
   return failed(text_of(error));
 }
 
+IoResult Channel::concluded_handshake(int returned, Need& needs) {
+  const IoResult result = concluded(returned, needs);
+  const bool ended = result.status == IoStatus::eof || socket_.ended;
+  if (ended || (result.status == IoStatus::error && handshake_failure_ == Reason::none)) {
+    handshake_failure_ = Reason::tls_closed;
+  }
+  return ended ? failed("the connection was closed in the middle of it") : result;
+}
+
+// Reads none of the early data. If there may be some the client gets its answers before its Finished has come.
+int Channel::accept() {
+  if (early_ != Early::expected) return SSL_do_handshake(ssl_.get());
+  size_t none = 0;
+  const int step = SSL_read_early_data(ssl_.get(), nullptr, 0, &none);
+  if (step == SSL_READ_EARLY_DATA_ERROR && SSL_in_init(ssl_.get()) == 1) return 0;  // not that far
+  const bool accepted = early_data_status() == SSL_EARLY_DATA_ACCEPTED;
+  early_ = accepted ? Early::reading : Early::over;
+  return accepted ? 1 : SSL_do_handshake(ssl_.get());
+}
+
 // A flight leaves in one call, when the step is over; so does an alert. Tickets, which a server of TLS 1.3 sends behind its last
 // flight, need not leave before the first answer does, and leave with it.
 IoResult Channel::handshake() {
   begin();
   if (!send_held(socket_)) return held_up();
   socket_.holds = true;
-  const int done = SSL_do_handshake(ssl_.get());
+  const int done = accept();
   socket_.holds = false;
   const bool only_tickets = done == 1 && SSL_is_server(ssl_.get()) == 1 && SSL_version(ssl_.get()) == TLS1_3_VERSION;
   if (done != 1) {
-    const IoResult result = concluded(done, handshake_needs_);
-    if (!send_held(socket_) && result.status == IoStatus::again) return held_up();
-    const bool ended = result.status == IoStatus::eof || socket_.ended;
-    if (ended || (result.status == IoStatus::error && handshake_failure_ == Reason::none)) {
-      handshake_failure_ = Reason::tls_closed;
-    }
-    return ended ? failed("the connection was closed in the middle of it") : result;
+    const IoResult result = concluded_handshake(done, handshake_needs_);
+    return !send_held(socket_) && result.status == IoStatus::again ? held_up() : result;
   }
-  if (!only_tickets && !send_held(socket_)) return held_up();
+  if ((!only_tickets || is_early()) && !send_held(socket_)) return held_up();
   pending_ = SSL_has_pending(ssl_.get()) == 1;
   return {IoStatus::ok};
 }
@@ -249,6 +266,10 @@ IoResult Channel::read(std::span<char> into) {
     return {end_};
   }
   begin();
+  if (early_ != Early::over) [[unlikely]] {
+    const IoResult early = read_early(into);
+    if (early.bytes > 0 || early.status != IoStatus::ok) return early;
+  }
   size_t got = 0;
   while (got < into.size()) {
     size_t bytes = 0;
@@ -268,6 +289,54 @@ IoResult Channel::read(std::span<char> into) {
   return {IoStatus::ok, got};
 }
 
+// Ok without bytes: the handshake is done, which may be told by a call that finds nothing more to read. Tickets leave at once, since
+// the answer may have done so already.
+IoResult Channel::read_early(std::span<char> into) {
+  size_t got = 0;
+  int step = SSL_READ_EARLY_DATA_SUCCESS;
+  socket_.holds = true;
+  while (early_ == Early::reading && step == SSL_READ_EARLY_DATA_SUCCESS && got < into.size()) {
+    size_t bytes = 0;
+    step = SSL_read_early_data(ssl_.get(), into.data() + got, into.size() - got, &bytes);
+    got += bytes;
+    if (step == SSL_READ_EARLY_DATA_FINISH) early_ = Early::finishing;
+  }
+  int done = step == SSL_READ_EARLY_DATA_ERROR ? 0 : 1;
+  if (done == 1 && got == 0) {
+    done = SSL_do_handshake(ssl_.get());
+    if (done == 1) early_ = Early::over;
+  }
+  socket_.holds = false;
+  IoResult result{IoStatus::ok, got};
+  if (done != 1) {
+    const IoResult conclusion = concluded_handshake(done, read_needs_);
+    if (conclusion.status != IoStatus::again) end_ = conclusion.status;
+    if (got == 0) result = conclusion;
+  }
+  std::ignore = send_held(socket_);
+  pending_ = SSL_has_pending(ssl_.get()) == 1 || (got > 0 && (end_ != IoStatus::ok || early_ != Early::reading));
+  return result;
+}
+
+// While the handshake lasts OpenSSL may not be left with half of our record: it has tickets to write itself, however long the
+// client takes to read. So the socket's state holds the other half.
+IoResult Channel::write_record(std::string_view record) {
+  size_t bytes = 0;
+  if (early_ == Early::over && held_bytes_ == 0) [[likely]] {
+    const int done = SSL_write_ex(ssl_.get(), record.data(), record.size(), &bytes);
+    return done == 1 ? IoResult{IoStatus::ok, bytes} : concluded(done, write_needs_);
+  }
+  if (held_bytes_ == 0) {
+    socket_.holds = true;
+    const int done = SSL_write_early_data(ssl_.get(), record.data(), record.size(), &held_bytes_);
+    socket_.holds = false;
+    if (done != 1) return concluded(done, write_needs_);
+  }
+  if (send_held(socket_)) return {IoStatus::ok, std::exchange(held_bytes_, 0)};
+  write_needs_ = Need::writable;
+  return socket_.error == 0 ? IoResult{IoStatus::again} : failed(strerrordesc_np(socket_.error));
+}
+
 IoResult Channel::write(std::span<const iovec> pieces) {
   if (broken_) return {IoStatus::error};
   begin();
@@ -275,22 +344,17 @@ IoResult Channel::write(std::span<const iovec> pieces) {
   size_t sent = 0;
   Gatherer rest(pieces);
   while (!rest.done()) {
-    const std::string_view record = rest.record(scratch);
-    size_t bytes = 0;
-    const int done = SSL_write_ex(ssl_.get(), record.data(), record.size(), &bytes);
-    if (done != 1) {
-      const IoResult result = concluded(done, write_needs_);
-      return sent > 0 ? IoResult{IoStatus::ok, sent} : result;
-    }
+    const IoResult result = write_record(rest.record(scratch));
+    if (result.status != IoStatus::ok) return sent > 0 ? IoResult{IoStatus::ok, sent} : result;
     write_needs_ = Need::writable;
-    sent += bytes;
-    rest.advance(bytes);
+    sent += result.bytes;
+    rest.advance(result.bytes);
   }
   return {IoStatus::ok, sent};
 }
 
 void Channel::end_writing() {
-  if (std::exchange(broken_, true) || SSL_is_init_finished(ssl_.get()) != 1) return;
+  if (std::exchange(broken_, true) || (SSL_is_init_finished(ssl_.get()) != 1 && early_ != Early::reading)) return;
   ERR_clear_error();
   SSL_shutdown(ssl_.get());
 }

@@ -93,6 +93,8 @@ bool ServerContext::configure(Failure& failure) {
     failure = {.part = Part::ciphers, .why = "OpenSSL knows none of them"};
     return false;
   }
+  // What a client sends in vain, since it is not allowed (any more), is skipped; a little more, for it counts as encrypted.
+  SSL_CTX_set_recv_max_early_data(context, 2 * kEarlyBytes);
   use_tickets();
   return options_.client_certificates == ClientCertificates::off || ask_clients(failure);
 }
@@ -115,6 +117,12 @@ void ServerContext::use_tickets() {
     return;
   }
   SSL_CTX_set_num_tickets(context, 2);  // browsers open several connections
+  if (options_.early_data) {
+    SL_ASSERT(options_.client_certificates == ClientCertificates::off);
+    SSL_CTX_set_max_early_data(context, kEarlyBytes);
+    // That would keep sessions here. What is replayed within OpenSSL's ten seconds is a safe request that says so.
+    SSL_CTX_set_options(context, SSL_OP_NO_ANTI_REPLAY);
+  }
   SSL_CTX_set_tlsext_ticket_key_evp_cb(context, [](SSL* ssl, unsigned char* name, unsigned char* iv,
                                                    EVP_CIPHER_CTX* cipher, EVP_MAC_CTX* mac, int seal) {
     const int done = seal_or_open(*self_of(ssl)->options_.tickets, name, iv, cipher, mac, seal != 0);

@@ -30,6 +30,9 @@ class ServerContext : public std::enable_shared_from_this<ServerContext> {
   // OpenSSL would take those of finite fields too: a client that names ffdhe8192 makes us calculate for 100 ms (CVE-2002-20001).
   static constexpr const char* kGroups = "X25519:P-256:P-384";
 
+  // Early data that a client may send; one request, if it is not used to make us remember much.
+  static constexpr uint32_t kEarlyBytes = 16 * 1024;
+
   struct Options {
     std::vector<std::shared_ptr<const Certificate>> certificates;  // at least one; the first is the default
     bool tls12 = true;                                             // besides TLS 1.3
@@ -39,6 +42,7 @@ class ServerContext : public std::enable_shared_from_this<ServerContext> {
     ClientCertificates client_certificates = ClientCertificates::off;
     std::string client_ca_pem;            // whose client certificates are good, if we ask for them
     std::shared_ptr<TicketKeys> tickets;  // nullptr: no session is resumed
+    bool early_data = false;              // of who resumes one; not if clients are asked who they are
     std::string name;                     // the listener's: sessions of another one are not resumed here
   };
   /// nullptr, with `failure`, if something cannot be used.

@@ -19,19 +19,21 @@ using event::IoStatus;
 
 namespace {
 
-std::shared_ptr<const ServerContext> make_context() {
-  const Identity made = make_identity("server", {.alternative_names = "DNS:a.test"});
+std::shared_ptr<const ServerContext> make_context(bool early_data = false) {
+  static const Identity made = make_identity("server", {.alternative_names = "DNS:a.test"});
   Failure failure;
   const auto certificate = Certificate::make(
       {.certificate_pem = made.certificate_pem(), .key_pem = made.key_pem(), .ocsp_der = {}}, failure);
-  auto context = ServerContext::make({.certificates = {certificate}, .tickets = TicketKeys::own()}, failure);
+  auto context = ServerContext::make(
+      {.certificates = {certificate}, .tickets = TicketKeys::own(), .early_data = early_data}, failure);
   REQUIRE(context != nullptr);
   return context;
 }
 
 /// A server's channel, and OpenSSL's client at the other end.
 struct World {
-  explicit World(int version = TLS1_3_VERSION) {
+  explicit World(int version = TLS1_3_VERSION, std::shared_ptr<const ServerContext> server = make_context())
+      : context(std::move(server)) {
     int ends[2];
     REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends) == 0);
     ours.reset(ends[0]);
@@ -63,7 +65,7 @@ struct World {
     return got;
   }
 
-  std::shared_ptr<const ServerContext> context = make_context();
+  std::shared_ptr<const ServerContext> context;
   UniqueFd ours;
   UniqueFd theirs;
   std::unique_ptr<Channel> channel;
@@ -82,6 +84,36 @@ void drain(int fd, size_t bytes) {
   std::string into(bytes, '\0');
   REQUIRE(::recv(fd, into.data(), bytes, MSG_WAITALL) == static_cast<ssize_t>(bytes));
 }
+
+/// A client that comes back to a server that lets it send early data, and does so at once.
+struct Early : World {
+  explicit Early(std::string_view data, bool allowed = true) : World(TLS1_3_VERSION, make_context(allowed)) {
+    World before(TLS1_3_VERSION, make_context(true));
+    REQUIRE(before.step() == IoStatus::again);
+    REQUIRE(before.step() == IoStatus::ok);
+    REQUIRE(before.answer("answer") == IoStatus::ok);
+    REQUIRE(before.read() == "answer");
+    const std::unique_ptr<SSL_SESSION, FreeBy<SSL_SESSION_free>> session(SSL_get1_session(before.client.get()));
+    REQUIRE(SSL_SESSION_get_max_early_data(session.get()) == ServerContext::kEarlyBytes);
+    REQUIRE(SSL_set_session(client.get(), session.get()) == 1);
+    send_early(data);
+  }
+  void send_early(std::string_view data) {
+    size_t sent = 0;
+    REQUIRE(SSL_write_early_data(client.get(), data.data(), data.size(), &sent) == 1);
+  }
+  void send(std::string_view data) {
+    REQUIRE(SSL_write(client.get(), data.data(), static_cast<int>(data.size())) == static_cast<int>(data.size()));
+  }
+  /// What the channel reads at once; "-" if there is nothing.
+  std::string receive() {
+    std::string got(32 * 1024, '\0');
+    const IoResult result = channel->read(got);
+    if (result.status != IoStatus::ok) return "-";
+    got.resize(result.bytes);
+    return got;
+  }
+};
 
 }  // namespace
 
@@ -145,4 +177,141 @@ TEST_CASE("an alert that ends a handshake is sent") {
   CHECK(world.step() == IoStatus::error);
   CHECK(world.channel->handshake_failure() == Reason::tls_no_cipher);
   CHECK(world.sent() == 7);  // a record's head, and an alert
+}
+
+TEST_CASE("early data is read and answered before the client has said its last word") {
+  Early world("early");
+  REQUIRE(world.channel->handshake().status == IoStatus::ok);
+  CHECK(world.channel->early_data_status() == SSL_EARLY_DATA_ACCEPTED);
+  CHECK(world.channel->resumed());
+  CHECK(world.receive() == "early");
+  CHECK(world.channel->is_early());
+  CHECK(world.answer("answer") == IoStatus::ok);
+  world.send_early("and more");  // by itself: what follows comes with the end of the handshake
+  CHECK(world.receive() == "and more");
+  CHECK(world.answer(", the second") == IoStatus::ok);
+  REQUIRE(SSL_do_handshake(world.client.get()) == 1);
+  CHECK(world.read() == "answer");
+  CHECK(world.read() == ", the second");
+  CHECK(world.receive() == "-");
+  CHECK_FALSE(world.channel->is_early());
+  world.send("late");
+  CHECK(world.receive() == "late");
+  CHECK(world.answer("answer") == IoStatus::ok);
+  CHECK(world.read() == "answer");
+}
+
+TEST_CASE("a read brings either early data or what came behind it") {
+  const bool more = GENERATE(true, false);
+  Early world("early");
+  REQUIRE(world.channel->handshake().status == IoStatus::ok);
+  REQUIRE(SSL_do_handshake(world.client.get()) == 1);
+  if (more) world.send("late");
+  CHECK(world.receive() == "early");
+  CHECK(world.channel->is_early());
+  CHECK(world.channel->has_pending());
+  CHECK(world.receive() == (more ? "late" : "-"));
+  CHECK_FALSE(world.channel->is_early());
+}
+
+TEST_CASE("who sends early data gets new tickets, be the answer out already or not") {
+  Early world("early");
+  REQUIRE(world.channel->handshake().status == IoStatus::ok);
+  CHECK(world.receive() == "early");
+  CHECK(world.answer("answer") == IoStatus::ok);
+  REQUIRE(SSL_do_handshake(world.client.get()) == 1);
+  CHECK(world.read() == "answer");
+  CHECK(SSL_SESSION_has_ticket(SSL_get_session(world.client.get())) == 1);
+  const SSL_SESSION* const used = SSL_get_session(world.client.get());
+  CHECK(world.receive() == "-");
+  CHECK(world.sent() > 0);
+  CHECK(world.read().empty());
+  CHECK(SSL_get_session(world.client.get()) != used);
+}
+
+TEST_CASE("the handshake ends though the client does not read the answer to its early data") {
+  Early world("early");
+  REQUIRE(world.channel->handshake().status == IoStatus::ok);
+  CHECK(world.receive() == "early");
+  std::string text(1024 * 1024, 0);
+  for (size_t i = 0; i < text.size(); ++i) text[i] = static_cast<char>(i * i / 1024);
+  size_t sent = 0;
+  const auto send_more = [&] {
+    const iovec pieces[] = {
+        {text.data() + sent, std::min<size_t>(100, text.size() - sent)},
+        {text.data() + std::min(sent + 100, text.size()), text.size() - std::min(sent + 100, text.size())}};
+    const IoResult result = world.channel->write(pieces);
+    sent += result.bytes;
+    return result.status;
+  };
+  while (send_more() == IoStatus::ok) REQUIRE(sent < text.size());
+  REQUIRE(SSL_do_handshake(world.client.get()) == 1);  // of what it gets it reads just that
+  CHECK(world.receive() == "-");
+  CHECK_FALSE(world.channel->is_early());
+  std::string got;
+  while (got.size() < text.size()) {
+    const std::string piece = world.read();
+    if (piece.empty()) REQUIRE(send_more() == IoStatus::ok);
+    got += piece;
+  }
+  CHECK(got == text);
+  world.send("late");
+  CHECK(world.receive() == "late");
+}
+
+TEST_CASE("early data that is not allowed is skipped, as long as it is") {
+  Early world(std::string(32, 'e'), false);
+  for (size_t sent = 32; sent < ServerContext::kEarlyBytes; sent += 32) {
+    world.send_early(std::string(32, 'e'));
+    REQUIRE(world.channel->handshake().status == IoStatus::again);
+  }
+  REQUIRE(SSL_do_handshake(world.client.get()) == 1);
+  CHECK(SSL_get_early_data_status(world.client.get()) == SSL_EARLY_DATA_REJECTED);
+  CHECK(world.channel->handshake().status == IoStatus::ok);
+  CHECK(world.channel->early_data_status() == SSL_EARLY_DATA_REJECTED);
+  CHECK_FALSE(world.channel->is_early());
+  world.send("again");
+  CHECK(world.receive() == "again");
+}
+
+TEST_CASE("a handshake that early data began may fail") {
+  Early world("early");
+  REQUIRE(world.channel->handshake().status == IoStatus::ok);
+  CHECK(world.receive() == "early");
+  SECTION("the client went away") {
+    world.theirs.reset();
+    CHECK(world.receive() == "-");
+    CHECK(world.channel->handshake_failure() == Reason::tls_closed);
+  }
+  SECTION("what comes then is not of this connection") {
+    const std::string record = std::string("\x17\x03\x03\x00\x20", 5) + std::string(32, 'x');
+    REQUIRE(::send(world.theirs.get(), record.data(), record.size(), 0) == static_cast<ssize_t>(record.size()));
+    const int before = world.sent();
+    CHECK(world.receive() == "-");
+    CHECK(world.channel->handshake_failure() == Reason::tls_failed);
+    CHECK(world.sent() > before);  // an alert
+  }
+  CHECK(world.receive() == "-");
+  CHECK(world.answer("answer") == IoStatus::error);
+}
+
+TEST_CASE("who ends while early data may come takes leave") {
+  Early world("early");
+  REQUIRE(world.channel->handshake().status == IoStatus::ok);
+  CHECK(world.receive() == "early");
+  CHECK(world.answer("answer") == IoStatus::ok);
+  world.channel->end_writing();
+  REQUIRE(SSL_do_handshake(world.client.get()) == 1);
+  CHECK(world.read() == "answer");
+  CHECK(world.read().empty());
+  CHECK(SSL_get_shutdown(world.client.get()) == SSL_RECEIVED_SHUTDOWN);
+}
+
+TEST_CASE("a client that may send early data need not") {
+  const int version = GENERATE(TLS1_2_VERSION, TLS1_3_VERSION);
+  World world(version, make_context(true));
+  CHECK(world.step() == IoStatus::again);
+  CHECK(world.step() == IoStatus::ok);
+  CHECK_FALSE(world.channel->is_early());
+  CHECK(world.channel->early_data_status() == SSL_EARLY_DATA_NOT_SENT);
 }
