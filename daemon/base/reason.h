@@ -51,6 +51,7 @@ enum class RetryHint : uint8_t { no, if_reused, yes };
   X(tls_client_certificate_refused, 0, downstream, no,    "The client's certificate was not made by one of tls.client_ca_file, or is over.") \
   X(tls_distrusted,           0,   downstream, no,        "The client does not accept our certificate: its CA, its dates or its name.") \
   X(tls_failed,               0,   downstream, no,        "The client's TLS handshake failed in another way, such as no common protocol (ALPN).") \
+  X(too_early,                425, downstream, no,        "The request came as TLS early data, which may be a repetition by somebody else: only GET, HEAD and OPTIONS without a body are served then.") \
   /* HTTP/2 with clients */ \
   X(http2_error,              0,   downstream, no,        "The client broke a rule of HTTP/2 (RFC 9113); RST_STREAM or GOAWAY tells it which.") \
   X(http2_flood,              0,   downstream, no,        "The client sent more resets, pings, settings or empty frames than anyone needs; GOAWAY told it so.") \

@@ -50,6 +50,7 @@ TlsServerSpec ListenerTlsCompiler::compile(const TlsServerDraft& draft, const sn
     diagnostics_.error(draft.ticket_key_files.front()->place,
                        "ticket_key_files is not used with session_tickets: false");
   }
+  if (spec.early_data) check_early_data(draft, node);
   for (const TlsCertificateDraft& certificate : draft.certificates) {
     if (CertificateRef made = read(certificate)) spec.certificates.push_back(std::move(made));
   }
@@ -81,6 +82,7 @@ TlsServerSpec ListenerTlsCompiler::compile(const TlsServerDraft& draft, const sn
     options.tickets = ticket_keys.empty() ? tls::TicketKeys::own() : tls::TicketKeys::of_files(ticket_keys, failure);
     if (options.tickets == nullptr) report(*draft.ticket_key_files[failure.which], "ticket_key_files", failure.why);
     if (options.tickets == nullptr) return spec;
+    options.early_data = spec.early_data;
   }
   spec.context = tls::ServerContext::make(std::move(options), failure);
   if (spec.context != nullptr) return spec;
@@ -97,6 +99,18 @@ void ListenerTlsCompiler::check_versions(const TlsServerDraft& draft, const Node
   const Node* max = node.find("max_version");
   const Node* min = node.find("min_version");
   diagnostics_.error((min != nullptr ? min : max)->place, "min_version is newer than max_version");
+}
+
+// What has to be there for a client to have something to send it by.
+void ListenerTlsCompiler::check_early_data(const TlsServerDraft& draft, const Node& node) {
+  const auto refuse = [&](std::string_view why) {
+    diagnostics_.error(node.find("early_data")->place, fmt::format("early_data: {}", why));
+  };
+  if (!draft.spec.session_tickets) refuse("it needs session_tickets");
+  if (draft.spec.max_version == TlsServerSpec::Version::tls12) refuse("it needs TLS 1.3, which max_version forbids");
+  if (draft.client_ca_file != nullptr) {
+    refuse("not with client_ca_file: who sends it has not shown the certificate yet");
+  }
 }
 
 bool ListenerTlsCompiler::check_ciphers(const Node& list) {

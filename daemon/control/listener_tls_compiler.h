@@ -27,6 +27,7 @@ class ListenerTlsCompiler {
   using CertificateRef = std::shared_ptr<const tls::Certificate>;
 
   [[nodiscard]] CertificateRef read(const TlsCertificateDraft& draft);
+  void check_early_data(const TlsServerDraft& draft, const Node& node);
   [[nodiscard]] bool read_tickets(const TlsServerDraft& draft, std::vector<std::string>& contents);
   [[nodiscard]] bool check_ciphers(const Node& list);
   void check_versions(const TlsServerDraft& draft, const Node& node);

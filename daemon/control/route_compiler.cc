@@ -44,6 +44,7 @@ constexpr FixedHeader kFixedHeaders[] = {
     {http::HeaderId::te, kHopByHop},
     {http::HeaderId::upgrade, kHopByHop},
     {http::HeaderId::http2_settings, kHopByHop},
+    {http::HeaderId::early_data, "tells that a request may be a repetition (RFC 8470); the gateway sets it"},
     {http::HeaderId::host, "has a key of its own: use rewrite.host"},
 };
 

@@ -343,6 +343,10 @@ constexpr Row kRows[] = {
      .help = "Files of 80 random bytes that a fleet of gateways shares, so that each resumes what another began. The first one seals new "
              "tickets. Without it the process makes its own keys, anew every 12 hours.",
      .binding = nodes<&TlsServerDraft::ticket_key_files>},
+    {.section = S::listener_tls, .key = "early_data", .type = T::boolean, .fallback = "false",
+     .help = "Clients that resume a session of TLS 1.3 may send requests before the handshake is over (0-RTT). Somebody may have recorded such a request and "
+             "send it again: only GET, HEAD and OPTIONS without a body are served then, upstreams see `Early-Data: 1`, the rest is 425 and comes again.",
+     .binding = into<&TlsServerDraft::spec, &TlsServerSpec::early_data>},
 
     {.section = S::certificate, .key = "cert_file", .type = T::file, .presence = kRequired,
      .help = "The certificate, followed by those between it and its authority.",

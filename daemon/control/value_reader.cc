@@ -248,7 +248,8 @@ void read_retry_on(SectionReader& reader, const Row& row, Node& node, snapshot::
     }
     if (known) continue;
     const std::optional<uint64_t> status = parse_u64(value.text);
-    if (status && *status >= 400 && *status <= 599) {
+    constexpr uint64_t kTooEarly = 425;  // it is the client who is to ask again (RFC 8470 §5.2)
+    if (status && *status >= 400 && *status <= 599 && *status != kTooEarly) {
       retry.on_statuses.push_back(static_cast<uint16_t>(*status));
     } else {
       reader.refuse(row, value,

@@ -41,7 +41,8 @@ bool is_editable(std::string_view name, HeaderId id) {
     case HeaderId::upgrade:
     case HeaderId::expect:
     case HeaderId::proxy_connection:
-    case HeaderId::http2_settings: return false;
+    case HeaderId::http2_settings:
+    case HeaderId::early_data: return false;
     default: return true;
   }
 }

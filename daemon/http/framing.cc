@@ -192,7 +192,7 @@ bool is_hop_by_hop(const HeaderField& field, const HeaderMap& headers, const Con
                                        http2_settings, proxy_authorization, proxy_authenticate});
   // Without these the message would mean something else to whoever reads it next, so Connection cannot take
   // them away.
-  constexpr uint64_t kNever = id_set({host, content_length});
+  constexpr uint64_t kNever = id_set({host, content_length, early_data});
   if (contains(kAlways, field.id)) return true;
   if (!options.names_fields || contains(kNever, field.id)) return false;
   return any_element(headers, connection, [&](std::string_view element) { return iequals(element, field.name); });
@@ -235,11 +235,12 @@ bool allowed_in_trailers(const HeaderField& field) {
                                       if_unmodified_since,
                                       cookie,
                                       authorization,
-                                      http2_settings});
+                                      http2_settings,
+                                      early_data});
   constexpr std::string_view kOthers[] = {
-      "age",          "cache-control",    "content-encoding", "content-range", "expires",   "location",
-      "max-forwards", "pragma",           "retry-after",      "set-cookie",    "vary",      "warning",
-      "status",       "www-authenticate", "content-location", "accept-ranges", "early-data"};
+      "age",          "cache-control",    "content-encoding", "content-range", "expires", "location",
+      "max-forwards", "pragma",           "retry-after",      "set-cookie",    "vary",    "warning",
+      "status",       "www-authenticate", "content-location", "accept-ranges"};
   if (field.id != other) return !contains(kKnown, field.id);
   for (const std::string_view name : kOthers) {
     if (iequals(field.name, name)) return false;

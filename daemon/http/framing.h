@@ -63,8 +63,8 @@ Result<ResponseFraming> response_framing(const ResponseHead& head, Method reques
 
 /// True if a proxy must not pass the field on: Connection, Keep-Alive, Proxy-Connection, TE, Transfer-Encoding, Upgrade,
 /// HTTP2-Settings, Proxy-Authorization, Proxy-Authenticate, and what Connection names (`options` spares the look-up).
-/// `Trailer` and `TE: trailers` are re-made by the serializer where they apply. Host and Content-Length stay even if Connection
-/// names them: without them the next reader would take the message for another one.
+/// `Trailer` and `TE: trailers` are re-made by the serializer where they apply. Host, Content-Length and Early-Data (RFC 8470 §5.1) stay
+/// even if Connection names them: without them the next reader would take the message for another one.
 bool is_hop_by_hop(const HeaderField& field, const HeaderMap& headers, const ConnectionOptions& options);
 
 /// True if TE lists `trailers` (RFC 9110 §10.1.4).

@@ -56,7 +56,7 @@ std::string_view name(Version version);
   X(accept_encoding, "accept-encoding") X(user_agent, "user-agent") X(referer, "referer") X(range, "range")       \
   X(if_range, "if-range") X(if_match, "if-match") X(if_none_match, "if-none-match")                               \
   X(if_modified_since, "if-modified-since") X(if_unmodified_since, "if-unmodified-since") X(cookie, "cookie")     \
-  X(authorization, "authorization") X(http2_settings, "http2-settings")
+  X(authorization, "authorization") X(http2_settings, "http2-settings") X(early_data, "early-data")
 // clang-format on
 
 enum class HeaderId : uint8_t {

@@ -217,8 +217,9 @@ ServerSession::ServerSession(Handler& handler, BlockPool& blocks, uint32_t max_s
   must(nghttp2_session_set_local_window_size(session, NGHTTP2_FLAG_NONE, 0, kConnectionWindow));
 }
 
-void ServerSession::receive(std::string_view bytes, MonoTime now) {
+void ServerSession::receive(std::string_view bytes, MonoTime now, bool early) {
   now_ = now;
+  early_ = early;
   const auto* data = reinterpret_cast<const uint8_t*>(bytes.data());
   const ssize_t taken = nghttp2_session_mem_recv(session_.get(), data, bytes.size());
   if (taken < 0 && why_ == Reason::keepalive_done) {
@@ -247,6 +248,7 @@ void ServerSession::write(Buffer& out, size_t limit) {
 void ServerSession::begin_block() {
   limits_ = handler_.head_limits();
   block_.clear();
+  early_block_ = early_;
   request_.begin(limits_, block_);
 }
 
@@ -257,7 +259,7 @@ void ServerSession::end_block(int32_t id, bool is_request, bool ends) {
     ServerStream& stream = handler_.open_stream(id);
     must(nghttp2_session_set_stream_user_data(session_.get(), id, &stream));
     const Result<http::RequestHead> head = request_.finish(ends, handler_.field_scratch());
-    stream.on_request(head, {block_.text(), request_.method(), request_.is_connect(), ends});
+    stream.on_request(head, {block_.text(), request_.method(), request_.is_connect(), ends, early_block_});
   } else if (!request_.is_accepted()) {
     reset(id, ErrorCode::protocol_error);
   } else if (ServerStream* stream = stream_of(session_.get(), id)) {

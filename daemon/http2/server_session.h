@@ -35,6 +35,7 @@ struct RequestFacts {
   http::Method method;
   bool is_connect;  // it asks for a tunnel (RFC 8441)
   bool ends;        // nothing comes behind the head
+  bool early;       // some of the head came as TLS early data
 };
 
 /// One request of a session and its answer, for as long as the session has not said on_stream_closed().
@@ -90,8 +91,8 @@ class ServerSession {
 
   ServerSession(Handler& handler, BlockPool& blocks, uint32_t max_streams);
 
-  /// Not once is_over().
-  void receive(std::string_view bytes, MonoTime now);
+  /// Not once is_over(). `early`: the bytes came as TLS early data.
+  void receive(std::string_view bytes, MonoTime now, bool early = false);
   /// Appends frames to `out` until there are no more, or `out` holds `limit` bytes.
   void write(Buffer& out, size_t limit);
   [[nodiscard]] bool wants_write() const { return nghttp2_session_want_write(session_.get()) != 0; }
@@ -154,6 +155,8 @@ class ServerSession {
   http::HeadLimits limits_;
   uint32_t max_streams_;
   MonoTime now_;
+  bool early_ = false;        // what is received
+  bool early_block_ = false;  // some of the block that has begun
   Allowance resets_{200, 20};
   Allowance idle_frames_{1000, 100};
   int32_t highest_ = -1;  // of the streams that the client opened

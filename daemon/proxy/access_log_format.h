@@ -29,6 +29,7 @@ struct AccessRecord {
   std::string_view referer;
   std::string_view protocol;  // "HTTP/1.1"
   std::string_view tls;       // "TLSv1.3"; empty: none
+  bool early_data = false;
   uint16_t status = 0;
   Reason reason = Reason::none;
   std::string_view detail;
@@ -87,6 +88,7 @@ std::string_view client_ip(std::string_view client);
 // For templates only.
 #define SL_LOG_TEMPLATE_FIELDS(X) \
   X(plugin_phases,          text,    r.plugin_phases,       "microseconds of CPU that each plugin took in each phase: `session:request=3.9,response=0.2`") \
+  X(early_data,             flag,    r.early_data,          "the request came as TLS early data, at least in part") \
   X(client_ip,              text,    client_ip(r.client),   "address of the client without port") \
   X(time_clf,               clf,     r.wall_start,          "time as in Apache's common log format, without brackets")
 // clang-format on

@@ -74,17 +74,37 @@ void Downstream::begin_handshake(const snapshot::ListenerSpec& listener) {
   set_state(ConnectionState::handshake);
   std::unique_ptr<tls::Channel> channel = listener.tls->context->accept(stream_.fd());
   handshaking_ = channel.get();
+  if (listener.tls->early_data) {
+    const auto on_late = [](void* self) { static_cast<Downstream*>(self)->close(Reason::tls_handshake_timeout); };
+    early_.reset(new EarlyData{*channel, event::Timer(engine().loop().timers(), on_late, this)});
+    early_->deadline.set(engine().loop().now() + listener.timeouts.tls_handshake);
+  }
   stream_.secure(std::move(channel));
   arm(listener.timeouts.tls_handshake, Reason::tls_handshake_timeout);
 }
 
 void Downstream::on_handshake_done() {
-  agreement_ = std::make_unique<const tls::Agreement>(std::exchange(handshaking_, nullptr)->agreement());
+  const tls::Channel& channel = *std::exchange(handshaking_, nullptr);
+  agreement_ = std::make_unique<const tls::Agreement>(channel.agreement());
   const auto kind = agreement_->resumed ? stats::TlsSession::resumed : stats::TlsSession::full;
   engine().shard().add(stats::pick(series().handshakes, kind));
+  if (const int early = channel.early_data_status(); early != SSL_EARLY_DATA_NOT_SENT) {
+    const bool accepted = early == SSL_EARLY_DATA_ACCEPTED;
+    const auto outcome = accepted ? stats::EarlyData::accepted : stats::EarlyData::rejected;
+    engine().shard().add(stats::pick(series().early_data, outcome));
+  }
+  if (!channel.is_early()) early_.reset();
   stream_.want_write(false);
   set_state(ConnectionState::idle);
   agreement_->alpn == "h2" ? begin_http2() : expect_first_request();
+}
+
+// Who ends the handshake is there: what comes from now on is no repetition.
+void Downstream::follow_early_data(size_t got) {
+  if (early_->channel.is_early()) return;
+  early_->deadline.cancel();
+  early_->late_bytes = std::min(early_->late_bytes, pending_.size()) + got;
+  if (early_->late_bytes == pending_.size() + got) early_.reset();
 }
 
 // Whoever speaks HTTP to us, most likely a browser whose user left out the "s", is told in HTTP what to do.
@@ -110,6 +130,7 @@ void Downstream::close(Reason reason) {
   closed_ = true;
   if (Exchange* exchange = std::exchange(exchange_, nullptr)) exchange->on_client_gone(reason);
   disarm();
+  early_.reset();
   stream_.close();
   handshaking_ = nullptr;
   pending_.clear();
@@ -124,6 +145,7 @@ void Downstream::lose_client(Reason reason) {
   close_reason_ = reason;
   disarm();
   pending_.clear();
+  early_.reset();
   stream_.discard_writes();
   pump_later();  // what waited for the client goes nowhere now
 }
@@ -175,6 +197,11 @@ void Downstream::on_readable() {
     // While bytes wait unprocessed only as much is read as the queue can hold beside them.
     const size_t room = pending_.empty() ? buffer.size() : std::min(buffer.size(), pending_.room());
     const event::IoResult result = stream_.read(buffer.first(room));
+    if (early_ != nullptr) [[unlikely]] {
+      const tls::Channel& channel = early_->channel;
+      if (result.status == event::IoStatus::error && channel.is_early()) return close(channel.handshake_failure());
+      follow_early_data(result.bytes);
+    }
     if (result.status == event::IoStatus::again) return;
     if (result.status == event::IoStatus::eof) return on_client_eof();
     if (result.status == event::IoStatus::error) return close(Reason::client_closed);
@@ -206,7 +233,7 @@ void Downstream::on_client_eof() {
 }
 
 void Downstream::take(std::string_view bytes) {
-  if (http2_ != nullptr) return http2_->receive(bytes);
+  if (http2_ != nullptr) return http2_->receive(bytes, early_ != nullptr);
   processing_ = true;
   if (pending_.empty()) {
     const std::string_view rest = process(bytes);
@@ -264,7 +291,7 @@ bool Downstream::begin_request(std::string_view& bytes) {
       return false;
     }
     begin_http2();
-    http2_->receive(std::exchange(bytes, {}));
+    http2_->receive(std::exchange(bytes, {}), early_ != nullptr);
     return false;
   }
   // An empty line is tolerated (RFC 9112 §2.2). It is kept with the head behind it, and half of one waits for the rest: in
@@ -285,7 +312,7 @@ bool Downstream::begin_request(std::string_view& bytes) {
   ++requests_;
   set_state(ConnectionState::waiting);
   exchange_ = &engine().start_exchange(*this);
-  exchange_->start(head, from_line.substr(0, *length));
+  exchange_->start(head, from_line.substr(0, *length), early_ != nullptr && from_line.size() > early_->late_bytes);
   bytes = from_line.substr(*length);
   return true;
 }
@@ -316,7 +343,7 @@ void Downstream::on_exchange_end(After after, Reason failure) {
   const Reason reason = failure != Reason::none ? failure : end_reason();
   if (closed_) return;
   if (lost()) return close(close_reason_);
-  if (after == After::close && pending_.empty()) return close(reason);
+  if (after == After::close && pending_.empty() && early_ == nullptr) return close(reason);
   if (after != After::keep_alive || (half_closed_ && pending_.empty())) return linger(reason);
   become_idle();
   if (!processing_ && !pending_.empty()) pump_later();

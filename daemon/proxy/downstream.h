@@ -3,7 +3,7 @@
 // closed. An idle one owns no buffer: only this object and libuv's poll handle.
 //
 // State      meaning                                                   leaves by
-// handshake  a PROXY header, then TLS, as the listener has them        its end -> idle; failure or timeout -> closed
+// handshake  a PROXY header, then TLS, as the listener has them        its end, or early data -> idle; failure or timeout -> closed
 // idle       no byte of a request is here                              first byte -> reading; idle timeout -> closed
 // reading    part of a head is here                                    whole head -> exchange; timeout -> 408
 // waiting    an exchange runs                                          its end -> idle, lingering or closed
@@ -101,10 +101,17 @@ class Downstream final : public ListNode<DownstreamTag>, public Client, private 
   void on_timer() override;
   [[nodiscard]] const snapshot::ListenerSpec& listener() const { return *generation_->listener(slot_); }
 
+  // Of a client that may send early data, from its first byte on: until its handshake is done, and no such byte waits any more.
+  struct EarlyData {
+    tls::Channel& channel;  // the stream's
+    event::Timer deadline;  // for all of the handshake
+    size_t late_bytes = 0;  // at the end of what is here: those came when the handshake was done
+  };
   void begin(const snapshot::ListenerSpec& listener);
   void begin_handshake(const snapshot::ListenerSpec& listener);
   void on_handshake_done();
   void on_handshake_failed();
+  void follow_early_data(size_t got);
   void expect_first_request();
   /// Why a connection ends whose last request went well.
   [[nodiscard]] Reason end_reason() const;
@@ -131,6 +138,7 @@ class Downstream final : public ListNode<DownstreamTag>, public Client, private 
   std::unique_ptr<Http2Connection> http2_;  // nullptr: HTTP/1, or nothing came yet
   tls::Channel* handshaking_ = nullptr;     // the stream's, while it is
   std::unique_ptr<const tls::Agreement> agreement_;
+  std::unique_ptr<EarlyData> early_;
   upstream::Introductions introductions_;
   Buffer pending_;  // read, but not yet looked at: part of a head, or pipelined requests
   http::HeadScanner scanner_;

@@ -10,6 +10,14 @@ namespace sluice::proxy {
 
 namespace {
 constexpr size_t kReplayBytes = 64 * 1024;  // a longer body is not kept for a repetition
+
+// What does no harm if somebody has recorded it and sends it again (RFC 8470 §4).
+bool is_harmless(const Request& request) {
+  using enum http::Method;
+  constexpr http::MethodSet kSafe = http::method_bit(GET) | http::method_bit(HEAD) | http::method_bit(OPTIONS);
+  return (kSafe & http::method_bit(request.head.method)) != 0 && request.framing.body.empty() &&
+         !request.framing.upgrade;
+}
 }  // namespace
 
 Exchange::Exchange(Engine& engine, Client& client)
@@ -40,7 +48,7 @@ Exchange::~Exchange() {
   engine_.shard().step(generation_->series().in_flight, -1);
 }
 
-void Exchange::start(const http::RequestHead& head, std::string_view bytes) {
+void Exchange::start(const http::RequestHead& head, std::string_view bytes, bool early) {
   request_bytes_ = bytes.size();
   slices_.head_read = engine_.loop().now();
   const snapshot::Snapshot& snapshot = generation_->snapshot();
@@ -49,6 +57,8 @@ void Exchange::start(const http::RequestHead& head, std::string_view bytes) {
   if (!read) return refuse(read.error(), request_.head.version);
   keep_alive_ = request_.framing.keep_alive && !client_->last_request();
   request_complete_ = request_.framing.body.empty();
+  request_.early = early;
+  if (early && !is_harmless(request_)) return answer_error({Reason::too_early, ""});
   const std::vector<uint32_t>& plugins = listener().plugins;
   if (plugins.empty()) return route();
   add_filters(plugins);

@@ -38,8 +38,9 @@ class Exchange final : private upstream::Carrier::User, private upstream::Pool::
 
   [[nodiscard]] Engine& engine() { return engine_; }
 
-  /// Begins with a complete head, whose views lie in `bytes`; both are valid during the call only.
-  void start(const http::RequestHead& head, std::string_view bytes);
+  /// Begins with a complete head, whose views lie in `bytes`; both are valid during the call only. `early`: some of it came as TLS early
+  /// data.
+  void start(const http::RequestHead& head, std::string_view bytes, bool early);
   /// Begins and ends with an answer to a head that could not be read.
   void refuse(Error error, http::Version version = http::Version::http11, http::Method method = http::Method::unknown);
 

@@ -79,6 +79,7 @@ void Exchange::log() {
       .referer = request_.head.headers.value(http::HeaderId::referer),
       .protocol = http::name(request_.head.version),
       .tls = request_.agreement == nullptr ? std::string_view() : request_.agreement->version,
+      .early_data = request_.early,
       .status = status_,
       .reason = reason_,
       .detail = detail_,

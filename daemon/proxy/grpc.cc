@@ -82,6 +82,7 @@ unsigned grpc_status(const Problem& problem) {
     case 429:
     case 431: return 8;  // RESOURCE_EXHAUSTED
     case 499: return 1;  // CANCELLED
+    case 425:
     case 502:
     case 503: return 14;  // UNAVAILABLE
     default: return 2;    // UNKNOWN

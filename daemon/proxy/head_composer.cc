@@ -269,6 +269,7 @@ Result<std::string_view> compose_upstream_head(const Request& request, Arena& ar
     write_forwarded(out, request, edits);
     write_ids(out, request, edits, random);
     write_request_framing(out, request);
+    if (request.early && !request.head.headers.has(HeaderId::early_data)) out.field("Early-Data", "1");
     const bool ok = edits.empty() || write_edits(out, edits, request, arena);
     out.end();
     return ok;

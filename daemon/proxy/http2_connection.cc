@@ -48,10 +48,10 @@ http2::ServerStream& Http2Connection::open_stream(int32_t id) {
 
 // --- bytes ---
 
-void Http2Connection::receive(std::string_view bytes) {
+void Http2Connection::receive(std::string_view bytes, bool early) {
   if (session_.is_over()) return;
   busy_ = true;
-  session_.receive(bytes, engine().loop().now());
+  session_.receive(bytes, engine().loop().now(), early);
   busy_ = false;
   pump();
 }

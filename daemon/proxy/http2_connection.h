@@ -19,7 +19,8 @@ class Http2Connection final : private http2::ServerSession::Handler {
   explicit Http2Connection(Downstream& downstream);
   ~Http2Connection();
 
-  void receive(std::string_view bytes);
+  /// `early`: they came as TLS early data.
+  void receive(std::string_view bytes, bool early);
   void on_writable();
   /// The end of a turn in which something came about: writes, and tells the streams.
   void on_turn_end();

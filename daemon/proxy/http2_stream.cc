@@ -66,7 +66,7 @@ void Http2Stream::on_request(const Result<http::RequestHead>& head, const http2:
   end_given_ = facts.ends && !facts.is_connect;  // a tunnel that begins hears of it
   exchange_ = &engine().start_exchange(*this);
   if (head) {
-    exchange_->start(*head, facts.text);
+    exchange_->start(*head, facts.text, facts.early);
   } else {
     exchange_->refuse(head.error(), http::Version::http2, facts.method);
   }

@@ -30,6 +30,7 @@ struct Request {
   bool peer_trusted = false;
   std::string_view scheme = "http";           // of the connection, or what a trusted peer says
   const tls::Agreement* agreement = nullptr;  // of the connection; nullptr: bytes go in the clear
+  bool early = false;                         // it came as TLS early data, or a part of its head did
   bool is_grpc = false;
   const snapshot::RouteSpec* route = nullptr;
   snapshot::RouteMatch match;

@@ -22,6 +22,7 @@ Series Series::intern(stats::SeriesHold& hold, const snapshot::Snapshot& snapsho
                                 .connections = hold.intern(Family::downstream_connections, {listener.name}),
                                 .closed = hold.intern(Family::downstream_closed, {listener.name}),
                                 .handshakes = hold.intern(Family::tls_handshakes, {listener.name}),
+                                .early_data = hold.intern(Family::tls_early_data, {listener.name}),
                                 .tunnels_opened = hold.intern(Family::tunnels_opened, {listener.name}),
                                 .tunnels_open = hold.intern(Family::tunnels_open, {listener.name}),
                                 .tunnel_received = hold.intern(Family::tunnel_received, {listener.name}),

@@ -90,6 +90,7 @@ struct TlsServerSpec {
   Version max_version = Version::tls13;
   ClientCertificate client_certificate = ClientCertificate::required;  // if there is a client_ca_file
   bool session_tickets = true;
+  bool early_data = false;
   std::vector<std::shared_ptr<const tls::Certificate>> certificates;
   std::shared_ptr<const tls::ServerContext> context;
 };

@@ -9,6 +9,7 @@ constexpr std::string_view kClasses[] = {SL_STATUS_CLASSES(SL_ROW)};
 constexpr std::string_view kStates[] = {SL_CONNECTION_STATES(SL_ROW)};
 constexpr std::string_view kSlices[] = {SL_SLICES(SL_ROW)};
 constexpr std::string_view kTlsSessions[] = {SL_TLS_SESSIONS(SL_ROW)};
+constexpr std::string_view kEarlyData[] = {SL_EARLY_DATA(SL_ROW)};
 constexpr std::string_view kRetryKinds[] = {SL_RETRY_KINDS(SL_ROW)};
 constexpr std::string_view kPluginPhases[] = {SL_PLUGIN_PHASES(SL_ROW)};
 constexpr std::string_view kOperations[] = {SL_STORE_OPERATIONS(SL_ROW)};
@@ -23,6 +24,7 @@ constexpr std::span<const std::string_view> values_of(std::string_view label) {
   if (label == "state") return kStates;
   if (label == "slice") return kSlices;
   if (label == "session") return kTlsSessions;
+  if (label == "outcome") return kEarlyData;
   if (label == "kind") return kRetryKinds;
   if (label == "phase") return kPluginPhases;
   if (label == "operation") return kOperations;

@@ -48,6 +48,7 @@ constexpr SeriesId pick(SeriesId run, Reason value) { return run + static_cast<S
 constexpr SeriesId pick(SeriesId run, StatusClass value) { return run + static_cast<SeriesId>(value); }
 constexpr SeriesId pick(SeriesId run, ConnectionState value) { return run + static_cast<SeriesId>(value); }
 constexpr SeriesId pick(SeriesId run, TlsSession value) { return run + static_cast<SeriesId>(value); }
+constexpr SeriesId pick(SeriesId run, EarlyData value) { return run + static_cast<SeriesId>(value); }
 constexpr SeriesId pick(SeriesId run, RetryKind value) { return run + static_cast<SeriesId>(value); }
 constexpr SeriesId pick(SeriesId run, PluginPhase value) { return run + static_cast<SeriesId>(value); }
 constexpr SeriesId pick(SeriesId run, StoreOperation value) { return run + static_cast<SeriesId>(value); }

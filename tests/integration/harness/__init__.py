@@ -4,6 +4,7 @@ from .certificates import Authority
 from .deadline import DEADLINE, SLOW, in_background, milliseconds, wait_until
 from .delay_proxy import DelayProxy
 from .dns import DnsServer
+from .early_data import EarlyContext
 from .gateway import (BINARY, SANITIZER, Sluice, assert_problem, free_port, merged, proxy_config, proxying, sluice,
                       upstream)
 from .http2 import Http2Client

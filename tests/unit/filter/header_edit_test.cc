@@ -12,7 +12,7 @@ using http::HeaderMap;
 TEST_CASE("names that are no tokens, or the gateway's, are refused, also where they look like a known one") {
   for (const std::string_view name :
        {"", "a b", "a:", "X-A\r\nX-B", "Server:\r\nSet-Cookie:a=~", "server:\r&", "date:", "date:xxxxxxxxxxx",
-        "via:;;;;", "Host", "content-length", "Transfer-Encoding", "te", "Connection"}) {
+        "via:;;;;", "Host", "content-length", "Transfer-Encoding", "te", "Connection", "Early-Data"}) {
     CAPTURE(name);
     CHECK_FALSE(is_editable(name));
     BlockPool blocks;

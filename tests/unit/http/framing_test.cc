@@ -302,13 +302,13 @@ TEST_CASE("a 101 that does not say what it switches to is refused") {
 }
 
 TEST_CASE("hop-by-hop fields are the fixed ones and those that Connection names") {
-  const Request request(
-      get_with("Connection: close, X-Gone ,x-also\r\nConnection: Cookie, host, content-length\r\nKeep-Alive: x\r\n"
-               "Proxy-Connection: x\r\nTE: trailers\r\nTransfer-Encoding: chunked\r\nUpgrade: x\r\nHTTP2-Settings: "
-               "x\r\n"
-               "Proxy-Authorization: x\r\nProxy-Authenticate: x\r\nx-gone: 1\r\nX-Also: 2\r\nX-Stays: 3\r\ncookie: "
-               "4\r\n"
-               "Content-Length: 5\r\nAuthorization: 6\r\n"));
+  const Request request(get_with(
+      "Connection: close, X-Gone ,x-also\r\nConnection: Cookie, host, content-length, early-data\r\nKeep-Alive: x\r\n"
+      "Proxy-Connection: x\r\nTE: trailers\r\nTransfer-Encoding: chunked\r\nUpgrade: x\r\nHTTP2-Settings: "
+      "x\r\n"
+      "Proxy-Authorization: x\r\nProxy-Authenticate: x\r\nx-gone: 1\r\nX-Also: 2\r\nX-Stays: 3\r\ncookie: "
+      "4\r\n"
+      "Content-Length: 5\r\nAuthorization: 6\r\nEarly-Data: 1\r\n"));
   REQUIRE(request.ok());
   const HeaderMap& headers = request.head().headers;
   const ConnectionOptions options = connection_options(headers);
@@ -319,9 +319,9 @@ TEST_CASE("hop-by-hop fields are the fixed ones and those that Connection names"
   for (const HeaderField& field : headers) {
     if (!is_hop_by_hop(field, headers, options)) kept += std::string(field.name) + " ";
   }
-  // Host and Content-Length stay whatever Connection says: without them the message would mean something
+  // Host, Content-Length and Early-Data stay whatever Connection says: without them the message would mean something
   // else.
-  CHECK(kept == "Host X-Stays Content-Length Authorization ");
+  CHECK(kept == "Host X-Stays Content-Length Authorization Early-Data ");
 }
 
 TEST_CASE("Connection with the usual options names no fields") {

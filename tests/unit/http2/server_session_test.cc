@@ -60,6 +60,7 @@ struct Stream final : ServerStream {
     reason = head ? Reason::none : head.error().reason;
     if (head) target = head->target;
     ended = facts.ends;
+    early = facts.early;
   }
   void on_data(std::string_view data) override { body += data; }
   void on_end(std::string_view text, size_t) override {
@@ -76,7 +77,7 @@ struct Stream final : ServerStream {
 
   Reason reason = Reason::internal_error;
   std::string target, body, trailers, answer;
-  bool ended = false, closed = false, last = false, end_sent = false;
+  bool ended = false, early = false, closed = false, last = false, end_sent = false;
 };
 
 /// A session whose client has said hello.
@@ -145,6 +146,16 @@ TEST_CASE("a request arrives with its body and trailers") {
   CHECK(stream.ended);
   CHECK(stream.trailers == "x-sum: 3\r\n\r\n");
   CHECK_FALSE(stream.closed);
+}
+
+TEST_CASE("a request is early if some of its head came as early data") {
+  Peer peer;
+  const std::string two = request(3, true);
+  peer.session.receive(request(1, true) + two.substr(0, 9), peer.now, true);
+  peer.session.receive(two.substr(9) + request(5, true), peer.now, false);
+  CHECK(peer.stream(1).early);
+  CHECK(peer.stream(3).early);
+  CHECK_FALSE(peer.stream(5).early);
 }
 
 TEST_CASE("an answer goes out as far as the client's window allows, and its end is told when it went out") {

@@ -71,6 +71,7 @@ TEST_CASE("each status of HTTP that the gateway answers with has one of gRPC") {
                                    {405, 12},
                                    {408, 4},
                                    {413, 8},
+                                   {425, 14},
                                    {429, 8},
                                    {431, 8},
                                    {499, 1},

@@ -93,6 +93,18 @@ TEST_CASE("fields that Connection names fall out, in any case and from any Conne
         "GET / HTTP/1.1\r\nHost: a\r\nX-B: 2\r\n" + kAdded + "\r\n");
 }
 
+TEST_CASE("a request that came as early data says so, once") {
+  const auto early = [](std::string_view lines) {
+    GivenRequest given(with_ids("GET / HTTP/1.1\r\nHost: a\r\n" + std::string(lines)));
+    given.request.early = true;
+    return upstream_head(given);
+  };
+  CHECK(early("") == "GET / HTTP/1.1\r\nHost: a\r\n" + kAdded + "Early-Data: 1\r\n\r\n");
+  CHECK(early("early-data: 1\r\n") == "GET / HTTP/1.1\r\nHost: a\r\nearly-data: 1\r\n" + kAdded + "\r\n");
+  CHECK(upstream_head_of("Early-Data: 1\r\nConnection: early-data\r\n") ==
+        "GET / HTTP/1.1\r\nHost: a\r\nEarly-Data: 1\r\n" + kAdded + "\r\n");
+}
+
 TEST_CASE("the body's framing is made anew") {
   GivenRequest length(with_ids("POST / HTTP/1.1\r\nHost: a\r\nContent-Length:   007\r\n"));
   CHECK(upstream_head(length) == "POST / HTTP/1.1\r\nHost: a\r\n" + kAdded + "Content-Length: 7\r\n\r\n");
