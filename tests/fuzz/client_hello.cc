@@ -38,19 +38,23 @@ tls::Certificate::Files make_files() {
   return {.certificate_pem = text_of(certificate_pem.get()), .key_pem = text_of(key_pem.get()), .ocsp_der = {}};
 }
 
-std::shared_ptr<const tls::ServerContext> make_context() {
+std::shared_ptr<const tls::ServerContext> make_context(bool early_data) {
   tls::Failure failure;
   auto certificate = tls::Certificate::make(make_files(), failure);
   FUZZ_CHECK(certificate != nullptr);
-  auto context = tls::ServerContext::make(
-      {.certificates = {std::move(certificate)}, .alpn = {"http/1.1"}, .tickets = tls::TicketKeys::own()}, failure);
+  auto context = tls::ServerContext::make({.certificates = {std::move(certificate)},
+                                           .alpn = {"http/1.1"},
+                                           .tickets = tls::TicketKeys::own(),
+                                           .early_data = early_data},
+                                          failure);
   FUZZ_CHECK(context != nullptr);
   return context;
 }
 
 // Why the handshake of a client failed that said this, with a pause at `cut`, and closed.
-Reason outcome_of(std::string_view said, size_t cut) {
-  static const auto context = make_context();
+Reason outcome_of(std::string_view said, size_t cut, bool early_data = false) {
+  static const auto plain = make_context(false), early = make_context(true);
+  const auto& context = early_data ? early : plain;
   int ends[2];
   FUZZ_CHECK(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends) == 0);
   const UniqueFd ours(ends[0]);
@@ -76,5 +80,6 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string_view said(reinterpret_cast<const char*>(data), std::min<size_t>(size, 32 * 1024));
   const size_t cut = said.empty() ? 0 : static_cast<unsigned char>(said.back()) % said.size();
   FUZZ_CHECK(outcome_of(said, 0) == outcome_of(said, cut));
+  FUZZ_CHECK(outcome_of(said, 0) == outcome_of(said, cut, true));
   return 0;
 }

@@ -304,6 +304,30 @@ def test_one_that_ends_the_handshake_in_time_is_not_bound_by_it_any_more(server)
             assert gateway.metrics().total(CLOSED, reason="idle_timeout") == 1
 
 
+def test_early_requests_may_wait_for_their_turn_longer_than_a_handshake_may_take(server):
+    go_on = threading.Event()
+
+    def script(connection):
+        while True:
+            if connection.read_request().target == "/slow":
+                assert go_on.wait(DEADLINE)
+            connection.send(response(b"hello"))
+
+    with serving(server, script, listener={"timeouts": {"tls_handshake": "300ms"}}) as (gateway, origin):
+        session = visit(gateway)
+        with connect(gateway, session) as client, connect(gateway, session) as other:
+            client.send(request("GET", "/slow", host="a.test") + request("GET", "/behind", host="a.test"))
+            wait_until(lambda: len(origin.requests) == 2, "the early request is at the origin")
+            client.socket.finish()
+            other.send("GET")
+            gateway.wait_for_metric(CLOSED, 1, reason="tls_handshake_timeout")
+            go_on.set()
+            assert [client.read_response().body for _ in range(2)] == [b"hello", b"hello"]
+            assert client.get("/late").status == 200
+        assert [(each.target, each.get("early-data")) for each in origin.requests[1:]] == [
+            ("/slow", "1"), ("/behind", "1"), ("/late", None)]
+
+
 @pytest.mark.parametrize("early", [b"GET / HT", request("GET", "/hangs", host="a.test")])
 def test_a_client_that_goes_away_before_the_handshake_is_over_leaves_nothing(server, early):
     def script(connection):
@@ -327,8 +351,9 @@ def test_an_early_request_may_ask_for_the_connections_end(server):
         with connect(gateway, session) as client:
             client.send(request("GET", "/early", {"Connection": "close"}, host="a.test"))
             assert client.read_response().body == b"hello"
-            client.socket.finish()
             assert client.wait_closed() is End.eof
+            client.socket.finish()
+            assert client.send_if_open("its own end finds an open socket")
         gateway.wait_gauges_zero()
 
 
