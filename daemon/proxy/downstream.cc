@@ -90,8 +90,8 @@ void Downstream::on_handshake_done() {
   engine().shard().add(stats::pick(series().handshakes, kind));
   if (const int early = channel.early_data_status(); early != SSL_EARLY_DATA_NOT_SENT) {
     const bool accepted = early == SSL_EARLY_DATA_ACCEPTED;
-    const auto outcome = accepted ? stats::EarlyData::accepted : stats::EarlyData::rejected;
-    engine().shard().add(stats::pick(series().early_data, outcome));
+    const auto result = accepted ? stats::EarlyData::accepted : stats::EarlyData::rejected;
+    engine().shard().add(stats::pick(series().early_data, result));
   }
   if (!channel.is_early()) early_.reset();
   stream_.want_write(false);

@@ -15,7 +15,7 @@ struct ListenerSeries {
   stats::SeriesId connections;  // a run, by state
   stats::SeriesId closed;       // a run, by reason
   stats::SeriesId handshakes;   // a run, by session
-  stats::SeriesId early_data;   // a run, by outcome
+  stats::SeriesId early_data;   // a run, by result
   stats::SeriesId tunnels_opened, tunnels_open, tunnel_received, tunnel_sent, tunnel_duration;
 };
 

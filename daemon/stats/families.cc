@@ -24,7 +24,7 @@ constexpr std::span<const std::string_view> values_of(std::string_view label) {
   if (label == "state") return kStates;
   if (label == "slice") return kSlices;
   if (label == "session") return kTlsSessions;
-  if (label == "outcome") return kEarlyData;
+  if (label == "result") return kEarlyData;
   if (label == "kind") return kRetryKinds;
   if (label == "phase") return kPluginPhases;
   if (label == "operation") return kOperations;

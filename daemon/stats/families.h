@@ -1,7 +1,7 @@
 // Every figure that the gateway keeps is one row here; /metrics, /stats and the documentation are made from
 // the rows. Columns: enumerator, kind, unit, Prometheus name, label names, help. Durations are counted in
 // microseconds or nanoseconds and shown in seconds. A label that is one of the lists below (reason, class, state,
-// slice, kind, session, outcome, phase, operation) takes its values from that list and stands last: such a family is interned as one run of
+// slice, kind, session, result, phase, operation) takes its values from that list and stands last: such a family is interned as one run of
 // cells, and pick(run, value) is the cell of a value. A histogram, and a series with a `reason`, is shown only
 // once something was counted, so that a page does not drown in things that never happened.
 #pragma once
@@ -42,7 +42,7 @@ namespace sluice::stats {
   X(downstream_accepted,      counter,   none,    "sluice_downstream_connections_accepted_total", "listener",                 "Client connections accepted.") \
   X(downstream_connections,   gauge,     none,    "sluice_downstream_connections",                "listener state",           "Client connections open now, by what they are doing.") \
   X(tls_handshakes,           counter,   none,    "sluice_tls_handshakes_total",                "listener session",         "TLS handshakes with clients that succeeded: full ones, and sessions resumed. Failed ones are among the connections closed, by reason.") \
-  X(tls_early_data,           counter,   none,    "sluice_tls_early_data_total",                "listener outcome",         "TLS handshakes in which the client sent early data, by what became of that; what is rejected is sent again behind the handshake.") \
+  X(tls_early_data,           counter,   none,    "sluice_tls_early_data_total",                "listener result",          "TLS handshakes in which the client sent early data, by what became of that; what is rejected is sent again behind the handshake.") \
   X(downstream_closed,        counter,   none,    "sluice_downstream_connections_closed_total",   "listener reason",          "Client connections ended, by why.") \
   X(downstream_received,      counter,   bytes,   "sluice_downstream_received_bytes_total",       "listener",                 "Bytes read from clients.") \
   X(downstream_sent,          counter,   bytes,   "sluice_downstream_sent_bytes_total",           "listener",                 "Bytes written to clients.") \

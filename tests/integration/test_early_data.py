@@ -14,7 +14,7 @@ from harness import (DEADLINE, Authority, EarlyContext, End, Http2Client, RawCli
 from harness.early_data import libssl, pointer
 from harness.http2 import PREFACE, data, head, headers, settings
 
-OUTCOMES = "sluice_tls_early_data_total"
+RESULTS = "sluice_tls_early_data_total"
 CLOSED = "sluice_downstream_connections_closed_total"
 
 
@@ -47,9 +47,9 @@ def visit(gateway, http2=False, path="/first", **options):
         return client.socket.session
 
 
-def outcomes(gateway):
+def results(gateway):
     metrics = gateway.metrics()
-    return {outcome: metrics.total(OUTCOMES, outcome=outcome) for outcome in ("accepted", "rejected")}
+    return {result: metrics.total(RESULTS, result=result) for result in ("accepted", "rejected")}
 
 
 def frames(*requests):
@@ -72,7 +72,7 @@ def test_a_safe_request_is_answered_before_the_client_ends_the_handshake(server)
             assert client.ask("POST", "/late", body=b"x").status == 200
         assert [(each.target, each.get("early-data")) for each in origin.requests] == [
             ("/first", None), ("/early", "1"), ("/late", None), ("/late", None)]
-        assert outcomes(gateway) == {"accepted": 1, "rejected": 0}
+        assert results(gateway) == {"accepted": 1, "rejected": 0}
         assert gateway.metrics().total("sluice_tls_handshakes_total", session="resumed") == 1
         gateway.wait_gauges_zero()
         wait_until(lambda: gateway.log_path.read_text().splitlines() == [
@@ -91,7 +91,7 @@ def test_over_http2_too(server):
             assert client.ask("POST", "/late", body=b"x").status == 200
         assert sorted((each.method, each.target, each.get("early-data")) for each in origin.requests) == [
             ("GET", "/early", "1"), ("GET", "/first", None), ("HEAD", "/early", "1"), ("OPTIONS", "/early", "1"), ("POST", "/late", None)]
-        assert outcomes(gateway) == {"accepted": 1, "rejected": 0}
+        assert results(gateway) == {"accepted": 1, "rejected": 0}
 
 
 @pytest.mark.parametrize("http2", [False, True])
@@ -436,7 +436,7 @@ def assert_sent_again(gateway, origin, session, http2=False):
         assert answer.status == 200
         assert client.get("/next").status == 200
     assert [(each.target, each.get("early-data")) for each in origin.requests[before:]] == [("/again", None), ("/next", None)]
-    assert outcomes(gateway) == {"accepted": 0, "rejected": 1}
+    assert results(gateway) == {"accepted": 0, "rejected": 1}
 
 
 @pytest.mark.parametrize("http2", [False, True])
@@ -471,7 +471,7 @@ def test_a_ticket_of_a_key_that_is_gone_is_rejected(server, tmp_path, http2):
             else:
                 client.send(request("GET", "/early", host="a.test"))
                 assert client.read_response().status == 200
-        assert outcomes(gateway) == {"accepted": 1, "rejected": 0}
+        assert results(gateway) == {"accepted": 1, "rejected": 0}
         gateway.reload(listeners={"public": {"tls": {"ticket_key_files": [str(tmp_path / "two")]}}})
         before = len(origin.requests)
         with connect(gateway, session, http2=http2) as client:
@@ -481,7 +481,7 @@ def test_a_ticket_of_a_key_that_is_gone_is_rejected(server, tmp_path, http2):
             client.send(frames(("POST", "/again")) if http2 else request("POST", "/again", host="a.test"))
             assert (client.wait(1) if http2 else client.read_response()).status == 200
         assert [each.target for each in origin.requests[before:]] == ["/again"]
-        assert outcomes(gateway) == {"accepted": 1, "rejected": 1}
+        assert results(gateway) == {"accepted": 1, "rejected": 1}
 
 
 def test_early_data_for_another_protocol_than_the_sessions_is_rejected(server):
@@ -512,7 +512,7 @@ def test_any_worker_takes_it(server):
                 assert client.read_response().status == 200
                 client.socket.finish()
                 assert client.get("/late").status == 200
-        assert outcomes(gateway) == {"accepted": 20, "rejected": 0}
+        assert results(gateway) == {"accepted": 20, "rejected": 0}
         assert [each.get("early-data") for each in origin.requests] == [None] + ["1", None] * 20
         gateway.wait_gauges_zero()
 
