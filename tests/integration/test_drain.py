@@ -5,8 +5,9 @@ import threading
 
 import pytest
 
-from harness import (DEADLINE, OK, End, RawClient, RawOrigin, Sluice, answering, in_background, proxy_config, proxying, request,
-                     wait_until)
+from harness import (DEADLINE, OK, End, RawClient, RawOrigin, Sluice, answering, assert_problem, in_background, proxy_config,
+                     proxying, request, wait_until)
+from harness.http2 import Code, head, headers
 
 LONG = f"{int(10 * DEADLINE)}s"  # and a thirtieth of it for the connections that are told to go
 GRACE = {"process": {"shutdown_grace": LONG}}
@@ -126,6 +127,60 @@ def test_a_second_signal_ends_at_once():
         gateway.process.send_signal(signal.SIGTERM)
         ends_well(gateway)
         assert "ending at once" in gateway.output()
+
+
+LOST = {"head": "upstream_reset", "body": "upstream_truncated", "tunnel": "upstream_reset"}
+
+
+def lose_endpoint(gateway, origin, what, taken):
+    """Has the endpoint go away in the middle of `what` while the gateway drains. `taken` returns once the client has what came before."""
+    waiting = origin.accept()
+    waiting.read_request()
+    terminate(gateway)
+    if what == "body":
+        waiting.send(b"HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n0123456789")
+    elif what == "tunnel":
+        waiting.send(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n0123456789")
+    if what != "head":
+        taken()
+    waiting.reset()
+
+
+def ends_before_the_grace(gateway, client, reason):
+    client.close()
+    ends_well(gateway)
+    assert "shutdown_grace is over" not in gateway.output()
+    assert gateway.access_log()[0]["reason"] == reason
+
+
+@pytest.mark.parametrize("what", LOST)
+def test_an_endpoint_that_is_lost_while_the_gateway_drains_holds_nothing_up(what):
+    with proxying(process={"shutdown_grace": "9s"}) as (gateway, origin):
+        client = gateway.client().send(request("GET", "/", [("Connection", "Upgrade"), ("Upgrade", "websocket")] if what == "tunnel" else ()))
+        lose_endpoint(gateway, origin, what, lambda: client.read_through(b"0123456789"))
+        if what == "head":
+            answer = client.read_response()
+            assert_problem(answer, 502, "upstream_reset")
+            assert answer.get("connection") == "close"
+        assert client.read_to_end() == (b"", End.reset if what == "tunnel" else End.eof)
+        ends_before_the_grace(gateway, client, LOST[what])
+
+
+@pytest.mark.parametrize("what", LOST)
+def test_an_endpoint_that_is_lost_while_the_gateway_drains_holds_no_http2_connection_up(what):
+    with proxying(process={"shutdown_grace": "9s"}) as (gateway, origin):
+        client = gateway.http2()
+        stream = client.open()
+        connect = [(":protocol", "websocket"), *head("CONNECT")]
+        client.send(headers(stream, connect if what == "tunnel" else head(), end_stream=what != "tunnel"))
+        lose_endpoint(gateway, origin, what, lambda: client.wait_for(lambda: client.answer(stream).body == b"0123456789"))
+        answer = client.wait(stream)
+        if what == "head":
+            assert_problem(answer, 502, "upstream_reset")
+        else:
+            assert answer.reset == Code.INTERNAL_ERROR and not answer.complete
+        assert client.read_goaway() == Code.NO_ERROR
+        ends_before_the_grace(gateway, client, LOST[what])
 
 
 def test_a_request_that_waits_for_a_connection_gets_one_while_the_gateway_drains():

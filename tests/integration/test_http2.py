@@ -11,7 +11,7 @@ import pytest
 
 from harness import (CHUNKED, DEADLINE, OK, SLOW, Authority, End, RawClient, answering, assert_problem, chunked, echo, milliseconds, proxying,
                      request, response, wait_until)
-from harness.http2 import (PREFACE, Code, Flag, Frame, Http2Client, Setting, data, frame, goaway, head, headers, rst_stream, settings,
+from harness.http2 import (PREFACE, Code, Flag, Frame, Http2Client, Setting, block, data, frame, goaway, head, headers, rst_stream, settings,
                            window_update)
 
 def routes(**action):
@@ -220,6 +220,45 @@ def test_limits_of_a_request(limits, fields, path, status, reason):
         assert not origin.connections
 
 
+def in_continuations(stream, fields):
+    """A HEADERS frame and as many CONTINUATIONs as its block needs."""
+    whole = block(fields)
+    pieces = [whole[at:at + 16384] for at in range(0, len(whole), 16384)]
+    frames = [headers(stream, pieces[0], end_headers=len(pieces) == 1)]
+    for number, piece in enumerate(pieces[1:], 2):
+        frames.append(frame(Frame.CONTINUATION, Flag.END_HEADERS if number == len(pieces) else 0, stream, piece))
+    return b"".join(frames)
+
+
+@pytest.mark.parametrize("fields", [
+    [("x-long", "a" * 65_000)],
+    [(f"x-{n}", "a" * 7000) for n in range(10)],
+    [("cookie", "a" * 6000)] * 12,
+], ids=["one field", "ten fields", "cookies"])
+def test_a_head_of_more_than_64_kib_is_refused_with_a_status(fields):
+    with proxying() as (gateway, origin):
+        client = gateway.http2()
+        for _ in range(3):
+            stream = client.open()
+            client.send(in_continuations(stream, head("GET", "/" + "b" * 1000, fields)))
+            assert_problem(client.wait(stream), 431, "header_too_large")
+        asked = client.begin()
+        origin.answer(OK)
+        assert client.wait(asked).body == b"ok"
+        assert gateway.logged(status=431)["reason"] == "header_too_large"
+
+
+def test_a_field_of_more_than_64_kib_ends_the_connection():
+    """nghttp2 unpacks no longer one (its NGHTTP2_HD_MAX_NV), and who has not read a block cannot read the next."""
+    with proxying() as (gateway, origin):
+        client = gateway.http2()
+        client.send(in_continuations(client.open(), head(headers=[("x-long", "a" * 66_000)])))
+        assert client.read_goaway() == Code.COMPRESSION_ERROR
+        client.close()
+        wait_until(lambda: closed(gateway, "http2_error") == 1, "the close is counted")
+        assert not origin.connections
+
+
 def test_a_body_of_unknown_length_that_grows_too_long():
     with proxying(listener={"limits": {"body": "10B"}}) as (gateway, origin):
         client = gateway.http2()
@@ -228,6 +267,25 @@ def test_a_body_of_unknown_length_that_grows_too_long():
         assert_problem(client.wait(stream), 413, "body_too_large")
         client.wait_for(lambda: client.answers[stream].reset == Code.NO_ERROR)
         client.ping()
+
+
+@pytest.mark.parametrize("ends", ["limit", "drain"])
+def test_a_413_arrives_whole_on_a_connection_that_ends_with_it(ends):
+    limits = {"body": "10B", **({"requests_per_connection": 1} if ends == "limit" else {})}
+    with proxying(listener={"limits": limits}, process={"shutdown_grace": "3s"}) as (gateway, origin):
+        client = gateway.http2()
+        stream = client.begin("POST", end_stream=False)
+        if ends == "drain":
+            origin.accept().read_request_head()
+            gateway.admin("/drain", "POST")
+        client.wait_for(lambda: client.goaways)
+        client.send(data(stream, b"a" * 11))
+        assert client.read_goaway() == Code.NO_ERROR
+        assert_problem(client.answers[stream], 413, "body_too_large")
+        assert client.answers[stream].complete and client.answers[stream].reset == Code.NO_ERROR
+        assert client.goaways[-1] == (stream, Code.NO_ERROR)
+        assert gateway.logged(status=413)["reason"] == "body_too_large"
+        gateway.wait_gauges_zero()
 
 
 def test_more_streams_than_allowed_are_refused():
@@ -567,6 +625,27 @@ def test_a_listener_that_is_removed_lets_its_streams_end():
         connection.send(OK)
         assert client.wait(stream).body == b"ok"
         assert client.read_goaway() == Code.NO_ERROR
+
+
+def test_a_listener_that_is_removed_during_a_tls_handshake(certificate):
+    section = {"tls": tls_section(certificate)}
+
+    class Reloading(ssl.SSLContext):
+        """Connected, and before the handshake: the listener goes."""
+        def wrap_socket(self, *arguments, **options):
+            gateway.wait_for_metric("sluice_downstream_connections", 1, listener="old", state="handshake")
+            assert gateway.reload(listeners={"old": None})["accepted"]
+            assert gateway.reload(listeners={"new": section})["accepted"]
+            return super().wrap_socket(*arguments, **options)
+
+    context = Reloading(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with proxying(listeners={"old": section}, routes=RESPOND) as (gateway, _):
+        client = gateway.http2("old", tls=context)
+        assert client.socket.selected_alpn_protocol() == "h2"
+        assert client.get("/").body == b"here"
+        assert client.read_goaway() == Code.NO_ERROR
+        gateway.wait_gauges_zero()
 
 
 @pytest.mark.parametrize("sent", [b"", PREFACE[:10]])

@@ -16,7 +16,8 @@ import h2.settings
 import pytest
 import websockets
 
-from harness import DEADLINE, Sluice, proxy_config, wait_until
+from harness import DEADLINE, End, Sluice, in_background, proxy_config, proxying, wait_until
+from harness.http2 import head, headers
 
 TEXT, BINARY, CLOSE = 1, 2, 8
 
@@ -218,3 +219,52 @@ def test_fifty_sockets_on_connections_of_their_own():
             client.socket.close()
 
     chatting(talk)
+
+
+def opened(gateway, origin):
+    """A tunnel whose endpoint plays the test: (client, stream, the endpoint's connection)."""
+    client = gateway.http2()
+    stream = client.open()
+    client.send(headers(stream, [(":protocol", "websocket"), *head("CONNECT", "/chat")], end_stream=False))
+    endpoint = origin.accept()
+    endpoint.answer(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+    client.wait_for(lambda: client.answer(stream).status == 200)
+    return client, stream, endpoint
+
+
+TAIL = random.Random(3).randbytes(1 << 20)  # more than all windows and buffers hold
+
+
+def test_what_the_endpoint_says_behind_the_clients_end_arrives():
+    with proxying() as (gateway, origin):
+        client, stream, endpoint = opened(gateway, origin)
+        client.send_data(stream, b"last words")
+        assert endpoint.read_to_end() == (b"last words", End.eof)
+        endpoint.send_in_background(TAIL)
+        client.wait_for(lambda: len(client.answers[stream].body) == len(TAIL))
+        assert not client.answers[stream].over
+        endpoint.close()
+        answer = client.wait(stream)
+        assert answer.body == TAIL and answer.complete and answer.reset is None
+        assert gateway.logged(status=101)["reason"] == "tunnel_done"
+        client.ping()
+
+
+def test_what_the_client_says_behind_the_endpoints_end_arrives():
+    with proxying() as (gateway, origin):
+        client, stream, endpoint = opened(gateway, origin)
+        endpoint.send(b"last words").half_close()
+        assert client.wait(stream).body == b"last words"
+        assert client.answers[stream].complete
+        sent = []
+
+        def send_tail():
+            client.answers[stream].complete = False  # what is sent now is sent behind the end
+            client.send_data(stream, TAIL)
+            sent.append(True)
+
+        with in_background(1, lambda _: send_tail()):
+            assert endpoint.read_to_end() == (TAIL, End.eof)
+        assert sent
+        assert gateway.logged(status=101)["reason"] == "tunnel_done"
+        client.ping()

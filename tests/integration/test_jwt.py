@@ -16,6 +16,7 @@ from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
 from harness import (DEADLINE, Authority, RawOrigin, answering, assert_problem, echo, free_port, in_background, proxying, request, response,
                      sluice, upstream, wait_until)
+from harness.http2 import rst_stream
 
 SECRET = "0123456789abcdef0123456789abcdef"
 
@@ -536,6 +537,31 @@ def test_before_there_is_a_first_set_requests_wait_for_it():
         for client in clients:
             assert client.read_response().status == 200
         assert issuer.fetches == 1
+        gateway.wait_gauges_zero()
+
+
+def test_streams_of_http2_wait_for_the_keys_each_by_itself():
+    key = Key("ES256", "one")
+    issuer = Issuer(key)
+    issuer.open.clear()
+    with issued(issuer=issuer, wait="10s", jwks={"timeout": "30s"}) as (gateway, origin, _):
+        client = gateway.http2()
+        token = [("authorization", f"Bearer {key.token()}")]
+        get, gone = client.begin("GET", "/get", token), client.begin("GET", "/gone", token)
+        post = client.begin("POST", "/post", token, end_stream=False)
+        client.send_data(post, b"first ", end_stream=False)
+        strange = client.begin("GET", "/strange", [("authorization", f"Bearer {Key('ES256', 'other').token()}")])
+        assert_problem(client.get("/none"), 401, "jwt_missing")  # it need not wait
+        assert not client.answers.keys() & {get, gone, post, strange}
+        client.send(rst_stream(gone))
+        client.send_data(post, b"second")
+        client.ping()
+        issuer.open.set()
+        assert client.wait(get).status == 200
+        assert client.wait(post).body == b"first second"
+        assert_problem(client.wait(strange), 401, "jwt_key_unknown")
+        assert sorted(origin.targets) == ["/get", "/post"]
+        assert gone not in client.answers
         gateway.wait_gauges_zero()
 
 

@@ -4,7 +4,7 @@ import select
 
 import pytest
 
-from harness import SANITIZER, Sluice, proxying, request, response, wait_until
+from harness import SANITIZER, Sluice, answering, proxying, request, response, wait_until
 
 pytestmark = pytest.mark.skipif(bool(SANITIZER), reason="a sanitizer's own memory grows with what is allocated")
 
@@ -96,6 +96,24 @@ def test_ten_thousand_pipelined_requests_that_arrive_at_once_take_less_than_8_mi
         for client in clients:
             assert [client.read_response().status for _ in range(1000)] == [204] * 1000
         assert gateway.peak_rss_bytes() - before < ALLOWED
+
+
+@pytest.mark.parametrize("at_a_time", [1, 50])
+def test_ten_thousand_streams_of_a_connection_leave_nothing_behind(at_a_time):
+    with proxying(answering(SMALL)) as (gateway, _):
+        client = gateway.http2()
+
+        def ask(count):
+            for _ in range(count // at_a_time):
+                for stream in [client.begin("POST", end_stream=False) for _ in range(at_a_time)]:
+                    client.send_data(stream, b"body")
+                    assert client.wait(stream).status == 200
+                client.answers.clear()
+                client.windows = {0: client.windows[0]}
+            return gateway.rss_bytes()
+
+        settled = ask(1000)
+        assert ask(10_000) - settled < 1 << 20
 
 
 def test_an_upload_of_64_mib_to_a_slow_origin_takes_less_than_8_mib():

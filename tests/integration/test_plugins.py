@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import (CHUNKED, SANITIZER, End, RawOrigin, Sluice, answering, assert_problem, chunked, echo, free_port, in_background,
+from harness import (CHUNKED, SANITIZER, End, Http2Client, Http2Origin, RawOrigin, Sluice, answering, assert_problem, chunked, echo, free_port, in_background,
                      proxy_config, proxying, request, response, sluice, upstream, wait_until)
 from harness.http2 import Setting, window_update
 
@@ -365,6 +365,39 @@ def test_a_kept_connection_that_proves_stale_is_replaced():
         with probed(route=["a"], a={"ask": "keys", "target": "/"}, upstreams={"keys": upstream(keys)}) as (gateway, _):
             for _ in range(20):
                 assert gateway.get("/").get("x-asked") == "200 hello"
+
+
+@pytest.mark.parametrize("keys_settings", [{}, {"protocol": "http2"}], ids=["http1", "http2"])
+def test_an_upstream_may_be_asked_while_an_answer_over_http2_waits(keys_settings):
+    """All of the answer is here before the upstream that was asked says a word; the endpoint's other streams go on."""
+    asked_late = {"ask": "keys", "asks_late": True, "target": "/late"}
+    with Http2Origin() as origin, (Http2Origin() if keys_settings else RawOrigin()) as keys:
+        plugins = {"a": probe("a", **asked_late)}
+        config = proxy_config(origin, upstream_settings={"protocol": "http2"}, process={"plugin_dir": PLUGINS}, plugins=plugins,
+                              upstreams={"keys": upstream(keys, **keys_settings)})
+        config["routes"] = [{"match": {"path": "/asks"}, "upstream": "origin", "plugins": ["a"]},
+                            {"match": {"path": "/other"}, "upstream": "origin"}]
+        with Sluice(config) as gateway:
+            for client in (gateway.client(), gateway.http2()):
+                over_http2 = isinstance(client, Http2Client)
+                stream = client.begin("GET", "/asks") if over_http2 else client.send(request("GET", "/asks"))
+                origin.request().head(200, [("x-first", "1")]).data(BODY[:50_000], end=True)
+                late = keys.request() if keys_settings else keys.accept()
+                other = gateway.http2()
+                waiting = other.begin("GET", "/other")
+                origin.request().respond(b"meanwhile")
+                assert other.wait(waiting).body == b"meanwhile"
+                if keys_settings:
+                    assert (late.target, late.get("x-by")) == ("/late", "a")
+                    late.respond(b"hello")
+                else:
+                    assert late.answer(response(b"hello")).target == "/late"
+                    late.close()
+                answer = client.wait(stream) if over_http2 else client.read_response()
+                assert (answer.status, answer.get("x-first"), answer.get("x-asked")) == (200, "1", "200 hello")
+                assert bytes(answer.body) == BODY[:50_000]
+            assert len(origin.connections) == 1
+            gateway.wait_gauges_zero()
 
 
 def test_who_leaves_while_a_plugin_asks_an_upstream_leaves_nothing_behind():

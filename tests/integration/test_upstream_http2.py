@@ -117,6 +117,55 @@ def test_the_answer_to_head_has_a_length_and_no_body():
         assert client.read_response().body == b"next"
 
 
+def head_with_a_body(asked):
+    asked.head(200, [("content-length", "5")])
+    asked.connection.raw(b"\0\0\5\0\1" + asked.stream.to_bytes(4, "big") + b"hello")
+
+
+def head_with(*fields):
+    def script(asked):
+        with asked.connection.speaking() as speaker:
+            speaker.send_headers(asked.stream, fields, end_stream=True)
+
+    return script
+
+
+MALFORMED = {
+    "a length that is none": head_with((":status", "200"), ("content-length", "x5")),
+    "no status": head_with(("content-length", "5")),
+    "a field of HTTP/1.1": head_with((":status", "200"), ("connection", "close")),
+    "capitals": head_with((":status", "200"), ("X-Name", "value")),
+}
+
+
+@pytest.mark.parametrize("case", MALFORMED)
+def test_a_malformed_answer_to_head_is_502(case):
+    with proxying2(lambda asked: (MALFORMED[case] if asked.get(":method") == "HEAD" else ok)(asked), {"lax": True}) as (gateway, origin):
+        client, over_http2 = gateway.client(), gateway.http2()
+        client.send(request("HEAD"))
+        assert client.read_response(to="HEAD").status == 502
+        answer = over_http2.ask("HEAD")
+        assert (answer.status, bytes(answer.body), answer.complete) == (502, b"", True)
+        assert client.get("/").body == over_http2.get("/").body == b"ok"
+        assert len(origin.connections) == 1
+        assert [line["reason"] for line in gateway.access_log(4)][:2] == ["upstream_http2_error"] * 2
+        gateway.wait_gauges_zero()
+
+
+def test_a_body_behind_an_answer_to_head_reaches_nobody():
+    with proxying2(lambda asked: (head_with_a_body if asked.get(":method") == "HEAD" else ok)(asked), {"lax": True}) as (gateway, origin):
+        client = gateway.client().send(request("HEAD"))
+        assert client.read_response(to="HEAD").get("content-length") == "5"
+        assert client.wait_closed() is End.eof
+        over_http2 = gateway.http2()
+        answer = over_http2.ask("HEAD")
+        assert (answer.status, bytes(answer.body), answer.complete, answer.reset) == (200, b"", False, ErrorCodes.INTERNAL_ERROR)
+        assert over_http2.get("/").body == b"ok"
+        assert len(origin.connections) == 1
+        assert [line["reason"] for line in gateway.access_log(3)][:2] == ["upstream_http2_error"] * 2
+        gateway.wait_gauges_zero()
+
+
 @pytest.mark.parametrize("status", [204, 304])
 def test_statuses_without_a_body(status):
     with proxying2() as (gateway, origin):

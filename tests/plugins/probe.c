@@ -11,6 +11,7 @@
  *   tier: gold        shares the claim jwt.tier before routing
  *   outlive: true     the exchange goes on without its client; the event "whole" counts responses that passed whole
  *   ask: app          asks this upstream for `target` before the request goes on, with x-asked: the status and body, or the reason
+ *   asks_late: true   does so before the response goes on instead
  *   target: /keys
  *   patience: 5s      for that
  *   at_most: 1KiB     of its body
@@ -46,6 +47,7 @@ struct config {
   int shout;
   int skip;
   int outlive;
+  int asks_late;
   uint32_t ask;
   char target[64];
   char tier[32];
@@ -155,6 +157,8 @@ static void* configure(struct sluice_setup* setup) {
   if ((node = setup->child(setup, setup->root, str("delay"))) != NULL)
     setup->duration(setup, node, 0, 100000, &config->delay_ms);
   if ((node = setup->child(setup, setup->root, str("never"))) != NULL) setup->boolean(setup, node, &config->never);
+  if ((node = setup->child(setup, setup->root, str("asks_late"))) != NULL)
+    setup->boolean(setup, node, &config->asks_late);
   if ((node = setup->child(setup, setup->root, str("late"))) != NULL) setup->boolean(setup, node, &config->late);
   if ((node = setup->child(setup, setup->root, str("read_body"))) != NULL)
     setup->boolean(setup, node, &config->read_body);
@@ -216,7 +220,11 @@ static void on_answer(void* user, const struct sluice_http_result* result) {
           ? snprintf(text, sizeof(text), "%.*s", (int)result->reason.size, result->reason.data)
           : snprintf(text, sizeof(text), "%u %.*s", result->status, (int)result->body.size, result->body.data);
   const struct sluice_str value = {text, (size_t)length};
-  host->set_shared(state->filter, str("asked"), value);
+  if (config_of(state->filter)->asks_late) {
+    host->set_header(state->filter, SLUICE_RESPONSE, str("x-asked"), value);
+  } else {
+    host->set_shared(state->filter, str("asked"), value);
+  }
   host->cancel(state->worker, state->call); /* what is over can be cancelled */
   state->call = 0;
   host->resume(state->worker, state->token, SLUICE_CONTINUE);
@@ -290,7 +298,7 @@ static sluice_verdict on_request(struct sluice_filter* filter) {
   const struct config* config = config_of(filter);
   host->set_shared(filter, str("last"), str(config->tag));
   if (config->outlive) host->outlive_client(filter);
-  if (config->ask != SLUICE_NONE) return ask(filter);
+  if (config->ask != SLUICE_NONE && !config->asks_late) return ask(filter);
   if (config->read_body && !config->pauses[kRequest]) return SLUICE_READ_BODY;
   return act(filter, kRequest);
 }
@@ -320,6 +328,7 @@ static sluice_verdict on_response(struct sluice_filter* filter) {
   if (host->get_shared(filter, str("asked"), &asked)) host->set_header(filter, SLUICE_RESPONSE, str("x-asked"), asked);
   if (config_of(filter)->shout) host->replace_body(filter);
   if (config_of(filter)->skip) host->skip_body(filter);
+  if (config_of(filter)->asks_late) return ask(filter);
   return act(filter, kResponse);
 }
 
