@@ -351,10 +351,10 @@ def test_the_requests_of_a_client_share_a_connection_that_ends_with_the_client()
         client = gateway.client()
         for number in range(1, 4):
             assert client.ask("GET", "/").body == line_of(client) + b" %d" % number
+        gateway.wait_for_metric("sluice_upstream_connections_idle", 1)
         metrics = gateway.metrics()
         assert metrics.total("sluice_upstream_connections_opened_total") == 1
         assert metrics.total("sluice_upstream_connections_reused_total") == 2
-        assert metrics.total("sluice_upstream_connections_idle") == 1
         client.close()
         gateway.wait_for_metric("sluice_upstream_connections_closed_total", 1, reason="keepalive_done")
         wait_until(lambda: origin.connections[0].ended is End.eof, "the endpoint hears of it")
