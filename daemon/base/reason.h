@@ -74,6 +74,7 @@ enum class RetryHint : uint8_t { no, if_reused, yes };
   X(tls_handshake_failed,     502, upstream,   yes,       "TLS with the endpoint could not be agreed on: its certificate, ours, or what it speaks.") \
   X(upstream_reset,           502, upstream,   if_reused, "The endpoint closed or reset the connection before it answered.") \
   X(upstream_timeout,         504, upstream,   no,        "The endpoint sent no response head within timeouts.response_header.") \
+  X(upstream_silent,          502, upstream,   if_reused, "The endpoint's connection of HTTP/2 was silent for timeouts.ping, and then no PING was answered for as long.") \
   X(upstream_try_timeout,     504, upstream,   yes,       "The endpoint did not answer within retry.per_try.") \
   X(route_timeout,            504, upstream,   no,        "The exchange took longer than the route's timeout.") \
   X(upstream_bad_response,    502, upstream,   no,        "The endpoint's response head is not valid HTTP/1.x.") \

@@ -420,6 +420,11 @@ constexpr Row kRows[] = {
      .help = "From the end of the request to the response head.", .binding = into<&ClusterTimeouts::response_header>},
     {.section = S::upstream_timeouts, .key = "idle", .type = T::duration, .fallback = "1m", .range = kTimeout,
      .help = "Between two reads of the response body.", .binding = into<&ClusterTimeouts::idle>},
+    {.section = S::upstream_timeouts, .key = "ping", .type = T::duration, .fallback = "10s", .range = kOptionalTimeout,
+     .help = "HTTP/2: how long an endpoint with requests may be silent before it is asked for a sign of life (PING), and then how long "
+             "until its connection is given up with all that it carries (`upstream_silent`). 0: never. Endpoints of gRPC may take shorter "
+             "times for abuse.",
+     .binding = into<&ClusterTimeouts::ping>},
 
     {.section = S::retry, .key = "attempts", .type = T::integer, .fallback = "1", .range = {0, 10},
      .help = "Further attempts after the first; 0: never.", .binding = into<&RetrySpec::attempts>},

@@ -158,6 +158,8 @@ void ClientSession::forget(Stream& stream) {
   stream.id_ = 0;
 }
 
+void ClientSession::ping() { nghttp2_submit_ping(session_.get(), NGHTTP2_FLAG_NONE, nullptr); }
+
 void ClientSession::fail_all(Error error) {
   for (Stream& each : streams_) fail(each, error);
 }

@@ -74,6 +74,8 @@ class ClientSession {
   void consumed(const Stream& stream, size_t bytes);
   /// `stream` hears nothing more; what is not over yet of it is cancelled.
   void forget(Stream& stream);
+  /// Asks for a sign of life: what comes then, comes to receive().
+  void ping();
   /// All streams fail.
   void fail_all(Error error);
   /// Says goodbye.

@@ -88,7 +88,8 @@ bool Exchange::retry_after(Error error) {
   const bool wanted =
       (policy.on_connect && (error.reason == Reason::connect_failed || error.reason == Reason::connect_timeout ||
                              error.reason == Reason::tls_handshake_failed)) ||
-      (policy.on_reset && (error.reason == Reason::upstream_reset || unprocessed)) ||
+      (policy.on_reset &&
+       (error.reason == Reason::upstream_reset || error.reason == Reason::upstream_silent || unprocessed)) ||
       (policy.on_timeout && error.reason == Reason::upstream_try_timeout);
   if (!wanted || cluster_->empty() || !spend_retry()) return false;
   repeat(cluster_->choose(endpoint_.get()), error.reason, false);

@@ -143,6 +143,7 @@ struct ClusterTimeouts {
   Millis connect{1'000};
   Millis response_header{30'000};
   Millis idle{60'000};  // between reads of the response body
+  Millis ping{10'000};  // HTTP/2: silence, and then to answer a PING; 0: none is sent
 
   friend bool operator==(const ClusterTimeouts&, const ClusterTimeouts&) = default;
 };

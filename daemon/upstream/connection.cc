@@ -26,9 +26,9 @@ Connection::~Connection() = default;
 Result<void> Connection::connect(const SocketAddress& address) { return stream_.connect(loop_, address, *this); }
 
 Carrier& Connection::lease(User& user, http::Method method) {
-  timer_.cancel();
   ++served_;
   if (http2_ != nullptr) return http2_->lend(user, method, reused());
+  timer_.cancel();
   SL_ASSERT(state_ == State::idle && user_ == nullptr);
   user_ = &user;
   method_ = method;

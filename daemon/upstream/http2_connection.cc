@@ -1,6 +1,7 @@
 #include "upstream/http2_connection.h"
 
 #include <algorithm>
+#include <chrono>
 
 #include "http/parser.h"
 #include "upstream/pool.h"
@@ -12,6 +13,9 @@ constexpr int kReadsPerWake = 4;
 constexpr size_t kOutBytes = 64 * 1024;  // past it the session waits for the socket
 constexpr uint8_t kMaxInformationals = 16;
 constexpr uint32_t kMaxInformationalBytes = 64 * 1024;
+// Between PINGs while no stream gets anything. Servers of gRPC allow one in five minutes then, and end the connection after the
+// third one too many.
+constexpr Millis kPingPause = std::chrono::minutes(5);
 }  // namespace
 
 // --- one stream ---
@@ -224,7 +228,10 @@ Http2Connection::~Http2Connection() { SL_ASSERT(streams_ == 0); }
 Carrier& Http2Connection::lend(Carrier::User& user, http::Method method, bool reused) {
   auto* stream = new Http2Stream(*this, user, method, reused);  // owned through the list from here on
   list_.push_back(*stream);
-  ++streams_;
+  if (++streams_ == 1) {
+    began_ = loop_.now();
+    watch_silence();
+  }
   return *stream;
 }
 
@@ -248,7 +255,6 @@ void Http2Connection::on_readable() {
       return fail(refused ? Error{Reason::tls_handshake_failed, tls->failure()}
                           : Error{Reason::upstream_reset, "read failed"});
     }
-    last_read_ = loop_.now();
     if (!take({buffer.data(), result.bytes}) || result.bytes < buffer.size()) return;
   }
 }
@@ -257,9 +263,11 @@ void Http2Connection::on_readable() {
 bool Http2Connection::take(std::string_view bytes) {
   const uint32_t most = max_streams();
   const bool usable = is_usable();
+  last_read_ = loop_.now();
   receiving_ = true;
   const bool good = session_.receive(bytes);
   receiving_ = false;
+  if (!touched_.empty()) last_message_ = last_read_;
   reach_pause_points();
   if (dead_) return false;
   session_.write(out_, kOutBytes);  // its last word may be an error of the endpoint's
@@ -351,8 +359,31 @@ void Http2Connection::on_writable() {
 }
 
 void Http2Connection::on_timer() {
-  if (greeted_) return pool_.on_idle_over(connection_);
-  fail({Reason::connect_timeout, "it sent no SETTINGS of HTTP/2"});
+  if (!greeted_) return fail({Reason::connect_timeout, "it sent no SETTINGS of HTTP/2"});
+  streams_ == 0 ? pool_.on_idle_over(connection_) : watch_silence();
+}
+
+// While there are streams the connection's timer runs; nobody moves it when something comes, since it looks for itself.
+void Http2Connection::watch_silence() {
+  const Millis patience = pool_.timeouts().ping;
+  if (dead_) return;
+  if (patience.count() == 0) return connection_.disarm();
+  const MonoTime now = loop_.now();
+  MonoTime next = std::max(began_, last_read_) + patience;
+  if (owes_answer()) {
+    next = last_ping_ + patience;
+    if (next <= now) return fail({Reason::upstream_silent, ""});
+  } else if (last_ping_ > last_message_) {
+    next = std::max(next, last_ping_ + kPingPause);
+  }
+  if (next <= now) {
+    session_.ping();
+    schedule_flush();
+    last_ping_ = now;
+    next = now + patience;
+  }
+  // Something may come in a long pause, and then silence: that is to be noticed.
+  connection_.arm(std::min(std::chrono::ceil<Millis>(next - now), patience), Reason::upstream_silent);
 }
 
 void Http2Connection::fail(Error error) {

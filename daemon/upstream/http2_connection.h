@@ -4,6 +4,7 @@
 //
 // State     leaves by
 // greeting  the endpoint's SETTINGS -> open; anything else, or an end -> dead
+//           While it has streams and is silent it is sent a PING, and gets no new ones until something comes; nothing comes -> dead
 // open      GOAWAY, an age or a number of requests that the pool allows no more, a stream that found it silent -> parting
 // parting   no new streams; the last one is over -> the pool closes it
 // dead      the socket is closed; streams whose response is here already may still hand it over, then the pool frees it
@@ -118,14 +119,14 @@ class Http2Connection {
   /// How many it would take if it had none.
   [[nodiscard]] uint32_t max_streams() const;
   /// It takes more once it has room.
-  [[nodiscard]] bool is_usable() const { return !dead_ && !parting_ && session_.is_open(); }
+  [[nodiscard]] bool is_usable() const { return !dead_ && !parting_ && !owes_answer() && session_.is_open(); }
   /// Why it takes no more.
   [[nodiscard]] Reason end_reason() const { return end_reason_; }
 
   // From the Connection
   void on_readable();
   void on_writable();
-  /// The greeting took too long, or it was idle for so long.
+  /// The greeting took too long, it was idle for so long, or it is time to look whether it is silent.
   void on_timer();
   void fail(Error error);
   /// The Connection is about to close the socket.
@@ -140,6 +141,9 @@ class Http2Connection {
   void schedule_flush();
   void flush();
   bool write_out();
+  void watch_silence();
+  /// Nothing has come since it was sent a PING.
+  [[nodiscard]] bool owes_answer() const { return last_ping_ > last_read_; }
   void on_stream_over(Http2Stream& stream, Reason reason);
 
   Connection& connection_;
@@ -152,7 +156,10 @@ class Http2Connection {
   std::vector<Http2Stream*> touched_;
   std::vector<Http2Stream*> resumed_;
   uint32_t streams_ = 0;
+  MonoTime began_;  // to have streams
   MonoTime last_read_;
+  MonoTime last_message_;  // when a stream last got something
+  MonoTime last_ping_;
   Reason end_reason_ = Reason::upstream_closed_idle;
   bool greeted_ = false;
   bool parting_ = false;

@@ -633,6 +633,100 @@ def test_a_kept_connection_that_proves_stale_is_replaced():
         assert [each.read_response().body for each in clients] == [b"ok"] * 5
 
 
+# --- endpoints that vanish ---
+def pinging(after=0.2, **more):
+    return merged({"timeouts": {"ping": milliseconds(after * 1000)}}, more)
+
+
+def test_an_endpoint_that_vanishes_is_found_by_a_ping_and_all_its_streams_end():
+    with proxying2(upstream_settings=pinging(**NO_RETRY)) as (gateway, origin):
+        clients = ask_all(gateway, 5, method="POST", body=b"once")
+        asked = [origin.request() for _ in clients]
+        asked[0].connection.vanish()
+        for client in clients:
+            assert_problem(client.read_response(), 502, "upstream_silent")
+        assert asked[0].connection.pings == 1
+        gateway.wait_for_metric(CLOSED, 1, reason="upstream_silent")
+        client = gateway.client().send(request())
+        again = origin.request()
+        assert again.connection is not asked[0].connection
+        again.respond(b"ok")
+        assert client.read_response().body == b"ok"
+        gateway.wait_gauges_zero()
+
+
+@pytest.mark.parametrize("retry", [{"attempts": 0}, {"attempts": 1, "on": ["reset"]}])
+def test_what_was_on_a_vanished_connection_is_repeated_where_that_is_safe(retry):
+    with proxying2(upstream_settings=pinging(retry=retry)) as (gateway, origin):
+        if retry["attempts"] == 0:  # then only that of a kept connection is
+            assert gateway.client().send(request()) and origin.request().respond()
+            gateway.wait_for_metric(ACTIVE, 0)
+        safe = gateway.client().send(request("GET", "/safe"))
+        asked = origin.request()
+        unsafe = gateway.client().send(request("POST", "/unsafe", body=b"once"))
+        assert origin.request().connection is asked.connection
+        asked.connection.vanish()
+        assert_problem(unsafe.read_response(), 502, "upstream_silent")
+        again = origin.request()
+        assert again.target == "/safe"
+        assert again.connection is origin.connections[1]
+        again.respond(b"ok")
+        assert safe.read_response().body == b"ok"
+        assert origin.arrived.empty()
+
+
+def test_a_body_whose_endpoint_vanishes_is_an_abort():
+    with proxying2(upstream_settings=pinging()) as (gateway, origin):
+        client = gateway.client().send(request())
+        origin.request().head().data(b"begun").connection.vanish()
+        answer = client.read_response()
+        assert answer.end is not End.complete
+        assert gateway.logged(reason="upstream_silent")["status"] == 200
+
+
+def test_an_endpoint_that_answers_pings_is_asked_once_in_a_silence_and_keeps_its_streams():
+    timeouts = {"timeouts": {"response_header": "2s"}}
+    with proxying2(upstream_settings=pinging(0.1, **timeouts, **NO_RETRY)) as (gateway, origin):
+        slow = gateway.client().send(request("GET", "/slow"))
+        asked = origin.request()
+        wait_until(lambda: asked.connection.pings == 1, "a PING came")
+        quick = gateway.client().send(request("GET", "/quick"))
+        other = origin.request()
+        assert other.connection is asked.connection
+        other.respond(b"quick")
+        assert quick.read_response().body == b"quick"
+        wait_until(lambda: asked.connection.pings == 2, "another one came, for something had been heard")
+        assert_problem(slow.read_response(), 504, "upstream_timeout")
+        assert asked.connection.pings == 2
+
+
+def test_no_request_is_given_to_a_connection_before_it_answered_its_ping():
+    with proxying2(upstream_settings=pinging(0.5, **NO_RETRY)) as (gateway, origin):
+        first = gateway.client().send(request("GET", "/first"))
+        asked = origin.request()
+        asked.connection.vanish()
+        wait_until(lambda: asked.connection.pings == 1, "a PING came")
+        second = gateway.client().send(request("GET", "/second"))
+        other = origin.request()
+        assert other.connection is not asked.connection
+        other.respond(b"second")
+        assert second.read_response().body == b"second"
+        assert_problem(first.read_response(), 502, "upstream_silent")
+
+
+@pytest.mark.parametrize("settings", [pinging(0.1, pool={"idle_timeout": "500ms"}),
+                                      {"timeouts": {"ping": "0", "response_header": "500ms"}}])
+def test_idle_connections_get_no_pings_and_neither_do_those_of_who_wants_none(settings):
+    with proxying2(upstream_settings=settings) as (gateway, origin):
+        client = gateway.client().send(request())
+        asked = origin.request()
+        if "pool" in settings:
+            asked.respond(b"ok")
+            assert client.read_response().body == b"ok"
+        wait_until(lambda: asked.connection.over, "the connection is closed")
+        assert asked.connection.pings == 0
+
+
 # --- back-pressure ---
 def test_a_slow_client_holds_up_no_other_stream():
     with proxying2() as (gateway, origin):

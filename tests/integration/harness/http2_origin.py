@@ -97,6 +97,8 @@ class Http2Connection:
         self.changed = threading.Condition(self.lock)
         self.requests = {}
         self.over = False
+        self.vanished = False
+        self.pings = 0           # of the gateway's
         self.goaway_code = None  # of the gateway's
         self.protocol = h2.connection.H2Connection(h2.config.H2Configuration(
             client_side=False, header_encoding="latin-1", validate_outbound_headers=False, normalize_outbound_headers=False,
@@ -127,6 +129,8 @@ class Http2Connection:
             self.raw(data)
 
     def raw(self, data):
+        if self.vanished:
+            return
         try:
             self.socket.sendall(data)
         except OSError:
@@ -142,6 +146,11 @@ class Http2Connection:
         """For example MAX_CONCURRENT_STREAMS=1."""
         with self.speaking() as speaker:
             speaker.update_settings({getattr(h2.settings.SettingCodes, name): value for name, value in settings.items()})
+
+    def vanish(self):
+        """Nothing is heard of it any more, as if its machine had lost its power."""
+        with self.lock:
+            self.vanished = True
 
     def close(self):
         try:
@@ -185,6 +194,8 @@ class Http2Connection:
         elif isinstance(event, h2.events.StreamReset):
             asked.cancel_code = event.error_code
             asked.cancelled.set()
+        elif isinstance(event, h2.events.PingReceived):
+            self.pings += 1
         elif isinstance(event, h2.events.ConnectionTerminated):
             self.goaway_code = event.error_code
 

@@ -280,7 +280,7 @@ upstreams:
     endpoints: ["127.0.0.1:1", {address: "unix:/b", weight: 2}]
     balance: round_robin
     pool: {max_open: 1, max_idle: 2, idle_timeout: 3s, max_lifetime: 0, max_requests: 5, max_pending: 6, pending_timeout: 7s}
-    timeouts: {connect: 1s, response_header: 2s, idle: 3s}
+    timeouts: {connect: 1s, response_header: 2s, idle: 3s, ping: 0}
     retry: {attempts: 2, on: [reset, timeout, 502, 503], budget: 50%, per_try: 1s}
   b: {endpoints: [{address: "127.0.0.1:2"}, "Users.Internal:80", {dns: "localhost:81", weight: 3}]}
 routes:
@@ -368,6 +368,7 @@ routes:
   CHECK(a.timeouts.connect == Millis(1000));
   CHECK(a.timeouts.response_header == Millis(2000));
   CHECK(a.timeouts.idle == Millis(3000));
+  CHECK(a.timeouts.ping == Millis(0));
   CHECK(a.retry.attempts == 2);
   CHECK_FALSE(a.retry.on_connect);
   CHECK(a.retry.on_reset);
