@@ -161,6 +161,7 @@ void ClientSession::forget(Stream& stream) {
 void ClientSession::ping() { nghttp2_submit_ping(session_.get(), NGHTTP2_FLAG_NONE, nullptr); }
 
 void ClientSession::fail_all(Error error) {
+  refuse_unwritten();
   for (Stream& each : streams_) fail(each, error);
 }
 
@@ -184,6 +185,18 @@ void ClientSession::fail(Stream& stream, Error error) {
   if (stream.ended_ || stream.failure_.reason != Reason::none) return;
   stream.failure_ = error;
   has_failures_ = true;
+}
+
+// nghttp2 knows a stream from the moment in which it writes the request's head.
+bool ClientSession::was_written(const Stream& stream) const {
+  return nghttp2_session_get_stream_local_close(session_.get(), stream.id_) != -1;
+}
+
+// They may wait for the socket for long, and are better off elsewhere.
+void ClientSession::refuse_unwritten() {
+  for (Stream& each : streams_) {
+    if (!was_written(each)) fail(each, {Reason::upstream_refused, "it was not sent"});
+  }
 }
 
 int ClientSession::on_begin_headers() {
@@ -227,7 +240,10 @@ int ClientSession::on_frame(const nghttp2_frame& frame) {
       window_changed_ = true;  // its initial size may be another one
       break;
     case NGHTTP2_WINDOW_UPDATE: window_changed_ = true; break;
-    case NGHTTP2_GOAWAY: going_away_ = true; break;
+    case NGHTTP2_GOAWAY:
+      going_away_ = true;
+      refuse_unwritten();
+      break;
     default: break;
   }
   return 0;
@@ -265,7 +281,7 @@ int ClientSession::on_stream_close(int32_t id, uint32_t code) {
   return 0;
 }
 
-// A request that was still to be sent when the server said that it takes no more.
+// A request that cannot be sent.
 int ClientSession::on_frame_not_sent(const nghttp2_frame& frame) {
   if (frame.hd.type != NGHTTP2_HEADERS) return 0;
   for (Stream& each : streams_) {

@@ -76,7 +76,7 @@ class ClientSession {
   void forget(Stream& stream);
   /// Asks for a sign of life: what comes then, comes to receive().
   void ping();
-  /// All streams fail.
+  /// All streams fail: with `error`, or as refused if their requests were never written.
   void fail_all(Error error);
   /// Says goodbye.
   void close();
@@ -99,6 +99,8 @@ class ClientSession {
   static nghttp2_session_callbacks* callbacks();
   Stream* find(int32_t id);
   void fail(Stream& stream, Error error);
+  [[nodiscard]] bool was_written(const Stream& stream) const;
+  void refuse_unwritten();
   void on_head_complete(Stream& stream, bool ends);
   void end(Stream& stream, const http::HeaderMap& trailers);
 

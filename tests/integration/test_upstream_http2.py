@@ -523,6 +523,29 @@ def test_requests_above_the_last_stream_of_goaway_are_repeated_and_those_below_g
         gateway.wait_gauges_zero()
 
 
+def test_requests_that_wait_for_a_full_socket_when_goaway_comes_are_repeated():
+    # More than Linux's buffers hold, which grow to 4 MiB for what is sent.
+    small = {"receive_buffer": 4096, "settings": {SettingCodes.MAX_CONCURRENT_STREAMS: 1000}}
+    with proxying2(origin=small, upstream_settings={"pool": {"max_streams": 1000}, **NO_RETRY}) as (gateway, origin):
+        gateway.client().send(request("POST", "/first"))
+        first = origin.request()
+        origin.reads.clear()
+        clients = ask_all(gateway, 250, method="POST", headers=[("x-large", "~" * 30_000)])
+        gateway.wait_until_full()
+        assert len(origin.connections) == 1
+        first.connection.goaway((1 << 31) - 1)
+        origin.wait_for_connections(2)
+        origin.reads.set()
+        asked = [origin.request() for _ in clients]
+        repeated = [each for each in asked if each.connection is not first.connection]
+        assert repeated
+        assert len({each.target for each in asked}) == len(clients)
+        for each in asked:
+            each.respond(each.target.encode())
+        assert sorted(client.read_response().body for client in clients) == sorted(b"/%d" % number for number in range(250))
+        assert gateway.metrics().total(RETRIES, kind="refused") == len(repeated)
+
+
 def test_goaway_in_the_middle_of_traffic_loses_no_request():
     lasts = {}  # of each connection that said GOAWAY
     lock = threading.Lock()

@@ -162,7 +162,7 @@ class Http2Connection:
         with self.speaking() as speaker:
             speaker.initiate_connection()
         try:
-            while data := self.socket.recv(65536):
+            while self.origin.reads.wait(DEADLINE) and (data := self.socket.recv(65536)):
                 with self.speaking() as speaker:
                     for event in speaker.receive_data(data):
                         self.on_event(event)
@@ -203,13 +203,15 @@ class Http2Connection:
 class Http2Origin:
     """`settings`: {SettingCodes.X: value}, said at the start. `tls`: an ssl.SSLContext. `lax`: the gateway may be told nonsense."""
 
-    def __init__(self, script=None, settings=None, tls=None, lax=False, raw=None):
+    def __init__(self, script=None, settings=None, tls=None, lax=False, raw=None, receive_buffer=0):
         self.script = script
         self.raw = raw          # instead of HTTP/2: what is sent to each connection, before all else
         self.settings = settings or {}
         self.tls = tls
         self.lax = lax
         self.holds_windows = False
+        self.reads = threading.Event()  # cleared: what is sent stays in the sockets
+        self.reads.set()
         self.body_bytes = 0
         self.requests = []
         self.arrived = queue.Queue()
@@ -218,6 +220,8 @@ class Http2Origin:
         self.failures = []
         self.threads = []
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=512)
+        if receive_buffer:
+            self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self.endpoint = address_of(self.listener.getsockname())
 
     def on_request(self, asked):
@@ -286,6 +290,7 @@ class Http2Origin:
         except OSError:
             pass
         self.listener.close()
+        self.reads.set()
         for connection in self.connections:
             connection.close()
         for thread in self.threads:

@@ -247,6 +247,25 @@ TEST_CASE("GOAWAY before a request was written: it was refused") {
   CHECK(call.heard == Lines{"upstream_refused"});
 }
 
+TEST_CASE("what was never written was refused, however the connection ends") {
+  World world;
+  Call sent, waiting;
+  world.request(sent);
+  world.written();
+  world.request(waiting);
+  SECTION("by GOAWAY, while the other one goes on") {
+    REQUIRE(world.session.receive(frame(GOAWAY, 0, 0, number(1) + number(0))));
+    world.session.report();
+    CHECK(sent.heard.empty());
+  }
+  SECTION("by an end") {
+    world.session.fail_all({Reason::upstream_reset, ""});
+    world.session.report();
+    CHECK(sent.heard == Lines{"upstream_reset"});
+  }
+  CHECK(waiting.heard == Lines{"upstream_refused"});
+}
+
 TEST_CASE("RST_STREAM tells why a response does not come") {
   const auto [code, reason] = GENERATE(table<uint32_t, const char*>({
       {NGHTTP2_REFUSED_STREAM, "upstream_refused"},
