@@ -126,6 +126,7 @@ class Connection final : public event::Deferred,
   http::Method method_ = http::Method::GET;
   Reason timeout_reason_ = Reason::connect_timeout;
   State state_ = State::connecting;
+  bool counted_ = true;  // by the pool, as open
   uint8_t informationals_ = 0;
   uint32_t informational_bytes_ = 0;
   bool reusable_ = false;

@@ -394,6 +394,7 @@ void Http2Connection::fail(Error error) {
   stream_.close();
   if (!greeted_) return pool_.on_connect_failed(connection_, error);
   if (streams_ == 0) return pool_.on_idle_closed(connection_, Reason::upstream_closed_idle);
+  pool_.on_died(connection_, error.reason);
   session_.fail_all(error);
   session_.report();
 }

@@ -275,6 +275,14 @@ void Pool::release(Connection& connection, Reason reason) {
   serve_waiters();
 }
 
+// It makes room for another one now, however long its last client takes.
+void Pool::on_died(Connection& connection, Reason reason) {
+  shared_.shard.step(series_.active, -1);
+  count_out(connection, reason);
+  place(connection);
+  serve_waiters();
+}
+
 void Pool::on_stream_over(Connection& connection, Reason reason) {
   SL_ASSERT(leased_ > 0);
   --leased_;
@@ -283,7 +291,7 @@ void Pool::on_stream_over(Connection& connection, Reason reason) {
   if (http2.streams() > 0) {
     place(connection);
   } else {
-    shared_.shard.step(series_.active, -1);
+    if (connection.counted_) shared_.shard.step(series_.active, -1);
     if (!http2.is_usable()) {
       discard(connection, http2.end_reason() != Reason::none ? http2.end_reason() : reason);
     } else if (worn_out(connection)) {
@@ -369,9 +377,15 @@ void Pool::on_idle_over(Connection& connection) {
   on_idle_closed(connection, worn_out(connection) ? Reason::pool_lifetime : Reason::pool_idle);
 }
 
-void Pool::discard(Connection& connection, Reason reason) {
+// No longer among those that are open.
+void Pool::count_out(Connection& connection, Reason reason) {
+  if (!std::exchange(connection.counted_, false)) return;
   shared_.shard.add(stats::pick(series_.closed, reason));
   --open_;
+}
+
+void Pool::discard(Connection& connection, Reason reason) {
+  count_out(connection, reason);
   connection.Pooled::unlink();
   connection.close();
   shared_.loop.defer_delete(std::unique_ptr<event::Deferred>(&connection));

@@ -119,6 +119,8 @@ class Pool {
   void on_idle_over(Connection& connection);
   /// The client that it is for is gone.
   void on_client_gone(Connection& connection);
+  /// Its socket is closed, though streams may still hand over what came.
+  void on_died(Connection& connection, Reason reason);
   /// One stream of it was given back.
   void on_stream_over(Connection& connection, Reason reason);
   /// It takes more streams than before, or fewer, or no more at all.
@@ -145,6 +147,7 @@ class Pool {
   void make_idle(Connection& connection);
   [[nodiscard]] bool worn_out(const Connection& connection) const;
   [[nodiscard]] Millis idle_for(const Connection& connection) const;
+  void count_out(Connection& connection, Reason reason);
   void discard(Connection& connection, Reason reason);
 
   PoolShared shared_;

@@ -14,6 +14,7 @@ from h2.settings import SettingCodes
 from harness import (CHUNKED, DEADLINE, SANITIZER, Authority, End, Http2Origin, RawOrigin, Sluice, answering,
                      assert_problem, chunked, merged, milliseconds, proxy_config, request, response, sluice,
                      wait_until)
+from harness.http2 import Setting, window_update
 
 ACTIVE = "sluice_upstream_connections_active"
 STREAMS = "sluice_upstream_streams"
@@ -639,6 +640,30 @@ def test_a_connection_that_dies_fails_its_streams():
         for client in clients:
             assert_problem(client.read_response(), 502, "upstream_reset")
         gateway.wait_gauges_zero()
+
+
+@pytest.mark.parametrize("goodbye", [True, False])
+def test_a_connection_that_ended_leaves_its_place_while_a_slow_client_gets_the_rest(goodbye):
+    with proxying2(upstream_settings=ONE) as (gateway, origin):
+        slow = gateway.http2(initial={Setting.INITIAL_WINDOW_SIZE: 0}, gives_windows=False)
+        stream = slow.begin(path="/slow")
+        first = origin.request()
+        first.respond(MEGABYTE[:100_000])  # the gateway holds it, and has paused
+        first.connection.goaway(first.stream) if goodbye else first.connection.close()
+        wait_until(lambda: first.connection.over, "the connection is closed")
+        gateway.wait_for_metric(ACTIVE, 0)
+        client = gateway.client().send(request("GET", "/second"))
+        second = origin.request()
+        assert second.connection is not first.connection
+        second.respond(b"second")
+        assert client.read_response().body == b"second"
+        assert gateway.metrics().total(CLOSED) == 1
+        slow.send(window_update(stream, 200_000), window_update(0, 200_000))
+        assert slow.wait(stream).complete
+        assert slow.answers[stream].body == MEGABYTE[:100_000]
+        slow.close()
+        gateway.wait_gauges_zero()
+        assert gateway.metrics().total(CLOSED) == 1
 
 
 def test_a_kept_connection_that_proves_stale_is_replaced():
