@@ -377,7 +377,8 @@ constexpr Row kRows[] = {
      .binding = choose<&UpstreamDraft::spec, &ClusterSpec::proxy_protocol>},
     {.section = S::upstream, .key = "protocol", .type = T::choice, .fallback = "http1", .choices = kProtocols,
      .help = "What the endpoints speak. `http2`: many requests at a time on each connection; without `tls` both sides have to know "
-             "(h2c). `auto`, with `tls`: HTTP/2 if the endpoint chooses it (ALPN). Upgrades, such as WebSocket, need HTTP/1.1.",
+             "(h2c). `auto`, with `tls`: HTTP/2 if the endpoint chooses it (ALPN). WebSocket needs endpoints "
+             "that take extended CONNECTs then (RFC 8441); other upgrades need HTTP/1.1.",
      .binding = choose<&UpstreamDraft::spec, &ClusterSpec::protocol>},
 
     {.section = S::endpoint, .key = "address", .type = T::address,

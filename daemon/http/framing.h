@@ -16,7 +16,7 @@ struct BodyFraming {
     none,         // no body
     length,       // exactly `length` bytes (may be 0)
     chunked,      // until the last chunk and the trailer section
-    until_close,  // responses only: until the peer closes
+    until_close,  // responses, and both ways of a tunnel: until the peer closes
   };
   Kind kind = Kind::none;
   uint64_t length = 0;

@@ -115,24 +115,29 @@ void ClientSession::report() {
   }
 }
 
-bool ClientSession::request(Stream& stream, std::string_view head, std::string_view scheme, bool has_body) {
+bool ClientSession::request(Stream& stream, std::string_view head, std::string_view scheme, Upload upload) {
   sent_fields_.resize(lines_of(head));
   const Result<http::RequestHead> parsed = http::parse_request(head, sent_fields_);
   SL_ASSERT(parsed.has_value());  // we wrote it
   pairs_.clear();
-  pairs_.push_back(make_field(":method", parsed->method_text));
+  const bool tunnel = upload == Upload::tunnel;
+  pairs_.push_back(make_field(":method", tunnel ? "CONNECT" : parsed->method_text));
+  if (tunnel) pairs_.push_back(make_field(":protocol", "websocket"));
   pairs_.push_back(make_field(":scheme", scheme));
   const std::string_view host = parsed->headers.value(http::HeaderId::host);
   if (!host.empty()) pairs_.push_back(make_field(":authority", host));
   pairs_.push_back(make_field(":path", parsed->target));
-  append_fields(parsed->headers, pairs_);
+  for (const http::HeaderField& field : parsed->headers) {
+    // HTTP/2 has no use for a proof that the server speaks WebSocket (RFC 8441 §5).
+    if (!tunnel || !iequals(field.name, "sec-websocket-key")) append_field(field, pairs_);
+  }
   nghttp2_data_provider body{};
   body.read_callback = [](nghttp2_session*, int32_t id, uint8_t* into, size_t size, uint32_t* flags,
                           nghttp2_data_source*, void* self) {
     return static_cast<ClientSession*>(self)->read_body(id, {reinterpret_cast<char*>(into), size}, flags);
   };
   const int32_t id = nghttp2_submit_request(session_.get(), nullptr, pairs_.data(), pairs_.size(),
-                                            has_body ? &body : nullptr, &stream);
+                                            upload == Upload::none ? nullptr : &body, &stream);
   if (id < 0) return false;
   stream.id_ = id;
   stream.ended_ = false;
@@ -170,6 +175,10 @@ void ClientSession::close() { nghttp2_session_terminate_session(session_.get(), 
 bool ClientSession::is_open() const {
   return greeted_ && !going_away_ && nghttp2_session_check_request_allowed(session_.get()) != 0 &&
          nghttp2_session_get_next_stream_id(session_.get()) < (1u << 31) - 2;
+}
+
+bool ClientSession::takes_tunnels() const {
+  return nghttp2_session_get_remote_settings(session_.get(), NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL) == 1;
 }
 
 uint32_t ClientSession::max_streams() const {

@@ -37,7 +37,7 @@ class ClientSession {
     /// upstream_head_too_large.
     virtual void on_failed(Error error) = 0;
 
-    /// Moves as much as there is of the request's body to `into`; from write(), and only if the request has a body.
+    /// Moves as much as there is of the request's body to `into`; from write(), and only if the request has one, or is a tunnel.
     struct Piece {
       size_t bytes = 0;
       bool last = false;
@@ -66,8 +66,11 @@ class ClientSession {
   /// Tells streams of what failed since.
   void report();
 
+  /// What goes up behind a request's head. `tunnel`: the head asks for an Upgrade to WebSocket, and becomes an extended CONNECT
+  /// (RFC 8441), if the server takes_tunnels().
+  enum class Upload : uint8_t { none, body, tunnel };
   /// Begins `stream`, whose request `head` says; false if the connection takes no more.
-  [[nodiscard]] bool request(Stream& stream, std::string_view head, std::string_view scheme, bool has_body);
+  [[nodiscard]] bool request(Stream& stream, std::string_view head, std::string_view scheme, Upload upload);
   /// There is something for read_body() again.
   void resume_body(const Stream& stream);
   /// So much of the response's body was taken that the server may send as much again.
@@ -85,6 +88,8 @@ class ClientSession {
   [[nodiscard]] bool is_greeted() const { return greeted_; }
   /// It takes further requests.
   [[nodiscard]] bool is_open() const;
+  /// It takes extended CONNECTs.
+  [[nodiscard]] bool takes_tunnels() const;
   /// Of streams at a time, as the server says.
   [[nodiscard]] uint32_t max_streams() const;
   [[nodiscard]] bool is_going_away() const { return going_away_; }

@@ -80,9 +80,11 @@ nghttp2_nv make_field(std::string_view name, std::string_view value) {
 }
 
 void append_fields(const http::HeaderMap& headers, std::vector<nghttp2_nv>& out) {
-  for (const http::HeaderField& field : headers) {
-    if ((kFraming & http::HeaderMap::bit_of(field.id)) == 0) out.push_back(make_field(field.name, field.value));
-  }
+  for (const http::HeaderField& field : headers) append_field(field, out);
+}
+
+void append_field(const http::HeaderField& field, std::vector<nghttp2_nv>& out) {
+  if ((kFraming & http::HeaderMap::bit_of(field.id)) == 0) out.push_back(make_field(field.name, field.value));
 }
 
 }  // namespace sluice::http2

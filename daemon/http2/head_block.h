@@ -58,6 +58,7 @@ class HeadBlock {
 /// Adds the fields of an HTTP/1.1 head to `out`, but for those that say how HTTP/1.1 frames it (RFC 9113 §8.2.2) and Host. Views,
 /// except that nghttp2 copies them, names in lower case, when it gets them.
 void append_fields(const http::HeaderMap& headers, std::vector<nghttp2_nv>& out);
+void append_field(const http::HeaderField& field, std::vector<nghttp2_nv>& out);
 [[nodiscard]] nghttp2_nv make_field(std::string_view name, std::string_view value);
 
 }  // namespace sluice::http2

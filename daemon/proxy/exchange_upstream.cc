@@ -25,8 +25,13 @@ void Exchange::begin_try(upstream::Endpoint& endpoint, bool fresh) {
 
 void Exchange::attach(upstream::Carrier& carrier) {
   lease_ = upstream::Lease(carrier);
-  if (request_.framing.upgrade && !carrier.can_tunnel()) return fail({Reason::upstream_no_upgrade, ""});
-  lease_->begin(upstream_head_, request_.framing.body);
+  BodyFraming body = request_.framing.body;
+  if (request_.framing.upgrade) {
+    const Error refusal = carrier.refuses_tunnel(request_.head);
+    if (refusal.reason != Reason::none) return fail(refusal);
+    body = {BodyFraming::Kind::until_close, 0};
+  }
+  lease_->begin(upstream_head_, body);
   upstream_reused_ = carrier.reused();
   slices_.leased = engine_.loop().now();
   phase_ = Phase::awaiting;

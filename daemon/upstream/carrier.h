@@ -46,7 +46,8 @@ class Carrier {
     ~User() = default;
   };
 
-  /// First of all, and once. `head` is a head of HTTP/1.1, and valid as long as the lease; nothing is sent before send().
+  /// First of all, and once. `head` is a head of HTTP/1.1, and valid as long as the lease; nothing is sent before send(). A body
+  /// `until_close` is what will go up a tunnel.
   virtual void begin(std::string_view head, const http::BodyFraming& body) = 0;
   /// Sends what is left of the head, and of the body that follows what was taken before as much as can be taken now. `last`:
   /// nothing comes behind `body` but `trailers`, which are lines with the empty one at their end, or nothing.
@@ -56,8 +57,8 @@ class Carrier {
   /// At least one byte of the request was sent.
   [[nodiscard]] virtual bool has_sent() const = 0;
 
-  /// It can become a tunnel, by 101.
-  [[nodiscard]] virtual bool can_tunnel() const = 0;
+  /// Why it cannot become a tunnel, by 101, for a request that asks for one; Reason::none if it can. Before begin().
+  [[nodiscard]] virtual Error refuses_tunnel(const http::RequestHead& head) const = 0;
   /// The tunnel's way up is over.
   virtual void shutdown_write() = 0;
   /// The tunnel is no more, and the endpoint must not take that for a good end.

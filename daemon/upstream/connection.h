@@ -61,7 +61,7 @@ class Connection final : public event::Deferred,
   void begin(std::string_view head, const http::BodyFraming& body) override;
   event::IoResult send(std::span<const iovec> body, bool last, std::string_view trailers) override;
   [[nodiscard]] bool has_sent() const override { return writer_.has_sent(); }
-  [[nodiscard]] bool can_tunnel() const override { return true; }
+  [[nodiscard]] Error refuses_tunnel(const http::RequestHead&) const override { return {Reason::none, ""}; }
   void shutdown_write() override { stream_.shutdown_write(); }
   void cut() override { stream_.close_with_reset(); }
   void arm(Millis after, Reason reason) override;

@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <chrono>
 
+#include "base/strings.h"
 #include "http/parser.h"
+#include "tls/websocket_accept.h"
 #include "upstream/pool.h"
 
 namespace sluice::upstream {
@@ -31,21 +33,33 @@ Http2Stream::Http2Stream(Http2Connection& connection, User& user, http::Method m
       reused_(reused) {}
 
 void Http2Stream::begin(std::string_view head, const http::BodyFraming& body) {
+  using Upload = http2::ClientSession::Upload;
   head_ = head;
-  has_body_ = !body.empty();
+  is_tunnel_ = body.kind == http::BodyFraming::Kind::until_close;
+  upload_ = is_tunnel_ ? Upload::tunnel : body.empty() ? Upload::none : Upload::body;
+}
+
+Error Http2Stream::refuses_tunnel(const http::RequestHead& head) const {
+  const bool websocket =
+      method_ == http::Method::GET && iequals(head.headers.value(http::HeaderId::upgrade), "websocket");
+  if (!websocket || !connection_.session_.takes_tunnels()) return {Reason::upstream_no_upgrade, ""};
+  if (head.headers.find("sec-websocket-key") == nullptr) return {Reason::bad_upgrade, "Sec-WebSocket-Key is missing"};
+  return {Reason::none, ""};
 }
 
 event::IoResult Http2Stream::send(std::span<const iovec> body, bool last, std::string_view trailers) {
   if (connection_.dead_) return {event::IoStatus::error};
   if (!submitted_) {
     const bool tls = connection_.stream_.transport() != nullptr;
-    if (!connection_.session_.request(*this, head_, tls ? "https" : "http", has_body_)) {
+    if (!connection_.session_.request(*this, head_, tls ? "https" : "http", upload_)) {
       return {event::IoStatus::error};  // the response timeout will tell
     }
     submitted_ = true;
     connection_.schedule_flush();
   }
-  if (!has_body_ || ended_) return {event::IoStatus::ok};
+  // What goes up a tunnel begins, and ends, when it is open.
+  const bool waits = is_tunnel_ && !got_head_;
+  if (upload_ == http2::ClientSession::Upload::none || ended_ || waits) return {event::IoStatus::ok};
   offered_ = body;
   taken_ = 0;
   offers_last_ = last;
@@ -90,7 +104,9 @@ void Http2Stream::arm(Millis after, Reason reason) {
   timer_.set(connection_.loop_.now() + after);
 }
 
-void Http2Stream::arm_body_timeout() { arm(connection_.pool_.timeouts().idle, Reason::upstream_idle_timeout); }
+void Http2Stream::arm_body_timeout() {
+  if (!is_tunnel_) arm(connection_.pool_.timeouts().idle, Reason::upstream_idle_timeout);
+}
 
 // A connection that was silent for most of the time that this stream waited may be one to nobody: further requests go elsewhere.
 void Http2Stream::on_timer() {
@@ -119,11 +135,37 @@ void Http2Stream::on_head(const http::ResponseHead& head, size_t bytes) {
   got_bytes_ = true;
   if (!std::exchange(touched_, true)) connection_.touched_.push_back(this);
   if (head.status < 200) return deliver_informational(head, bytes);
+  if (is_tunnel_ && head.status < 300) return open_tunnel(head);
+  is_tunnel_ = false;
   const Result<http::ResponseFraming> framing = http::response_framing(head, method_);
   if (!framing) return fail(framing.error());
   got_head_ = true;
   if (!paused_) arm_body_timeout();
   user_->on_response_head(head, *framing);
+}
+
+// 200 to an extended CONNECT is what 101 to an Upgrade is in HTTP/1.1, where the client wants a proof beside it (RFC 6455 §4.2.2).
+void Http2Stream::open_tunnel(const http::ResponseHead& head) {
+  std::vector<http::HeaderField> fields(static_cast<size_t>(std::count(head_.begin(), head_.end(), '\n')));
+  const Result<http::RequestHead> request = http::parse_request(head_, fields);
+  SL_ASSERT(request.has_value());  // we wrote it
+  const http::HeaderField* key = request->headers.find("sec-websocket-key");
+  std::string text =
+      "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: ";
+  text += tls::websocket_accept(key == nullptr ? std::string_view() : key->value);
+  text += "\r\n";
+  for (const http::HeaderField& field : head.headers) {
+    if (field.id == http::HeaderId::content_length || iequals(field.name, "sec-websocket-accept")) continue;
+    text.append(field.name).append(": ").append(field.value).append("\r\n");
+  }
+  text += "\r\n";
+  fields.resize(head.headers.size() + 3);
+  const Result<http::ResponseHead> composed = http::parse_response(text, fields);
+  if (!composed) return fail(composed.error());
+  const Result<http::ResponseFraming> framing = http::response_framing(*composed, method_);
+  if (!framing) return fail(framing.error());
+  got_head_ = true;
+  user_->on_response_head(*composed, *framing);
 }
 
 // The user keeps all 1xx heads of a response in memory, so that together they may be no larger than one head.

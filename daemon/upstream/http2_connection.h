@@ -37,8 +37,11 @@ class Http2Stream final : public event::Deferred,
   void begin(std::string_view head, const http::BodyFraming& body) override;
   event::IoResult send(std::span<const iovec> body, bool last, std::string_view trailers) override;
   [[nodiscard]] bool has_sent() const override { return submitted_; }
-  [[nodiscard]] bool can_tunnel() const override { return false; }
+  /// Only for WebSocket, and if the endpoint's settings allow it (RFC 8441).
+  [[nodiscard]] Error refuses_tunnel(const http::RequestHead& head) const override;
+  /// Nothing to do: the last byte said so.
   void shutdown_write() override {}
+  /// Nothing to do: a stream that is given back before both its ways are over is cancelled.
   void cut() override {}
   void arm(Millis after, Reason reason) override;
   void disarm() override { timer_.cancel(); }
@@ -63,6 +66,7 @@ class Http2Stream final : public event::Deferred,
   void on_timer();
   void fail(Error error);
   void arm_body_timeout();
+  void open_tunnel(const http::ResponseHead& head);
   void deliver_informational(const http::ResponseHead& head, size_t bytes);
   void deliver_held();
   void deliver_held_end();
@@ -79,7 +83,7 @@ class Http2Stream final : public event::Deferred,
   std::span<const iovec> offered_;  // during send() only
   size_t taken_ = 0;                // of offered_
   std::string_view trailers_;
-  bool has_body_ = false;
+  http2::ClientSession::Upload upload_ = http2::ClientSession::Upload::none;
   bool offers_last_ = false;
   bool submitted_ = false;
   bool ended_ = false;    // its last byte is in the session
@@ -99,6 +103,7 @@ class Http2Stream final : public event::Deferred,
   bool paused_ = false;
   bool holds_end_ = false;
   bool touched_ = false;  // it got something in this read
+  bool is_tunnel_ = false;
 };
 
 class Http2Connection {

@@ -130,22 +130,26 @@ def chatting(talk, seen=None):
     asyncio.run(main())
 
 
+def chat_and_close(gateway):
+    with Http2Socket(gateway.address(), "/chat?room=1", more=[("sec-websocket-protocol", "chat")]) as client:
+        assert client.headers[":status"] == "200"
+        assert client.headers["sec-websocket-protocol"] == "chat"
+        assert not {"upgrade", "connection", "sec-websocket-accept"} & client.headers.keys()
+        for message in (b"", b"hello", random.Random(1).randbytes(70_000), random.Random(2).randbytes(1 << 20)):
+            client.send(BINARY, message)
+            assert client.receive() == (BINARY, message)
+        client.send(CLOSE, struct.pack(">H", 1000))
+        assert client.receive() == (CLOSE, struct.pack(">H", 1000))
+        client.send_bytes(b"", end=True)
+        client.wait_end()
+        assert client.ended and client.reset is None
+
+
 def test_messages_pass_and_the_socket_closes_as_agreed():
     seen = []
 
     def talk(gateway):
-        with Http2Socket(gateway.address(), "/chat?room=1", more=[("sec-websocket-protocol", "chat")]) as client:
-            assert client.headers[":status"] == "200"
-            assert client.headers["sec-websocket-protocol"] == "chat"
-            assert not {"upgrade", "connection", "sec-websocket-accept"} & client.headers.keys()
-            for message in (b"", b"hello", random.Random(1).randbytes(70_000), random.Random(2).randbytes(1 << 20)):
-                client.send(BINARY, message)
-                assert client.receive() == (BINARY, message)
-            client.send(CLOSE, struct.pack(">H", 1000))
-            assert client.receive() == (CLOSE, struct.pack(">H", 1000))
-            client.send_bytes(b"", end=True)
-            client.wait_end()
-            assert client.ended and client.reset is None
+        chat_and_close(gateway)
         assert gateway.metrics().total("sluice_tunnels_opened_total") == 1
 
     chatting(talk, seen)

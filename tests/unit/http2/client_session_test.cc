@@ -87,7 +87,8 @@ struct World {
     REQUIRE(session.receive(settings() + frame(SETTINGS, 1, 0, "")));  // and it has seen ours
   }
   void request(Call& call, std::string_view head = "GET /a HTTP/1.1\r\nHost: h\r\n\r\n", bool has_body = false) {
-    REQUIRE(session.request(call, head, "http", has_body));
+    using Upload = ClientSession::Upload;
+    REQUIRE(session.request(call, head, "http", has_body ? Upload::body : Upload::none));
   }
   // The frames since the last call; the connection's preface is skipped.
   std::vector<Frame> written() {
