@@ -10,6 +10,7 @@
 #include "check.h"
 #include "http/head_scanner.h"
 #include "http/parser.h"
+#include "http/serializer.h"
 
 namespace sluice::fuzz {
 
@@ -62,6 +63,30 @@ inline void check_same(const http::HeaderMap& a, const http::HeaderMap& b) {
     FUZZ_CHECK(left.name == right.name && left.value == right.value && left.id == right.id);
     FUZZ_CHECK(a.repeated(left.id) == b.repeated(left.id));
   }
+}
+
+/// A head as we would send it on.
+template <typename FirstLine>
+std::string written(FirstLine&& first_line, const http::HeaderMap& headers) {
+  size_t most = 1024;  // for the first line
+  for (const http::HeaderField& field : headers) most += field.name.size() + field.value.size() + 4;
+  std::string memory(most, '\0');
+  http::HeadWriter writer(memory);
+  first_line(writer);
+  for (const http::HeaderField& field : headers) writer.field(field.name, field.value);
+  writer.end();
+  FUZZ_CHECK(!writer.overflowed());
+  memory.resize(writer.size());
+  return memory;
+}
+
+inline std::string write_head(const http::RequestHead& head) {
+  return written([&](http::HeadWriter& out) { out.request_line(head.method_text, head.target, {}, false); },
+                 head.headers);
+}
+
+inline std::string write_head(const http::ResponseHead& head) {
+  return written([&](http::HeadWriter& out) { out.status_line(head.status, head.phrase); }, head.headers);
 }
 
 /// What a target of heads does with its input. `parse` is the parser of what the scanner delimits, and `read` what reads most

@@ -7,10 +7,10 @@
 #include <string>
 #include <vector>
 
-#include "check.h"
+#include "frames.h"
+#include "head.h"
 #include "http/framing.h"
 #include "http/parser.h"
-#include "http/serializer.h"
 #include "http/uri.h"
 #include "http2/server_session.h"
 
@@ -22,26 +22,19 @@ constexpr http::HeadLimits kLimits{.first_line_bytes = 200, .head_bytes = 2000, 
 constexpr std::string_view kPreface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 constexpr std::string_view kSettings("\0\0\0\4\0\0\0\0\0", 9);
 constexpr size_t kChoices = 8;
-constexpr size_t kFrameHead = 9;
 
 // What no reader of HTTP/1.1 would refuse, or read in another way.
 void check_as_http1(const http::RequestHead& head) {
   const auto framing = http::request_framing(head);
   const auto target = http::parse_target(head.target, head.method);
   if (!framing || !target) return;  // the proxy refuses it
-  std::array<char, 8192> memory;
-  http::HeadWriter writer(memory);
-  writer.request_line(head.method_text, head.target, {}, false);
-  for (const http::HeaderField& field : head.headers) writer.field(field.name, field.value);
-  writer.end();
-  FUZZ_CHECK(!writer.overflowed());
-
+  const std::string written = fuzz::write_head(head);
   http::HeadScanner scanner;
   std::array<http::HeaderField, kLimits.fields + http2::kAddedFields> fields;
   http::RequestHead again;
   const http::HeadLimits wide{.first_line_bytes = 8192, .head_bytes = 8192, .fields = fields.size()};
-  const auto length = http::read_request(writer.view(), wide, scanner, fields, again);
-  FUZZ_CHECK(length && *length == writer.size());
+  const auto length = http::read_request(written, wide, scanner, fields, again);
+  FUZZ_CHECK(length && *length == written.size());
   FUZZ_CHECK(again.method == head.method && again.target == head.target);
   FUZZ_CHECK(again.headers.size() == head.headers.size());
   for (size_t i = 0; i < again.headers.size(); ++i) {
@@ -119,14 +112,7 @@ class Client final : private http2::ServerSession::Handler {
     for (int round = 0; round < 100; ++round) {
       session_.write(out_, 64 * 1024);
       if (out_.empty()) return;
-      std::string_view rest = out_.view();
-      while (!rest.empty()) {
-        FUZZ_CHECK(rest.size() >= kFrameHead);
-        const auto byte = [&](size_t at) { return static_cast<size_t>(static_cast<uint8_t>(rest[at])); };
-        const size_t length = byte(0) << 16 | byte(1) << 8 | byte(2);
-        FUZZ_CHECK(length <= 16384 && rest.size() >= kFrameHead + length);
-        rest.remove_prefix(kFrameHead + length);
-      }
+      fuzz::check_frames(out_.view());
       out_.clear();
     }
   }
