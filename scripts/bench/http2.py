@@ -1,5 +1,5 @@
-"""What HTTP/2 costs: CPU time per request under h2load, over TLS 1.3 and with upstreams that speak HTTP/1.1, in interleaved rounds;
-and the memory of connections that idle after one request."""
+"""What HTTP/2 costs: CPU time per request under h2load, over TLS 1.3, with upstreams that speak HTTP/1.1 and with such that speak
+HTTP/2, in interleaved rounds; and the memory of connections that idle after one request."""
 
 import re
 import socket
@@ -8,10 +8,11 @@ import subprocess
 import time
 from contextlib import ExitStack
 
-from load import Client
+from load import Client, Scenario
 from peers import BenchError
 from progress import progress, result
 from rounds import HEADER, TLS, Figure, check_log, row
+from rounds import run_scenario as run_wrk
 
 CIPHER = "ECDHE-ECDSA-AES128-GCM-SHA256"  # of TLS 1.2, for h2load to offer 1.3 too
 SCENARIOS = [
@@ -19,8 +20,11 @@ SCENARIOS = [
     (TLS._replace(name="h2-one", title="HTTP/2, 128-byte GET, 64 connections of one stream", target=0.85), ("-c64", "-m1")),
     (TLS._replace(name="h2-16k", title="HTTP/2, 16 KiB response, 8 connections of 32 streams", path="/bytes/16384", expect=16384,
                   target=0.85), ("-c8", "-m32")),
+    (TLS._replace(name="h2-h2", title="HTTP/2 on both sides, 128-byte GET, 8 connections of 32 streams", path="/http2", target=0.85),
+     ("-c8", "-m32")),
 ]  # fmt: skip
 IDLE_SECONDS = 2  # before memory is looked at
+TO_HTTP2 = Scenario("h1-h2", "HTTP/1.1 to upstreams of HTTP/2, 128-byte GET, 64 connections", "/http2", 64, 128, 0.85)
 IDLE_CONNECTIONS = 2000
 FINISHED = re.compile(r"finished in ([\d.]+)(m?s),")
 COUNTED = re.compile(r"status codes: (\d+) 2xx, (\d+) 3xx, (\d+) 4xx, (\d+) 5xx")
@@ -110,9 +114,11 @@ def http2(bench, rounds, seconds):
     rows = []
     with ExitStack() as running:
         running.enter_context(bench.origin())
+        running.enter_context(bench.http2_origin())
         peers = [running.enter_context(peer) for peer in bench.proxies()]
         for scenario, shape in SCENARIOS:
             rows.append(row(scenario, run_scenario(peers, scenario, shape, rounds, seconds)))
+        rows.append(row(TO_HTTP2, run_wrk(peers, TO_HTTP2, rounds, seconds, bench.load_core)))
         result(f"\nMedians of {rounds} interleaved rounds of some {seconds} s each; one core for the proxy.\n", HEADER, *rows)
     with bench.origin():
         memory(bench)

@@ -163,6 +163,7 @@ class Bench:
         self.load_core = load_core
         self.origin_port = free_port()
         self.slow_port = free_port()
+        self.http2_port = free_port()
         self.plugin_dir = f"{SLUICE.rsplit('/', 1)[0]}/plugins"
         self.certificate = self._folder("certificate")
         make_certificate(self.certificate)
@@ -172,13 +173,19 @@ class Bench:
         command = [SLUICE, "origin", "--listen", f"127.0.0.1:{self.origin_port}"]
         return Peer("origin", command, self.origin_port, folder, self.load_core)
 
+    def http2_origin(self):
+        """Answers /http2 with 128 bytes, over HTTP/2 in the clear."""
+        folder = self._folder("http2-origin")
+        config = configure(folder, "http2_origin.yaml.in", "sluice.yaml", port=self.http2_port, admin=free_port(), body="x" * 128)
+        return Peer("http2-origin", [SLUICE, "run", "--config", config], self.http2_port, folder, self.load_core)
+
     def sluice(self, name="sluice", routes=None, wrapper=(), more=""):
         """`routes`: lines of YAML that replace the one route to the origin; `more`: whole sections."""
         folder, port, tls_port = self._folder(name), free_port(), free_port()
         routes = routes or '  - {name: bytes, match: {path: "/bytes/{n:int}"}, upstream: origin}'
         config = configure(
             folder, "sluice.yaml.in", "sluice.yaml",
-            dir=folder, port=port, admin=free_port(), origin=self.origin_port, slow=self.slow_port, routes=routes, more=more,
+            dir=folder, port=port, admin=free_port(), origin=self.origin_port, slow=self.slow_port, http2=self.http2_port, routes=routes, more=more,
             plugin_dir=self.plugin_dir, tls_port=tls_port, certificate=self.certificate,
         )  # fmt: skip
         return Peer(name, [SLUICE, "run", "--config", config], port, folder, self.proxy_core, wrapper, tls_port)
@@ -188,7 +195,7 @@ class Bench:
         folder, port, tls_port = self._folder("nginx"), free_port(), free_port()
         config = configure(
             folder, "nginx.conf.in", "nginx.conf",
-            dir=folder, port=port, origin=self.origin_port, slow=self.slow_port,
+            dir=folder, port=port, origin=self.origin_port, slow=self.slow_port, http2=self.http2_port,
             descriptors=descriptors(), master="off" if wrapper else "on", tls_port=tls_port, certificate=self.certificate,
         )  # fmt: skip
         program = shutil.which("nginx", path=os.environ["PATH"] + ":/usr/sbin")
@@ -198,7 +205,7 @@ class Bench:
     def haproxy(self, wrapper=()):
         folder, port, tls_port = self._folder("haproxy"), free_port(), free_port()
         config = configure(
-            folder, "haproxy.cfg.in", "haproxy.cfg", port=port, origin=self.origin_port, slow=self.slow_port,
+            folder, "haproxy.cfg.in", "haproxy.cfg", port=port, origin=self.origin_port, slow=self.slow_port, http2=self.http2_port,
             tls_port=tls_port, certificate=self.certificate,
         )  # fmt: skip
         program = shutil.which("haproxy", path=os.environ["PATH"] + ":/usr/sbin")
