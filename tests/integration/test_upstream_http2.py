@@ -681,16 +681,18 @@ def test_a_kept_connection_that_proves_stale_is_replaced():
         assert [each.read_response().body for each in clients] == [b"ok"] * 5
 
 
-# --- endpoints that vanish ---
-def pinging(after=0.2, **more):
+# --- endpoints that vanish: who does not answer a PING is not there ---
+VANISHING = {"answers_pings": False}
+
+
+def pinging(after=0.5, **more):
     return merged({"timeouts": {"ping": milliseconds(after * 1000)}}, more)
 
 
 def test_an_endpoint_that_vanishes_is_found_by_a_ping_and_all_its_streams_end():
-    with proxying2(upstream_settings=pinging(**NO_RETRY)) as (gateway, origin):
+    with proxying2(origin=VANISHING, upstream_settings=pinging(**NO_RETRY)) as (gateway, origin):
         clients = ask_all(gateway, 5, method="POST", body=b"once")
         asked = [origin.request() for _ in clients]
-        asked[0].connection.vanish()
         for client in clients:
             assert_problem(client.read_response(), 502, "upstream_silent")
         assert asked[0].connection.pings == 1
@@ -705,7 +707,7 @@ def test_an_endpoint_that_vanishes_is_found_by_a_ping_and_all_its_streams_end():
 
 @pytest.mark.parametrize("retry", [{"attempts": 0}, {"attempts": 1, "on": ["reset"]}])
 def test_what_was_on_a_vanished_connection_is_repeated_where_that_is_safe(retry):
-    with proxying2(upstream_settings=pinging(retry=retry)) as (gateway, origin):
+    with proxying2(origin=VANISHING, upstream_settings=pinging(retry=retry)) as (gateway, origin):
         if retry["attempts"] == 0:  # then only that of a kept connection is
             assert gateway.client().send(request()) and origin.request().respond()
             gateway.wait_for_metric(ACTIVE, 0)
@@ -713,7 +715,6 @@ def test_what_was_on_a_vanished_connection_is_repeated_where_that_is_safe(retry)
         asked = origin.request()
         unsafe = gateway.client().send(request("POST", "/unsafe", body=b"once"))
         assert origin.request().connection is asked.connection
-        asked.connection.vanish()
         assert_problem(unsafe.read_response(), 502, "upstream_silent")
         again = origin.request()
         assert again.target == "/safe"
@@ -724,16 +725,16 @@ def test_what_was_on_a_vanished_connection_is_repeated_where_that_is_safe(retry)
 
 
 def test_a_body_whose_endpoint_vanishes_is_an_abort():
-    with proxying2(upstream_settings=pinging()) as (gateway, origin):
+    with proxying2(origin=VANISHING, upstream_settings=pinging()) as (gateway, origin):
         client = gateway.client().send(request())
-        origin.request().head().data(b"begun").connection.vanish()
+        origin.request().head().data(b"begun")
         answer = client.read_response()
         assert answer.end is not End.complete
         assert gateway.logged(reason="upstream_silent")["status"] == 200
 
 
 def test_an_endpoint_that_answers_pings_is_asked_once_in_a_silence_and_keeps_its_streams():
-    timeouts = {"timeouts": {"response_header": "2s"}}
+    timeouts = {"timeouts": {"response_header": milliseconds(2000)}}
     with proxying2(upstream_settings=pinging(0.1, **timeouts, **NO_RETRY)) as (gateway, origin):
         slow = gateway.client().send(request("GET", "/slow"))
         asked = origin.request()
@@ -749,10 +750,9 @@ def test_an_endpoint_that_answers_pings_is_asked_once_in_a_silence_and_keeps_its
 
 
 def test_no_request_is_given_to_a_connection_before_it_answered_its_ping():
-    with proxying2(upstream_settings=pinging(0.5, **NO_RETRY)) as (gateway, origin):
+    with proxying2(origin=VANISHING, upstream_settings=pinging(**NO_RETRY)) as (gateway, origin):
         first = gateway.client().send(request("GET", "/first"))
         asked = origin.request()
-        asked.connection.vanish()
         wait_until(lambda: asked.connection.pings == 1, "a PING came")
         second = gateway.client().send(request("GET", "/second"))
         other = origin.request()

@@ -21,6 +21,13 @@ from .deadline import DEADLINE, wait_until
 from .wire import address_of
 
 
+def frames_of(data):
+    while data:
+        size = 9 + int.from_bytes(data[:3], "big")
+        yield data[:size]
+        data = data[size:]
+
+
 class Http2Request:
     def __init__(self, connection, stream, headers):
         self.connection = connection
@@ -97,7 +104,6 @@ class Http2Connection:
         self.changed = threading.Condition(self.lock)
         self.requests = {}
         self.over = False
-        self.vanished = False
         self.pings = 0           # of the gateway's
         self.goaway_code = None  # of the gateway's
         self.protocol = h2.connection.H2Connection(h2.config.H2Configuration(
@@ -125,12 +131,12 @@ class Http2Connection:
 
     def flush(self):
         data = self.protocol.data_to_send()
+        if not self.origin.answers_pings:
+            data = b"".join(frame for frame in frames_of(data) if frame[3] != 6)
         if data:
             self.raw(data)
 
     def raw(self, data):
-        if self.vanished:
-            return
         try:
             self.socket.sendall(data)
         except OSError:
@@ -146,11 +152,6 @@ class Http2Connection:
         """For example MAX_CONCURRENT_STREAMS=1."""
         with self.speaking() as speaker:
             speaker.update_settings({getattr(h2.settings.SettingCodes, name): value for name, value in settings.items()})
-
-    def vanish(self):
-        """Nothing is heard of it any more, as if its machine had lost its power."""
-        with self.lock:
-            self.vanished = True
 
     def close(self):
         try:
@@ -203,12 +204,13 @@ class Http2Connection:
 class Http2Origin:
     """`settings`: {SettingCodes.X: value}, said at the start. `tls`: an ssl.SSLContext. `lax`: the gateway may be told nonsense."""
 
-    def __init__(self, script=None, settings=None, tls=None, lax=False, raw=None, receive_buffer=0):
+    def __init__(self, script=None, settings=None, tls=None, lax=False, raw=None, receive_buffer=0, answers_pings=True):
         self.script = script
         self.raw = raw          # instead of HTTP/2: what is sent to each connection, before all else
         self.settings = settings or {}
         self.tls = tls
         self.lax = lax
+        self.answers_pings = answers_pings
         self.holds_windows = False
         self.reads = threading.Event()  # cleared: what is sent stays in the sockets
         self.reads.set()
