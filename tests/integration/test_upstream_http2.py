@@ -648,7 +648,10 @@ def test_a_connection_that_ended_leaves_its_place_while_a_slow_client_gets_the_r
         slow = gateway.http2(initial={Setting.INITIAL_WINDOW_SIZE: 0}, gives_windows=False)
         stream = slow.begin(path="/slow")
         first = origin.request()
-        first.respond(MEGABYTE[:100_000])  # the gateway holds it, and has paused
+        first.head().data(MEGABYTE[:65_537])  # past its watermark: the gateway pauses
+        first.connection.settle()
+        first.data(end=True)
+        first.connection.settle()
         first.connection.goaway(first.stream) if goodbye else first.connection.close()
         wait_until(lambda: first.connection.over, "the connection is closed")
         gateway.wait_for_metric(ACTIVE, 0)
@@ -660,7 +663,7 @@ def test_a_connection_that_ended_leaves_its_place_while_a_slow_client_gets_the_r
         assert gateway.metrics().total(CLOSED) == 1
         slow.send(window_update(stream, 200_000), window_update(0, 200_000))
         assert slow.wait(stream).complete
-        assert slow.answers[stream].body == MEGABYTE[:100_000]
+        assert slow.answers[stream].body == MEGABYTE[:65_537]
         slow.close()
         gateway.wait_gauges_zero()
         assert gateway.metrics().total(CLOSED) == 1

@@ -105,6 +105,7 @@ class Http2Connection:
         self.requests = {}
         self.over = False
         self.pings = 0           # of the gateway's
+        self.pongs = 0           # its answers to ours
         self.goaway_code = None  # of the gateway's
         self.protocol = h2.connection.H2Connection(h2.config.H2Configuration(
             client_side=False, header_encoding="latin-1", validate_outbound_headers=False, normalize_outbound_headers=False,
@@ -153,6 +154,14 @@ class Http2Connection:
         with self.speaking() as speaker:
             speaker.update_settings({getattr(h2.settings.SettingCodes, name): value for name, value in settings.items()})
 
+    def settle(self):
+        """What was sent has come to the gateway, and had its effect."""
+        with self.speaking() as speaker:
+            awaited = self.pongs + 1
+            speaker.ping(b"settling")
+        with self.changed:
+            assert self.changed.wait_for(lambda: self.pongs >= awaited, DEADLINE), "no answer to a PING"
+
     def close(self):
         try:
             self.socket.shutdown(socket.SHUT_RDWR)
@@ -195,6 +204,8 @@ class Http2Connection:
         elif isinstance(event, h2.events.StreamReset):
             asked.cancel_code = event.error_code
             asked.cancelled.set()
+        elif isinstance(event, h2.events.PingAckReceived):
+            self.pongs += 1
         elif isinstance(event, h2.events.PingReceived):
             self.pings += 1
         elif isinstance(event, h2.events.ConnectionTerminated):
