@@ -881,6 +881,22 @@ def test_a_flood_ends_the_connection_or_is_answered_within_bounds(frame):
         gateway.wait_gauges_zero()
 
 
+@contextmanager
+def grpc_behind(handlers, **settings):
+    """A gateway before a server of grpcio's: yields (gateway, channel)."""
+    grpc = pytest.importorskip("grpc")
+    server = grpc.server(futures.ThreadPoolExecutor(4))
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("test.Test", handlers),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        with Sluice(proxy_config(f"127.0.0.1:{port}", upstream_settings={"protocol": "http2", **settings})) as gateway:
+            with grpc.insecure_channel(gateway.address()) as channel:
+                yield gateway, channel
+    finally:
+        server.stop(None).wait(DEADLINE)
+
+
 def test_grpc_crosses_http2_on_both_sides():
     grpc = pytest.importorskip("grpc")
 
@@ -896,22 +912,31 @@ def test_grpc_crosses_http2_on_both_sides():
     as_they_are = {"request_deserializer": None, "response_serializer": None}
     handlers = {"Upper": grpc.unary_unary_rpc_method_handler(upper, **as_they_are),
                 "Count": grpc.stream_stream_rpc_method_handler(count, **as_they_are)}
-    server = grpc.server(futures.ThreadPoolExecutor(4))
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("test.Test", handlers),))
-    port = server.add_insecure_port("127.0.0.1:0")
-    server.start()
-    try:
-        with Sluice(proxy_config(f"127.0.0.1:{port}", upstream_settings={"protocol": "http2"})) as gateway:
-            with grpc.insecure_channel(gateway.address()) as channel:
-                answer, call = channel.unary_unary("/test.Test/Upper").with_call(b"hello", timeout=DEADLINE)
-                assert answer == b"HELLO"
-                assert ("x-sum", "5") in [tuple(each) for each in call.trailing_metadata()]
-                received = []
-                with pytest.raises(grpc.RpcError) as failure:
-                    for piece in channel.stream_stream("/test.Test/Count")(iter([b"a" * 100_000] * 20), timeout=DEADLINE):
-                        received.append(piece)
-                assert received == [b"a" * 200_000] * 20
-                assert failure.value.code() is grpc.StatusCode.DATA_LOSS
-                assert failure.value.details() == "that was all"
-    finally:
-        server.stop(None).wait(DEADLINE)
+    with grpc_behind(handlers) as (_, channel):
+        answer, call = channel.unary_unary("/test.Test/Upper").with_call(b"hello", timeout=DEADLINE)
+        assert answer == b"HELLO"
+        assert ("x-sum", "5") in [tuple(each) for each in call.trailing_metadata()]
+        received = []
+        with pytest.raises(grpc.RpcError) as failure:
+            for piece in channel.stream_stream("/test.Test/Count")(iter([b"a" * 100_000] * 20), timeout=DEADLINE):
+                received.append(piece)
+        assert received == [b"a" * 200_000] * 20
+        assert failure.value.code() is grpc.StatusCode.DATA_LOSS
+        assert failure.value.details() == "that was all"
+
+
+def test_a_server_of_grpc_does_not_take_our_pings_for_abuse():
+    grpc = pytest.importorskip("grpc")
+    answers = threading.Event()
+
+    def wait(body, _):
+        answers.wait(DEADLINE)
+        return body
+
+    with grpc_behind({"Wait": grpc.unary_unary_rpc_method_handler(wait)}, **pinging(0.1)) as (gateway, channel):
+        with pytest.raises(grpc.RpcError) as failure:  # it would end the connection with the fourth PING
+            channel.unary_unary("/test.Test/Wait")(b"hello", timeout=2)
+        answers.set()
+        assert failure.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        assert gateway.metrics().total(OPENED) == 1
+        assert gateway.metrics().total(CLOSED) == 0
