@@ -345,7 +345,7 @@ constexpr Row kRows[] = {
      .binding = nodes<&TlsServerDraft::ticket_key_files>},
     {.section = S::listener_tls, .key = "early_data", .type = T::boolean, .fallback = "false",
      .help = "Clients that resume a session of TLS 1.3 may send requests before the handshake is over (0-RTT). Somebody may have recorded such a request and "
-             "send it again: only GET, HEAD and OPTIONS without a body are served then, upstreams see `Early-Data: 1`, the rest is 425 and comes again.",
+             "send it again: only GET, HEAD and OPTIONS without a body are served then, upstreams see `Early-Data: 1`, the rest is 425 (`too_early`).",
      .binding = into<&TlsServerDraft::spec, &TlsServerSpec::early_data>},
 
     {.section = S::certificate, .key = "cert_file", .type = T::file, .presence = kRequired,

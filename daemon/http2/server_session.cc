@@ -316,6 +316,7 @@ void ServerSession::give_up(uint32_t code) { must(nghttp2_session_terminate_sess
 
 // HEADERS open streams in rising order (RFC 9113 §5.1.1), or end one that is open. Behind our RST_STREAM trailers may still come.
 void ServerSession::check_order(int32_t id) {
+  if (id > last_) note_cut(id);  // ignored, with all that follows on it
   if (id > highest_) {
     if (id > highest_ + 2) skipped_ = {highest_ + 2, id - 2};
     highest_ = id;

@@ -199,7 +199,9 @@ void Downstream::on_readable() {
     const event::IoResult result = stream_.read(buffer.first(room));
     if (early_ != nullptr) [[unlikely]] {
       const tls::Channel& channel = early_->channel;
-      if (result.status == event::IoStatus::error && channel.is_early()) return close(channel.handshake_failure());
+      if (result.status == event::IoStatus::error && channel.is_early()) {
+        return close(lingering_ ? close_reason_ : channel.handshake_failure());
+      }
       follow_early_data(result.bytes);
     }
     if (result.status == event::IoStatus::again) return;

@@ -366,7 +366,8 @@ void Exchange::finish() {
 
 bool Exchange::outlives_client(Reason reason) {
   const bool left = reason == Reason::client_closed || reason == Reason::client_write_timeout ||
-                    reason == Reason::http2_reset || reason == Reason::http2_error || reason == Reason::http2_flood;
+                    reason == Reason::http2_reset || reason == Reason::http2_error || reason == Reason::http2_flood ||
+                    reason == Reason::tls_closed;  // behind early data
   const bool runs = phase_ != Phase::tunnel && phase_ != Phase::finishing && phase_ != Phase::over;
   if (!left || !runs || filtering_ == nullptr || !filtering_->outlives_client || !request_complete_) return false;
   if (pipe_ != nullptr || file_left_ > 0 || request_.framing.upgrade)

@@ -75,7 +75,7 @@ class Http2Connection final : private http2::ServerSession::Handler {
   bool blocked_ = false;  // the socket takes no more
   bool broken_ = false;   // the socket failed
   bool turn_ends_ = false;
-  bool rests_ = false;    // it idles, and memory was given back
+  bool rests_ = true;     // it idles, and memory was given back; or no request has come
   bool parting_ = false;  // the client was told that it ends
   bool parted_ = false;   // no stream is accepted any more
 };

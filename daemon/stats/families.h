@@ -41,7 +41,7 @@ namespace sluice::stats {
   /* clients */ \
   X(downstream_accepted,      counter,   none,    "sluice_downstream_connections_accepted_total", "listener",                 "Client connections accepted.") \
   X(downstream_connections,   gauge,     none,    "sluice_downstream_connections",                "listener state",           "Client connections open now, by what they are doing.") \
-  X(tls_handshakes,           counter,   none,    "sluice_tls_handshakes_total",                "listener session",         "TLS handshakes with clients that succeeded: full ones, and sessions resumed. Failed ones are among the connections closed, by reason.") \
+  X(tls_handshakes,           counter,   none,    "sluice_tls_handshakes_total",                "listener session",         "TLS handshakes with clients that succeeded: full ones, and sessions resumed (with early data as soon as that is accepted). Failed ones are among the connections closed, by reason.") \
   X(tls_early_data,           counter,   none,    "sluice_tls_early_data_total",                "listener result",          "TLS handshakes in which the client sent early data, by what became of that; what is rejected is sent again behind the handshake.") \
   X(downstream_closed,        counter,   none,    "sluice_downstream_connections_closed_total",   "listener reason",          "Client connections ended, by why.") \
   X(downstream_received,      counter,   bytes,   "sluice_downstream_received_bytes_total",       "listener",                 "Bytes read from clients.") \

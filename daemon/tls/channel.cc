@@ -222,6 +222,7 @@ IoResult Channel::concluded_handshake(int returned, Need& needs) {
 
 // Reads none of the early data. If there may be some the client gets its answers before its Finished has come.
 int Channel::accept() {
+  if (is_early()) return 1;  // its flight has not left yet
   if (early_ != Early::expected) return SSL_do_handshake(ssl_.get());
   size_t none = 0;
   const int step = SSL_read_early_data(ssl_.get(), nullptr, 0, &none);
@@ -314,7 +315,7 @@ IoResult Channel::read_early(std::span<char> into) {
     if (got == 0) result = conclusion;
   }
   std::ignore = send_held(socket_);
-  pending_ = SSL_has_pending(ssl_.get()) == 1 || (got > 0 && (end_ != IoStatus::ok || early_ != Early::reading));
+  pending_ = got > 0 && (done == 1 || end_ != IoStatus::ok);  // half a record is for the socket to complete
   return result;
 }
 

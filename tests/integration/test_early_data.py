@@ -9,13 +9,14 @@ import threading
 
 import pytest
 
-from harness import (DEADLINE, Authority, EarlyContext, End, Http2Client, RawClient, answering, assert_problem, greeting, proxying,
+from harness import (DEADLINE, Authority, EarlyContext, End, Http2Client, RawClient, answering, assert_problem, greeting, milliseconds, proxying,
                      request, response, sluice, wait_until)
 from harness.early_data import libssl, pointer
 from harness.http2 import PREFACE, data, head, headers, settings
 
 RESULTS = "sluice_tls_early_data_total"
 CLOSED = "sluice_downstream_connections_closed_total"
+HANDSHAKE = milliseconds(1000)  # for what must be done within it
 
 
 @pytest.fixture(scope="module")
@@ -279,7 +280,7 @@ def test_pipelined_requests_are_early_as_far_as_they_came_so(server):
 
 @pytest.mark.parametrize("http2", [False, True])
 def test_a_client_that_stops_behind_its_early_data_has_the_handshakes_time(server, http2):
-    with serving(server, listener={"timeouts": {"tls_handshake": "300ms"}}) as (gateway, origin):
+    with serving(server, listener={"timeouts": {"tls_handshake": HANDSHAKE}}) as (gateway, origin):
         session = visit(gateway, http2=http2)
         with connect(gateway, session, http2=http2) as client:
             if http2:
@@ -294,7 +295,7 @@ def test_a_client_that_stops_behind_its_early_data_has_the_handshakes_time(serve
 
 def test_one_that_ends_the_handshake_in_time_is_not_bound_by_it_any_more(server):
     """Neither is one whose Finished comes in the same segment as its last early data."""
-    with serving(server, listener={"timeouts": {"tls_handshake": "300ms", "idle": "1s"}}) as (gateway, _):
+    with serving(server, listener={"timeouts": {"tls_handshake": HANDSHAKE, "idle": "1s"}}) as (gateway, _):
         session = visit(gateway)
         with connect(gateway, session) as client:
             client.send(request("GET", "/early", host="a.test"))
@@ -313,7 +314,7 @@ def test_early_requests_may_wait_for_their_turn_longer_than_a_handshake_may_take
                 assert go_on.wait(DEADLINE)
             connection.send(response(b"hello"))
 
-    with serving(server, script, listener={"timeouts": {"tls_handshake": "300ms"}}) as (gateway, origin):
+    with serving(server, script, listener={"timeouts": {"tls_handshake": HANDSHAKE}}) as (gateway, origin):
         session = visit(gateway)
         with connect(gateway, session) as client, connect(gateway, session) as other:
             client.send(request("GET", "/slow", host="a.test") + request("GET", "/behind", host="a.test"))
@@ -345,6 +346,28 @@ def test_a_client_that_goes_away_before_the_handshake_is_over_leaves_nothing(ser
         gateway.wait_gauges_zero()
 
 
+@pytest.mark.parametrize("http2", [False, True])
+def test_an_early_request_may_outlive_its_client(server, http2):
+    go_on = threading.Event()
+
+    def answer(message):
+        if message.target == "/first":
+            return response(b"hello")
+        assert go_on.wait(DEADLINE)
+        return response(b"hello", headers=[("X-Session-Create", "alice")])
+
+    with serving(server, answering(answer), plugins={"session": {"module": "session", "config": {"outlive_client": True}}},
+                 stores={"default": {"type": "memory"}}, route={"plugins": ["session"]}) as (gateway, origin):
+        session = visit(gateway, http2=http2)
+        with connect(gateway, session, http2=http2) as client:
+            client.begin("GET", "/create") if http2 else client.send(request("GET", "/create", host="a.test"))
+            wait_until(lambda: len(origin.requests) == 2, "the early request is at the origin")
+        gateway.wait_for_metric("sluice_downstream_connections", 1, state="lost")
+        go_on.set()
+        gateway.wait_for_metric("sluice_plugin_events_total", 1, plugin="session", event="created")
+        gateway.wait_for_metric("sluice_downstream_connections", 0)
+
+
 def test_an_early_request_may_ask_for_the_connections_end(server):
     with serving(server) as (gateway, _):
         session = visit(gateway)
@@ -364,7 +387,7 @@ def test_a_large_answer_is_whole_however_the_client_reads(server, http2):
     """The handshake ends while the answer has no room: its time is over by when the client reads on."""
     body = hashlib.shake_256(b"large").digest(8 << 20)
     with serving(server, answering(lambda message: response(body if message.target == "/large" else b"hello")),
-                 listener={"timeouts": {"tls_handshake": "300ms"}}) as (gateway, origin):
+                 listener={"timeouts": {"tls_handshake": HANDSHAKE}}) as (gateway, origin):
         session = visit(gateway, http2=http2)
         with connect(gateway, session, http2=http2, receive_buffer=4096) as client:
             if http2:

@@ -311,8 +311,10 @@ def test_the_limit_of_requests_loses_none():
 
 # --- timeouts ---
 
-def test_who_says_nothing_behind_the_preface_is_idle():
-    with proxying(listener={"timeouts": {"idle": milliseconds(200), "request_header": milliseconds(200)}}) as (gateway, _):
+@pytest.mark.parametrize("idle", [milliseconds(200), "60s"])
+def test_who_says_nothing_behind_the_preface_is_idle(idle):
+    """And has as long for the first request as in HTTP/1.1 (timeouts.request_header)."""
+    with proxying(listener={"timeouts": {"idle": idle, "request_header": milliseconds(200)}}) as (gateway, _):
         assert gateway.http2().read_goaway() == Code.NO_ERROR
 
 

@@ -194,6 +194,18 @@ def test_trailers_of_a_stream_above_the_limit_are_ignored():
         assert client.wait(1).body == b"ok"
 
 
+def test_trailers_of_a_request_that_came_too_late_are_ignored():
+    """The last stream was named in a GOAWAY that the client had not read yet."""
+    with proxying(listener={"limits": {"requests_per_connection": 1}}) as (gateway, origin):
+        client = gateway.http2()
+        slow = client.begin()
+        client.wait_for(lambda: (slow, Code.NO_ERROR) in client.goaways)
+        client.send(post(3) + data(3, b"late") + headers(3, [("a", "b")]))
+        client.ping()
+        origin.accept().answer(OK)
+        assert client.wait(slow).body == b"ok"
+
+
 # --- requests that are malformed, or that HTTP/1.1 upstream could read in another way ---
 def request(*fields, **pseudo):
     return head(headers=fields, **pseudo)

@@ -214,6 +214,32 @@ TEST_CASE("a read brings either early data or what came behind it") {
   CHECK_FALSE(world.channel->is_early());
 }
 
+TEST_CASE("of early data that comes in halves the second is waited for") {
+  Early world("early");
+  REQUIRE(world.channel->handshake().status == IoStatus::ok);
+  CHECK(world.receive() == "early");
+  BIO* const written = BIO_new(BIO_s_mem());
+  SSL_set0_wbio(world.client.get(), written);
+  world.send_early("halves");
+  char* record = nullptr;
+  const auto bytes = static_cast<size_t>(BIO_get_mem_data(written, &record));
+  REQUIRE(::send(world.theirs.get(), record, bytes / 2, 0) == static_cast<ssize_t>(bytes / 2));
+  CHECK(world.receive() == "-");
+  CHECK_FALSE(world.channel->has_pending());  // or the loop would ask again and again
+  REQUIRE(::send(world.theirs.get(), record + bytes / 2, bytes - bytes / 2, 0) > 0);
+  CHECK(world.receive() == "halves");
+}
+
+TEST_CASE("a flight for which the socket has no room is sent when it has, and then early data is read") {
+  Early world("early");
+  const size_t filled = fill(world.ours.get());
+  CHECK(world.channel->handshake().status == IoStatus::again);
+  CHECK(world.channel->handshake().status == IoStatus::again);
+  drain(world.theirs.get(), filled);
+  REQUIRE(world.channel->handshake().status == IoStatus::ok);
+  CHECK(world.receive() == "early");
+}
+
 TEST_CASE("who sends early data gets new tickets, be the answer out already or not") {
   Early world("early");
   REQUIRE(world.channel->handshake().status == IoStatus::ok);
