@@ -18,6 +18,7 @@ constexpr uint32_t kMaxInformationalBytes = 64 * 1024;
 // Between PINGs while no stream gets anything. Servers of gRPC allow one in five minutes then, and end the connection after the
 // third one too many.
 constexpr Millis kPingPause = std::chrono::minutes(5);
+constexpr Error kWrongLength{Reason::upstream_http2_error, "its content-length is not the length of its body"};
 }  // namespace
 
 // --- one stream ---
@@ -140,6 +141,7 @@ void Http2Stream::on_head(const http::ResponseHead& head, size_t bytes) {
   const Result<http::ResponseFraming> framing = http::response_framing(head, method_);
   if (!framing) return fail(framing.error());
   got_head_ = true;
+  if (framing->body.kind == http::BodyFraming::Kind::length) body_left_ = framing->body.length;
   if (!paused_) arm_body_timeout();
   user_->on_response_head(head, *framing);
 }
@@ -178,7 +180,10 @@ void Http2Stream::deliver_informational(const http::ResponseHead& head, size_t b
   user_->on_informational(head);
 }
 
+// nghttp2 compares lengths too, but not in an answer to CONNECT that refuses it, which has a body like any other.
 void Http2Stream::on_body(std::string_view data) {
+  if (data.size() > body_left_.value_or(data.size())) return fail(kWrongLength);
+  if (body_left_) *body_left_ -= data.size();
   if (!std::exchange(touched_, true)) connection_.touched_.push_back(this);
   if (paused_ || !held_.empty()) return held_.append(data);
   arm_body_timeout();
@@ -187,6 +192,7 @@ void Http2Stream::on_body(std::string_view data) {
 }
 
 void Http2Stream::on_end(const http::HeaderMap& trailers) {
+  if (body_left_.value_or(0) > 0) return fail(kWrongLength);
   timer_.cancel();
   if (!paused_ && held_.empty()) return user_->on_response_end(trailers);
   holds_end_ = true;

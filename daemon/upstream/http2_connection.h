@@ -10,6 +10,7 @@
 // dead      the socket is closed; streams whose response is here already may still hand it over, then the pool frees it
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -92,7 +93,8 @@ class Http2Stream final : public event::Deferred,
   // the response
   Buffer held_;  // what came while the user had paused: no more than the window
   std::string held_trailers_;
-  size_t unopened_ = 0;  // bytes handed over that the window was not opened for
+  std::optional<uint64_t> body_left_;  // of an announced length
+  size_t unopened_ = 0;                // bytes handed over that the window was not opened for
   uint32_t informational_bytes_ = 0;
   uint8_t informationals_ = 0;
   http::Method method_;

@@ -234,6 +234,28 @@ def test_an_endpoint_that_does_not_want_to_answers_in_its_own_words():
         assert origin.request().connection is asked.connection
 
 
+@pytest.mark.parametrize("length, body", [("300", b"short"), ("2", b"noHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil")])
+def test_an_answer_of_another_length_than_it_says_does_not_reach_into_the_next_one(length, body):
+    with tunnelling() as (gateway, origin):
+        client = gateway.client().send(request("GET", "/", UPGRADE) + request("GET", "/next"))
+        asked = origin.request()
+        asked.respond(body, status=403, fields=[("content-length", length)])
+        answer = client.read_response()
+        assert (answer.status, answer.end, body.startswith(answer.body)) == (403, End.eof, True)
+        assert client.wait_closed() is End.eof
+        assert gateway.logged(path="/")["reason"] == "upstream_http2_error"
+        # The connection goes on, and lengths that are right do.
+        assert asked.cancelled.wait(DEADLINE)
+        client = gateway.client().send(request("GET", "/", UPGRADE))
+        again = origin.request()
+        again.respond(b"not you", status=403, fields=[("content-length", "7")])
+        assert client.read_response().body == b"not you"
+        assert again.connection is asked.connection
+        client.send(request("GET", "/next"))
+        origin.request().respond(b"next")
+        assert client.read_response().body == b"next"
+
+
 def test_without_the_setting_it_is_501_still():
     with tunnelling(origin={"settings": {SettingCodes.ENABLE_CONNECT_PROTOCOL: 0}}) as (gateway, origin):
         assert_problem(gateway.client().send(request("GET", "/", UPGRADE)).read_response(), 501, "upstream_no_upgrade")
