@@ -277,7 +277,9 @@ void Exchange::flush_upstream() {
   if (!lease_ || upstream_dead_) return hold_request();
   std::array<iovec, Outbox::kMostPieces> pieces;
   const bool ends = request_ends();
-  const auto [status, taken] = lease_->send(to_upstream_.pieces(pieces), ends, upstream_trailers_);
+  // Behind a request for an Upgrade there may be a tunnel, which has an end of its own.
+  const bool last = ends && (phase_ == Phase::tunnel || !request_.framing.upgrade);
+  const auto [status, taken] = lease_->send(to_upstream_.pieces(pieces), last, upstream_trailers_);
   to_upstream_.sent(taken);
   sent_some_ = sent_some_ || lease_->has_sent();
   if (phase_ == Phase::tunnel && taken > 0) on_tunnel_progress(&ListenerSeries::tunnel_received, taken);

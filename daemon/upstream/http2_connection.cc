@@ -60,13 +60,14 @@ event::IoResult Http2Stream::send(std::span<const iovec> body, bool last, std::s
   }
   // What goes up a tunnel begins, and ends, when it is open.
   const bool waits = is_tunnel_ && !got_head_;
-  if (upload_ == http2::ClientSession::Upload::none || ended_ || waits) return {event::IoStatus::ok};
+  if (upload_ == http2::ClientSession::Upload::none || waits) return {event::IoStatus::ok};
+  size_t size = 0;
+  for (const iovec& piece : body) size += piece.iov_len;
+  if (ended_) return {size > 0 ? event::IoStatus::error : event::IoStatus::ok};
   offered_ = body;
   taken_ = 0;
   offers_last_ = last;
   trailers_ = trailers;
-  size_t size = 0;
-  for (const iovec& piece : body) size += piece.iov_len;
   const auto all_taken = [&] { return taken_ == size && (!last || ended_); };
   if (connection_.receiving_) {
     connection_.held_back_ = true;

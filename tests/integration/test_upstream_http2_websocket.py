@@ -3,6 +3,7 @@ endpoints are python3-h2 with frames of RFC 6455 read here; the clients are pyth
 
 import asyncio
 import contextlib
+import os
 import random
 import ssl
 import struct
@@ -16,6 +17,7 @@ from test_http2_websocket import CLOSE, TEXT, Http2Socket, chat_and_close
 from harness import (DEADLINE, Authority, End, Http2Origin, Sluice, assert_problem, merged, milliseconds, proxy_config, request,
                      wait_until)
 
+PLUGINS = os.environ.get("SLUICE_TEST_PLUGINS", "")
 CONNECTS = {"settings": {SettingCodes.ENABLE_CONNECT_PROTOCOL: 1}}
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 ACCEPT = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="  # to that key, by RFC 6455 §1.3
@@ -204,6 +206,24 @@ def test_what_a_client_sends_before_the_answer_is_not_lost():
         assert asked.read() == b"eager"
         asked.data(end=True)
         assert client.read_response().status == 101
+        assert client.wait_closed() is End.eof
+        gateway.wait_gauges_zero()
+
+
+def test_what_a_client_sends_while_a_plugin_holds_the_answer_is_not_lost():
+    probe = {"module": "probe", "config": {"tag": "a", "pause": ["response"], "delay": "500ms"}}
+    with tunnelling(process={"plugin_dir": PLUGINS}, plugins={"a": probe}, route={"plugins": ["a"]}) as (gateway, origin):
+        client = gateway.client().send(request("GET", "/raw", UPGRADE))
+        asked = origin.request().head(200)
+        gateway.wait_for_metric("sluice_plugin_events_total", 1, event="paused")
+        client.send(b"early ")
+        assert client.read_response().status == 101
+        client.send(b"late")
+        assert take(asked, 10) == b"early late"
+        client.half_close()
+        assert asked.read() == b""
+        asked.data(b"bye", end=True)
+        assert client.read_exactly(3) == b"bye"
         assert client.wait_closed() is End.eof
         gateway.wait_gauges_zero()
 
