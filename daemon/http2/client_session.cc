@@ -141,6 +141,7 @@ bool ClientSession::request(Stream& stream, std::string_view head, std::string_v
   if (id < 0) return false;
   stream.id_ = id;
   stream.ended_ = false;
+  stream.may_send_ = tunnel;
   stream.failure_ = {Reason::none, ""};
   streams_.push_back(stream);
   return true;
@@ -191,7 +192,7 @@ ClientSession::Stream* ClientSession::find(int32_t id) {
 
 // It hears of it by report().
 void ClientSession::fail(Stream& stream, Error error) {
-  if (stream.ended_ || stream.failure_.reason != Reason::none) return;
+  if ((stream.ended_ && !stream.may_send_) || stream.failure_.reason != Reason::none) return;
   stream.failure_ = error;
   has_failures_ = true;
 }
@@ -313,6 +314,7 @@ ssize_t ClientSession::read_body(int32_t id, std::span<char> into, uint32_t* fla
   const Stream::Piece piece = stream->read_body(into);
   if (!piece.last && piece.bytes == 0) return NGHTTP2_ERR_DEFERRED;
   if (!piece.last) return static_cast<ssize_t>(piece.bytes);
+  stream->may_send_ = false;
   *flags |= NGHTTP2_DATA_FLAG_EOF;
   if (!piece.trailers.empty()) {
     sent_fields_.resize(lines_of(piece.trailers));

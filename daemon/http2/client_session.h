@@ -34,7 +34,7 @@ class ClientSession {
     virtual void on_body(std::string_view data) = 0;
     virtual void on_end(const http::HeaderMap& trailers) = 0;
     /// The response does not come, or breaks off: upstream_refused (not processed), upstream_reset, upstream_http2_error,
-    /// upstream_head_too_large.
+    /// upstream_head_too_large. Behind on_end() only of a tunnel whose way up is open: nobody takes any more.
     virtual void on_failed(Error error) = 0;
 
     /// Moves as much as there is of the request's body to `into`; from write(), and only if the request has one, or is a tunnel.
@@ -49,6 +49,7 @@ class ClientSession {
     friend class ClientSession;
     int32_t id_ = 0;
     bool ended_ = false;
+    bool may_send_ = false;  // behind the response's end too: a tunnel, until its last byte
     Error failure_{Reason::none, ""};
   };
 

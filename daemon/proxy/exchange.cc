@@ -280,6 +280,7 @@ void Exchange::flush_upstream() {
   // Behind a request for an Upgrade there may be a tunnel, which has an end of its own.
   const bool last = ends && (phase_ == Phase::tunnel || !request_.framing.upgrade);
   const auto [status, taken] = lease_->send(to_upstream_.pieces(pieces), last, upstream_trailers_);
+  if (status == event::IoStatus::eof) return end_way_up();
   to_upstream_.sent(taken);
   sent_some_ = sent_some_ || lease_->has_sent();
   if (phase_ == Phase::tunnel && taken > 0) on_tunnel_progress(&ListenerSeries::tunnel_received, taken);
@@ -291,10 +292,17 @@ void Exchange::flush_upstream() {
   sent_all_ = ends;
   if (client_paused_ && !(filtering_ != nullptr && filtering_->holds_request)) resume_client();
   if (phase_ == Phase::tunnel && request_complete_ && !upstream_shut_) {
-    upstream_shut_ = true;
     lease_->shutdown_write();
-    maybe_end_tunnel();
+    end_way_up();
   }
+}
+
+// Of the tunnel. What could not be sent is not wanted.
+void Exchange::end_way_up() {
+  upstream_shut_ = true;
+  to_upstream_.clear();
+  if (client_paused_) resume_client();
+  maybe_end_tunnel();
 }
 
 // What cannot be sent now is kept whole: a dead endpoint's request may go to another one.

@@ -114,6 +114,7 @@ class Exchange final : private upstream::Carrier::User, private upstream::Pool::
   void add_request_trailers(std::string_view block, size_t fields);
   [[nodiscard]] uint64_t body_limit() const;
   void flush_upstream();
+  void end_way_up();
   void hold_request();
   void pause_client();
   void resume_client();

@@ -52,6 +52,7 @@ class Carrier {
   /// Sends what is left of the head, and of the body that follows what was taken before as much as can be taken now. `last`:
   /// nothing comes behind `body` but `trailers`, which are lines with the empty one at their end, or nothing.
   /// ok: all of it was taken, the end too. again: `bytes` of `body` were, and on_upstream_writable() says when to offer the rest.
+  /// eof: a tunnel's endpoint ended its way well, and takes nothing more: so the way up is over too.
   /// error: nothing can be sent any more; the response may come all the same, and if it does not, on_upstream_error() will.
   [[nodiscard]] virtual event::IoResult send(std::span<const iovec> body, bool last, std::string_view trailers) = 0;
   /// At least one byte of the request was sent.

@@ -49,6 +49,7 @@ Error Http2Stream::refuses_tunnel(const http::RequestHead& head) const {
 }
 
 event::IoResult Http2Stream::send(std::span<const iovec> body, bool last, std::string_view trailers) {
+  if (is_cut_off_) return {event::IoStatus::eof};
   if (connection_.dead_) return {event::IoStatus::error};
   if (!submitted_) {
     const bool tls = connection_.stream_.transport() != nullptr;
@@ -194,6 +195,7 @@ void Http2Stream::on_body(std::string_view data) {
 
 void Http2Stream::on_end(const http::HeaderMap& trailers) {
   if (body_left_.value_or(0) > 0) return fail(kWrongLength);
+  got_end_ = true;
   timer_.cancel();
   if (!paused_ && held_.empty()) return user_->on_response_end(trailers);
   holds_end_ = true;
@@ -204,6 +206,11 @@ void Http2Stream::on_end(const http::HeaderMap& trailers) {
 }
 
 void Http2Stream::on_failed(Error error) {
+  if (got_end_ && !is_tunnel_) return;  // an answer that refused one
+  if (got_end_) {
+    is_cut_off_ = true;
+    return user_->on_upstream_writable();
+  }
   if (error.reason == Reason::upstream_reset && !connection_.dead_) got_bytes_ = true;  // it was no stale connection
   if (got_head_ && error.reason == Reason::upstream_reset) error.reason = Reason::upstream_truncated;
   fail(error);

@@ -103,9 +103,11 @@ class Http2Stream final : public event::Deferred,
   bool got_bytes_ = false;
   bool got_head_ = false;
   bool paused_ = false;
+  bool got_end_ = false;
   bool holds_end_ = false;
   bool touched_ = false;  // it got something in this read
   bool is_tunnel_ = false;
+  bool is_cut_off_ = false;  // a tunnel whose way down ended well, and whose way up nobody listens to
 };
 
 class Http2Connection {

@@ -25,7 +25,7 @@ class Owner;
 
 class Stream final : public ClientSession::Stream {
  public:
-  explicit Stream(Owner& owner) : owner_(owner) {}
+  Stream(Owner& owner, bool tunnel) : owner_(owner), tunnel_(tunnel) {}
 
   void on_head(const http::ResponseHead& head, size_t bytes) override;
   void on_body(std::string_view data) override;
@@ -41,6 +41,7 @@ class Stream final : public ClientSession::Stream {
   void check_alive() const { FUZZ_CHECK(!gone_ && !over_); }
 
   Owner& owner_;
+  bool tunnel_;
   size_t unread_ = 0;
   bool answered_ = false;
   bool over_ = false;
@@ -79,8 +80,8 @@ class Owner final {
  private:
   void request() {
     using Upload = ClientSession::Upload;
-    auto stream = std::make_unique<Stream>(*this);
     const auto upload = static_cast<Upload>(choose() % 3);
+    auto stream = std::make_unique<Stream>(*this, upload == Upload::tunnel);
     const std::string_view head =
         upload == Upload::tunnel ? "GET /w HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: upgrade\r\n"
                                    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
@@ -156,7 +157,7 @@ void Stream::on_end(const http::HeaderMap& trailers) {
 }
 
 void Stream::on_failed(Error error) {
-  check_alive();
+  FUZZ_CHECK(!gone_ && (!over_ || (tunnel_ && !sent_all_)));
   FUZZ_CHECK(error.reason != Reason::none);
   over_ = true;
   if (owner_.choose() % 2 == 0) give_up();

@@ -17,7 +17,9 @@ from test_http2_websocket import CLOSE, TEXT, Http2Socket, chat_and_close
 from harness import (DEADLINE, Authority, End, Http2Origin, Sluice, assert_problem, merged, milliseconds, proxy_config, request,
                      wait_until)
 
-PLUGINS = os.environ.get("SLUICE_TEST_PLUGINS", "")
+# A plugin holds each answer for a while.
+HOLDING = {"process": {"plugin_dir": os.environ.get("SLUICE_TEST_PLUGINS", "")}, "route": {"plugins": ["a"]},
+           "plugins": {"a": {"module": "probe", "config": {"tag": "a", "pause": ["response"], "delay": "500ms"}}}}
 CONNECTS = {"settings": {SettingCodes.ENABLE_CONNECT_PROTOCOL: 1}}
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 ACCEPT = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="  # to that key, by RFC 6455 §1.3
@@ -195,6 +197,106 @@ def test_each_side_may_end_its_way_first():
         assert not asked.cancelled.is_set()
 
 
+def fill(asked):
+    """Sends to a client that does not read, until the gateway takes no more: what that was."""
+    body = b""
+    while room := asked.connection.protocol.local_flow_control_window(asked.stream):
+        piece = random.Random(len(body)).randbytes(room)
+        body += piece
+        asked.data(piece)
+        asked.connection.settle()
+    return body
+
+
+def gone(asked):
+    asked.connection.goaway(asked.stream)
+    asked.connection.close()
+
+
+LEAVES = {"it resets the stream, well": lambda asked: asked.reset(ErrorCodes.NO_ERROR), "it resets the stream": lambda asked: asked.reset(ErrorCodes.CANCEL),
+          "it closes the connection": lambda asked: asked.connection.close(), "it says goodbye": gone}
+
+
+@pytest.mark.parametrize("leave", LEAVES.values(), ids=LEAVES)
+def test_an_endpoint_that_leaves_behind_its_end_ends_the_tunnel(leave):
+    with tunnelling() as (gateway, origin):
+        client, asked = open_tunnel(gateway, origin)
+        asked.data(b"bye", end=True)
+        assert client.read_exactly(3) == b"bye"
+        assert client.wait_closed() is End.eof
+        leave(asked)
+        assert gateway.logged(path="/raw")["reason"] == "tunnel_done"
+        gateway.wait_gauges_zero()
+
+
+def test_an_end_in_the_head_and_a_reset_behind_it_end_the_tunnel():
+    with tunnelling() as (gateway, origin):
+        client = gateway.client().send(request("GET", "/raw", UPGRADE))
+        asked = origin.request()
+        with asked.connection.lock:
+            asked.head(200, end=True)
+            asked.reset(ErrorCodes.NO_ERROR)
+        assert client.read_response().status == 101
+        assert client.wait_closed() is End.eof
+        assert gateway.logged(path="/raw")["reason"] == "tunnel_done"
+
+
+@pytest.mark.parametrize("leave", LEAVES.values(), ids=LEAVES)
+def test_what_came_before_an_endpoint_left_reaches_a_slow_client(leave):
+    with tunnelling() as (gateway, origin):
+        client = gateway.client(receive_buffer=4096).send(request("GET", "/raw", UPGRADE))
+        asked = origin.request().head(200)
+        body = fill(asked)
+        asked.data(end=True)
+        leave(asked)
+        assert client.read_response().status == 101
+        assert client.read_exactly(len(body)) == body
+        assert client.wait_closed() is End.eof
+        assert gateway.logged(path="/raw")["reason"] == "tunnel_done"
+        gateway.wait_gauges_zero()
+
+
+@pytest.mark.parametrize("leave", LEAVES.values(), ids=LEAVES)
+def test_an_endpoint_that_leaves_while_a_plugin_holds_its_answer_has_answered(leave):
+    with tunnelling(**HOLDING) as (gateway, origin):
+        client = gateway.client().send(request("GET", "/raw", UPGRADE))
+        asked = origin.request().head(200)
+        gateway.wait_for_metric("sluice_plugin_events_total", 1, event="paused")
+        asked.data(b"bye", end=True)
+        leave(asked)
+        assert client.read_response().status == 101
+        assert client.read_exactly(3) == b"bye"
+        assert client.wait_closed() is End.eof
+        assert gateway.logged(path="/raw")["reason"] == "tunnel_done"
+        gateway.wait_gauges_zero()
+
+
+def test_an_answer_that_refuses_reaches_a_slow_client_whole():
+    with tunnelling() as (gateway, origin):
+        client = gateway.client(receive_buffer=4096).send(request("GET", "/raw", UPGRADE))
+        asked = origin.request().head(403)
+        body = fill(asked)
+        asked.data(end=True)
+        asked.reset(ErrorCodes.NO_ERROR)
+        asked.connection.settle()
+        answer = client.read_response()
+        assert (answer.status, answer.body, answer.end) == (403, body, End.complete)
+
+
+@pytest.mark.parametrize("leave", LEAVES.values(), ids=LEAVES)
+def test_what_nobody_takes_any_more_does_not_hold_a_tunnel_open(leave):
+    with tunnelling() as (gateway, origin):
+        origin.holds_windows = True
+        client, asked = open_tunnel(gateway, origin)
+        client.send_in_background(bytes(8 << 20))
+        gateway.wait_until_full()
+        asked.data(b"enough", end=True)
+        assert client.read_exactly(6) == b"enough"
+        leave(asked)
+        assert gateway.logged(path="/raw")["reason"] == "tunnel_done"
+        gateway.wait_gauges_zero()
+
+
 def test_what_a_client_sends_before_the_answer_is_not_lost():
     with tunnelling() as (gateway, origin):
         client, asked = open_tunnel(gateway, origin, eager=b"eager")
@@ -211,8 +313,7 @@ def test_what_a_client_sends_before_the_answer_is_not_lost():
 
 
 def test_what_a_client_sends_while_a_plugin_holds_the_answer_is_not_lost():
-    probe = {"module": "probe", "config": {"tag": "a", "pause": ["response"], "delay": "500ms"}}
-    with tunnelling(process={"plugin_dir": PLUGINS}, plugins={"a": probe}, route={"plugins": ["a"]}) as (gateway, origin):
+    with tunnelling(**HOLDING) as (gateway, origin):
         client = gateway.client().send(request("GET", "/raw", UPGRADE))
         asked = origin.request().head(200)
         gateway.wait_for_metric("sluice_plugin_events_total", 1, event="paused")

@@ -282,6 +282,29 @@ TEST_CASE("RST_STREAM tells why a response does not come") {
   CHECK(call.heard == Lines{reason});
 }
 
+TEST_CASE("behind its end only a tunnel's way up can fail") {
+  const auto [tunnel, ends, resets] = GENERATE(
+      table<bool, bool, bool>({{true, false, true}, {true, false, false}, {true, true, false}, {false, false, true}}));
+  World world;
+  Call call;
+  call.ends = ends;
+  using Upload = ClientSession::Upload;
+  REQUIRE(world.session.request(call,
+                                "GET / HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: websocket\r\n"
+                                "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+                                "http", tunnel ? Upload::tunnel : Upload::body));
+  world.written();
+  REQUIRE(world.receive(headers(1, kOk, true)));
+  CHECK(call.heard == Lines{"200", "end"});
+  if (resets) {
+    REQUIRE(world.receive(frame(RST_STREAM, 0, 1, number(NGHTTP2_NO_ERROR))));
+  } else {
+    world.session.fail_all({Reason::upstream_reset, ""});
+    world.session.report();
+  }
+  CHECK(call.heard == (tunnel && !ends ? Lines{"200", "end", "upstream_reset"} : Lines{"200", "end"}));
+}
+
 TEST_CASE("a response that breaks the rules fails alone") {
   const std::string bad = GENERATE(headers(1, field("x", "no status")), headers(1, kOk + field("connection", "close")),
                                    headers(1, kOk + field("content-length", "5"), true),
