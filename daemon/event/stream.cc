@@ -1,6 +1,8 @@
 #include "event/stream.h"
 
+#include <linux/sockios.h>
 #include <netinet/tcp.h>
+#include <sys/ioctl.h>
 #include <sys/sendfile.h>
 #include <unistd.h>
 
@@ -211,6 +213,11 @@ IoResult Stream::splice_from_pipe(int pipe_fd, size_t bytes, bool more) {
   SL_ASSERT(can_splice());
   const unsigned flags = SPLICE_F_MOVE | SPLICE_F_NONBLOCK | (more ? SPLICE_F_MORE : 0u);
   return result_of(::splice(pipe_fd, nullptr, fd_, nullptr, bytes, flags));
+}
+
+size_t Stream::unacknowledged() const {
+  int bytes = 0;
+  return ::ioctl(fd_, SIOCOUTQ, &bytes) == 0 ? static_cast<size_t>(bytes) : 0;
 }
 
 SocketAddress Stream::local_address() const {

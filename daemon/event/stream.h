@@ -89,6 +89,8 @@ class Stream final : private Poller::Watcher {
 
   [[nodiscard]] bool is_open() const { return fd_ >= 0; }
   [[nodiscard]] int fd() const { return fd_; }
+  /// Bytes that were written and that the peer's kernel has not acknowledged yet.
+  [[nodiscard]] size_t unacknowledged() const;
   /// Our end of it.
   [[nodiscard]] SocketAddress local_address() const;
 

@@ -286,7 +286,8 @@ Carrier& Http2Connection::lend(Carrier::User& user, http::Method method, bool re
   list_.push_back(*stream);
   if (++streams_ == 1) {
     began_ = loop_.now();
-    watch_silence();
+    arrived_ = written_;
+    watch_silence(false);
   }
   return *stream;
 }
@@ -401,7 +402,9 @@ bool Http2Connection::write_out() {
       return false;
     }
     broken_pipe_ = result.status != event::IoStatus::ok;
-    if (!broken_pipe_) out_.consume(result.bytes);
+    if (broken_pipe_) break;
+    out_.consume(result.bytes);
+    written_ += static_cast<int64_t>(result.bytes);
   }
   out_.clear();
   stream_.want_write(false);
@@ -416,15 +419,24 @@ void Http2Connection::on_writable() {
 
 void Http2Connection::on_timer() {
   if (!greeted_) return fail({Reason::connect_timeout, "it sent no SETTINGS of HTTP/2"});
-  streams_ == 0 ? pool_.on_idle_over(connection_) : watch_silence();
+  streams_ == 0 ? pool_.on_idle_over(connection_) : watch_silence(is_delivering());
+}
+
+// Something waits in the socket and, since the last look, the endpoint acknowledged some of it: its link is slow, and whatever a
+// PING asks stands behind what waits. Who has vanished acknowledges nothing. (Through TLS a little more waits than was written.)
+bool Http2Connection::is_delivering() {
+  const auto waiting = static_cast<int64_t>(stream_.unacknowledged());
+  const int64_t arrived = written_ - waiting;
+  return std::exchange(arrived_, arrived) < arrived && waiting > 0;
 }
 
 // While there are streams the connection's timer runs; nobody moves it when something comes, since it looks for itself.
-void Http2Connection::watch_silence() {
+void Http2Connection::watch_silence(bool delivers) {
   const Millis patience = pool_.timeouts().ping;
   if (dead_) return;
   if (patience.count() == 0) return connection_.disarm();
   const MonoTime now = loop_.now();
+  if (delivers) (owes_answer() ? last_ping_ : last_read_) = now;
   MonoTime next = std::max(began_, last_read_) + patience;
   if (owes_answer()) {
     next = last_ping_ + patience;

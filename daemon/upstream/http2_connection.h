@@ -150,7 +150,8 @@ class Http2Connection {
   void schedule_flush();
   void flush();
   bool write_out();
-  void watch_silence();
+  bool is_delivering();
+  void watch_silence(bool delivers);
   /// Nothing has come since it was sent a PING.
   [[nodiscard]] bool owes_answer() const { return last_ping_ > last_read_; }
   void on_stream_over(Http2Stream& stream, Reason reason);
@@ -168,7 +169,9 @@ class Http2Connection {
   MonoTime began_;  // to have streams
   MonoTime last_read_;
   MonoTime last_message_;  // when a stream last got something
-  MonoTime last_ping_;
+  MonoTime last_ping_;     // or later, while it is on its way
+  int64_t written_ = 0;    // bytes, to the socket
+  int64_t arrived_ = 0;    // of them, when that was last looked at
   Reason end_reason_ = Reason::upstream_closed_idle;
   bool greeted_ = false;
   bool parting_ = false;

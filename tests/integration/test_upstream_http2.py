@@ -752,6 +752,27 @@ def test_an_endpoint_that_answers_pings_is_asked_once_in_a_silence_and_keeps_its
         assert asked.connection.pings == 2
 
 
+@pytest.mark.parametrize("stops", [False, True])
+def test_an_upload_that_is_slow_is_a_sign_of_life_and_one_that_stands_still_is_not(stops):
+    window = 64 << 20
+    slow = {"settings": {SettingCodes.INITIAL_WINDOW_SIZE: window}, "receive_buffer": 65536, "read_pause": 0.025}
+    with proxying2(origin=slow, upstream_settings=pinging(**NO_RETRY), **LARGE) as (gateway, origin):
+        origin.holds_windows = True  # it says nothing until the body's end, and a PING waits behind all that the sockets hold
+        client = gateway.client()
+        client.send_in_background(request("POST", "/", body=MEGABYTE * 8))
+        asked = origin.request()
+        with asked.connection.speaking() as speaker:
+            speaker.increment_flow_control_window(window)
+        if stops:
+            wait_until(lambda: origin.body_bytes > 2 * len(MEGABYTE), "the body is on its way")
+            origin.reads.clear()
+            assert_problem(client.read_response(), 502, "upstream_silent")
+        else:
+            asked.read()
+            asked.respond(b"ok")
+            assert client.read_response().body == b"ok"
+
+
 def test_no_request_is_given_to_a_connection_before_it_answered_its_ping():
     with proxying2(origin=VANISHING, upstream_settings=pinging(**NO_RETRY)) as (gateway, origin):
         first = gateway.client().send(request("GET", "/first"))

@@ -173,6 +173,8 @@ class Http2Connection:
             speaker.initiate_connection()
         try:
             while self.origin.reads.wait(DEADLINE) and (data := self.socket.recv(65536)):
+                if self.origin.read_pause:
+                    self.origin.stopping.wait(self.origin.read_pause)
                 with self.speaking() as speaker:
                     for event in speaker.receive_data(data):
                         self.on_event(event)
@@ -215,13 +217,16 @@ class Http2Connection:
 class Http2Origin:
     """`settings`: {SettingCodes.X: value}, said at the start. `tls`: an ssl.SSLContext. `lax`: the gateway may be told nonsense."""
 
-    def __init__(self, script=None, settings=None, tls=None, lax=False, raw=None, receive_buffer=0, answers_pings=True):
+    def __init__(self, script=None, settings=None, tls=None, lax=False, raw=None, receive_buffer=0, answers_pings=True,
+                 read_pause=0):
         self.script = script
         self.raw = raw          # instead of HTTP/2: what is sent to each connection, before all else
         self.settings = settings or {}
         self.tls = tls
         self.lax = lax
         self.answers_pings = answers_pings
+        self.read_pause = read_pause  # seconds between reads, each of 64 KiB: a slow link
+        self.stopping = threading.Event()
         self.holds_windows = False
         self.reads = threading.Event()  # cleared: what is sent stays in the sockets
         self.reads.set()
@@ -304,6 +309,7 @@ class Http2Origin:
             pass
         self.listener.close()
         self.reads.set()
+        self.stopping.set()
         for connection in self.connections:
             connection.close()
         for thread in self.threads:
