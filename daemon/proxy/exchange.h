@@ -275,6 +275,7 @@ class Exchange final : private upstream::Carrier::User, private upstream::Pool::
   bool response_begun_ = false;     // a byte of the final head was queued for the client
   bool response_complete_ = false;  // all of it was queued
   bool ends_by_trailers_ = false;   // it is a call's (gRPC), so that trailers can tell why it is not whole
+  bool ended_call_ = false;         // they did: what was queued is not all of it
   bool keep_alive_ = true;
   bool upstream_dead_ = false;  // writing failed; reading may still find an answer
   bool stale_retried_ = false;

@@ -206,6 +206,7 @@ void Exchange::on_resumed(filter::Phase phase) {
       if (filtering_->passed_by) return;
       return release_response(0, false);
     case filter::Phase::response_body:
+      if (ended_call_) return;  // its trailers may be on their way
       return filtering_->origin == SLUICE_FROM_UPSTREAM ? resume_response_body() : filter_answer_body();
     case filter::Phase::complete: return;
   }
@@ -216,12 +217,13 @@ void Exchange::on_resumed(filter::Phase phase) {
 
 void Exchange::complete_filters() {
   const bool lost = client_ != nullptr && client_->lost();
+  const bool whole = response_complete_ && !ended_call_;
   const sluice_summary summary{
       .struct_size = sizeof(sluice_summary),
       .status = status_,
       .reason = {reason_code().data(), reason_ == Reason::none ? 0 : reason_code().size()},
       .attempts = tries_,
-      .complete = response_complete_ && to_client_.empty() && file_left_ == 0 && !lost ? 1u : 0u,
+      .complete = whole && to_client_.empty() && file_left_ == 0 && !lost ? 1u : 0u,
       .bytes_in = request_bytes_,
       .bytes_out = to_client_.sent() + body_sent_,
       .read_head_us = static_cast<uint64_t>(slices_.read_head()),

@@ -284,7 +284,7 @@ void Exchange::end_call(Reason reason) {
   write_grpc_status(trailers, {status, name(reason), row(reason).text, request_.id});
   trailers.end();
   client_->send_trailers(trailers.view(), to_client_);
-  response_complete_ = true;
+  response_complete_ = ended_call_ = true;
   keep_alive_ = false;
   phase_ = Phase::finishing;
   flush_client();

@@ -490,6 +490,41 @@ def test_who_resumes_a_request_that_was_answered_meanwhile_does_not_set_it_going
         gateway.wait_gauges_zero()
 
 
+GRPC = [("content-type", "application/grpc"), ("te", "trailers")]
+MESSAGE = b"\0\0\0\0\5hello"
+
+
+@pytest.mark.parametrize("cut", [0, 1])
+def test_a_call_that_was_cut_is_not_complete_though_its_end_is_well_formed(cut):
+    with Http2Origin() as origin:
+        config = proxy_config(origin, process={"plugin_dir": PLUGINS}, plugins={"a": probe("a")}, route={"plugins": ["a"]},
+                              upstream_settings={"protocol": "http2"})
+        with Sluice(config) as gateway, gateway.http2() as client:
+            stream = client.begin("POST", "/test/Echo", GRPC)
+            asked = origin.request()
+            asked.head(200, GRPC[:1]).data(MESSAGE)
+            asked.connection.close() if cut else asked.trail([("grpc-status", "0")])
+            answer = client.wait(stream)
+            assert answer.complete and bytes(answer.body) == MESSAGE
+            assert answer.trailers[0] == ("grpc-status", "14" if cut else "0")
+            gateway.wait_for_metric("sluice_plugin_events_total", 1, event="completed")
+            assert gateway.metrics().total("sluice_plugin_events_total", event="cut") == cut
+
+
+def test_what_a_plugin_held_of_a_call_that_was_cut_meanwhile_is_dropped():
+    whole = response(headers=[*CHUNKED, *GRPC[:1]], framed=False) + chunked(MESSAGE, trailers=[("grpc-status", "0")])
+    with probed(answering(whole), route=["a"], a={"shout": True, "pause": ["response_body"], "delay": "2s"}) as (gateway, _):
+        client = gateway.http2(initial={Setting.INITIAL_WINDOW_SIZE: 0}, gives_windows=False)
+        stream = client.begin("POST", "/test/Echo", [*GRPC, ("grpc-timeout", "1S")])
+        gateway.wait_for_metric("sluice_plugin_events_total", 1, event="resumed")  # after the call's timeout
+        client.send(window_update(stream, 1000))
+        answer = client.wait(stream)
+        assert answer.complete and bytes(answer.body) == MESSAGE.upper()
+        assert answer.trailers[0] == ("grpc-status", "4")
+        assert gateway.logged(path="/test/Echo")["reason"] == "route_timeout"
+        client.close()
+
+
 def test_an_answer_that_overtakes_a_paused_one_passes_those_only_that_have_not_let_it_by():
     script = answering(response(b"hello", headers=[("Content-Type", "text/plain")]))
     with probed(script, route=["a", "b"], a={"pause": ["response"], "never": True}, b={"shout": True}) as (gateway, _):

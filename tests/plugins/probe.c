@@ -19,7 +19,9 @@
  *   times: 2          so often
  *   ledger: FILE      notes there, a line each, when it is configured, discarded, started and stopped
  *   haunts: true      resumes with a timer that outlives the exchange
- *   skip: true        does not look at the response's body */
+ *   skip: true        does not look at the response's body
+ *
+ * The event "completed" counts its exchanges, "cut" those whose client did not get all of the response. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -61,6 +63,7 @@ struct config {
   uint32_t haunted;
   uint32_t resumed;
   uint32_t completed;
+  uint32_t cut;
   uint32_t paused;
 };
 
@@ -118,6 +121,7 @@ static void* configure(struct sluice_setup* setup) {
   config->delay_ms = 1;
   config->times = 1;
   config->completed = setup->counter(setup, str("completed"));
+  config->cut = setup->counter(setup, str("cut"));
   config->paused = setup->counter(setup, str("paused"));
   config->whole = setup->counter(setup, str("whole"));
   config->haunted = setup->counter(setup, str("haunted"));
@@ -350,9 +354,9 @@ static sluice_verdict on_response_body(struct sluice_filter* filter, struct slui
 }
 
 static void on_complete(struct sluice_filter* filter, const struct sluice_summary* summary) {
-  (void)summary;
   struct state* state = filter->state;
   host->count(filter->worker, config_of(filter)->completed, 1);
+  if (!summary->complete) host->count(filter->worker, config_of(filter)->cut, 1);
   if (state != NULL && state->timer != 0 && config_of(filter)->haunts) {
     state->dead = 1;
     return;
