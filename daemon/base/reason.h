@@ -82,7 +82,7 @@ enum class RetryHint : uint8_t { no, if_reused, yes };
   X(upstream_bad_body,        502, upstream,   no,        "The endpoint's chunked body is malformed.") \
   X(upstream_body_too_large,  502, upstream,   no,        "An endpoint answered a plugin with more than the plugin takes.") \
   X(upstream_http2_error,     502, upstream,   no,        "The endpoint broke a rule of HTTP/2 (RFC 9113), or does not speak it.") \
-  X(upstream_refused,         503, upstream,   yes,       "The endpoint said of the request that it did not process it (HTTP/2: REFUSED_STREAM or GOAWAY), and so did the next one.") \
+  X(upstream_refused,         503, upstream,   yes,       "HTTP/2: the endpoint did not process the request, for it said so (REFUSED_STREAM, GOAWAY) or its connection broke before the request was sent; and so it went at the next one.") \
   X(upstream_no_upgrade,      501, config,     no,        "The request asks for an upgrade, and its upstream speaks HTTP/2 and takes none; it may take WebSocket (RFC 8441).") \
   X(upstream_truncated,       0,   upstream,   no,        "The endpoint closed before its response body was complete; the client sees an aborted body.") \
   X(upstream_idle_timeout,    0,   upstream,   no,        "The endpoint's response body stalled for longer than timeouts.idle.") \
