@@ -737,11 +737,12 @@ def test_a_body_whose_endpoint_vanishes_is_an_abort():
 
 
 def test_an_endpoint_that_answers_pings_is_asked_once_in_a_silence_and_keeps_its_streams():
-    timeouts = {"timeouts": {"response_header": milliseconds(2000)}}
-    with proxying2(upstream_settings=pinging(0.1, **timeouts, **NO_RETRY)) as (gateway, origin):
+    timeouts = {"timeouts": {"response_header": milliseconds(4000)}}
+    with proxying2(upstream_settings=pinging(1, **timeouts, **NO_RETRY)) as (gateway, origin):
         slow = gateway.client().send(request("GET", "/slow"))
         asked = origin.request()
         wait_until(lambda: asked.connection.pings == 1, "a PING came")
+        asked.connection.settle()  # its answer has come
         quick = gateway.client().send(request("GET", "/quick"))
         other = origin.request()
         assert other.connection is asked.connection
@@ -786,7 +787,7 @@ def test_no_request_is_given_to_a_connection_before_it_answered_its_ping():
         assert_problem(first.read_response(), 502, "upstream_silent")
 
 
-@pytest.mark.parametrize("settings", [pinging(0.1, pool={"idle_timeout": "500ms"}),
+@pytest.mark.parametrize("settings", [pinging(pool={"idle_timeout": milliseconds(1500)}),
                                       {"timeouts": {"ping": "0", "response_header": "500ms"}}])
 def test_idle_connections_get_no_pings_and_neither_do_those_of_who_wants_none(settings):
     with proxying2(upstream_settings=settings) as (gateway, origin):
@@ -795,6 +796,8 @@ def test_idle_connections_get_no_pings_and_neither_do_those_of_who_wants_none(se
         if "pool" in settings:
             asked.respond(b"ok")
             assert client.read_response().body == b"ok"
+            asked.connection.settle()
+            asked.connection.pings = 0  # one may have come if we were slow to answer
         wait_until(lambda: asked.connection.over, "the connection is closed")
         assert asked.connection.pings == 0
 
@@ -954,9 +957,9 @@ def test_a_server_of_grpc_does_not_take_our_pings_for_abuse():
         answers.wait(DEADLINE)
         return body
 
-    with grpc_behind({"Wait": grpc.unary_unary_rpc_method_handler(wait)}, **pinging(0.1)) as (gateway, channel):
+    with grpc_behind({"Wait": grpc.unary_unary_rpc_method_handler(wait)}, **pinging(0.4)) as (gateway, channel):
         with pytest.raises(grpc.RpcError) as failure:  # it would end the connection with the fourth PING
-            channel.unary_unary("/test.Test/Wait")(b"hello", timeout=2)
+            channel.unary_unary("/test.Test/Wait")(b"hello", timeout=DEADLINE / 3)
         answers.set()
         assert failure.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
         assert gateway.metrics().total(OPENED) == 1

@@ -413,8 +413,8 @@ def test_neither_side_is_read_faster_than_the_other_takes():
 
 
 def test_a_silent_tunnel_outlives_the_timeouts_of_responses_and_ends_with_its_own():
-    timeouts = {"timeouts": {"ping": milliseconds(100), "idle": milliseconds(100), "response_header": milliseconds(300)}}
-    with tunnelling(upstream_settings=timeouts, listener={"timeouts": {"tunnel": milliseconds(1500)}}) as (gateway, origin):
+    timeouts = {"timeouts": {"ping": milliseconds(500), "idle": milliseconds(100), "response_header": milliseconds(300)}}
+    with tunnelling(upstream_settings=timeouts, listener={"timeouts": {"tunnel": milliseconds(2000)}}) as (gateway, origin):
         client, asked = open_tunnel(gateway, origin)
         asked.data(b"x")
         assert client.read_exactly(1) == b"x"
