@@ -20,8 +20,8 @@ SCENARIOS = [
     (TLS._replace(name="h2-one", title="HTTP/2, 128-byte GET, 64 connections of one stream", target=0.85), ("-c64", "-m1")),
     (TLS._replace(name="h2-16k", title="HTTP/2, 16 KiB response, 8 connections of 32 streams", path="/bytes/16384", expect=16384,
                   target=0.85), ("-c8", "-m32")),
-    (TLS._replace(name="h2-h2", title="HTTP/2 on both sides, 128-byte GET, 8 connections of 32 streams", path="/http2", target=0.85),
-     ("-c8", "-m32")),
+    (TLS._replace(name="h2-h2", title="HTTP/2 on both sides, 128-byte GET, 8 connections of 4 streams", path="/http2", target=0.85),
+     ("-c8", "-m4")),
 ]  # fmt: skip
 IDLE_SECONDS = 2  # before memory is looked at
 TO_HTTP2 = Scenario("h1-h2", "HTTP/1.1 to upstreams of HTTP/2, 128-byte GET, 64 connections", "/http2", 64, 128, 0.85)
