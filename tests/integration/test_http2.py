@@ -293,8 +293,11 @@ def test_more_streams_than_allowed_are_refused():
         client = gateway.http2()
         first, second, third = (client.begin() for _ in range(3))
         assert client.wait(third).reset == Code.REFUSED_STREAM
-        for _ in range(2):
-            origin.accept().answer(OK)
+        connections = [origin.accept() for _ in range(2)]
+        for connection in connections:  # before one is answered, and given to the other
+            connection.read_request()
+        for connection in connections:
+            connection.send(OK)
         assert client.wait(first).body == client.wait(second).body == b"ok"
         assert client.settings[Setting.MAX_CONCURRENT_STREAMS] == 2
 
