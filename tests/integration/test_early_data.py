@@ -48,6 +48,16 @@ def visit(gateway, http2=False, path="/first", **options):
         return client.socket.session
 
 
+def slow_until(go_on):
+    """A script: /slow is answered when `go_on` is set, everything else at once."""
+
+    def answer(message):
+        assert message.target != "/slow" or go_on.wait(DEADLINE)
+        return response(b"hello")
+
+    return answering(answer)
+
+
 def results(gateway):
     metrics = gateway.metrics()
     return {result: metrics.total(RESULTS, result=result) for result in ("accepted", "rejected")}
@@ -308,13 +318,7 @@ def test_one_that_ends_the_handshake_in_time_is_not_bound_by_it_any_more(server)
 def test_early_requests_may_wait_for_their_turn_longer_than_a_handshake_may_take(server):
     go_on = threading.Event()
 
-    def script(connection):
-        while True:
-            if connection.read_request().target == "/slow":
-                assert go_on.wait(DEADLINE)
-            connection.send(response(b"hello"))
-
-    with serving(server, script, listener={"timeouts": {"tls_handshake": HANDSHAKE}}) as (gateway, origin):
+    with serving(server, slow_until(go_on), listener={"timeouts": {"tls_handshake": HANDSHAKE}}) as (gateway, origin):
         session = visit(gateway)
         with connect(gateway, session) as client, connect(gateway, session) as other:
             client.send(request("GET", "/slow", host="a.test") + request("GET", "/behind", host="a.test"))
@@ -421,13 +425,7 @@ def test_a_large_answer_goes_out_before_the_handshake_is_over(server):
 def test_a_reload_while_an_early_request_runs_disturbs_nobody(server, allowed):
     go_on = threading.Event()
 
-    def script(connection):
-        while True:
-            if connection.read_request().target == "/slow":
-                assert go_on.wait(DEADLINE)
-            connection.send(response(b"hello"))
-
-    with serving(server, script) as (gateway, origin):
+    with serving(server, slow_until(go_on)) as (gateway, origin):
         session = visit(gateway)
         with connect(gateway, session) as client:
             client.send(request("GET", "/slow", host="a.test"))
